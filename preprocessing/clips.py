@@ -1,0 +1,211 @@
+"""Which clips there are: a folder per class, or a CSV manifest."""
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal, get_args
+
+import numpy as np
+
+from preprocessing.errors import SetupError
+
+Split = Literal["train", "val", "test", ""]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One row of a manifest.
+
+    Attributes:
+        id: unique in the manifest; the path relative to the root without suffix, or the data
+            set's own id.
+        path: the media file.
+        label: name of the class.
+        split: ``train``, ``val``, ``test``, or empty where none is given.
+        start: first second of the clip within the file; None is the file's beginning.
+        end: last second; None is the file's end.
+    """
+
+    id: str
+    path: Path
+    label: str
+    split: Split = ""
+    start: float | None = None
+    end: float | None = None
+
+
+MEDIA_SUFFIXES = frozenset(
+    [
+        ".3gp",
+        ".avi",
+        ".flv",
+        ".m4v",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpeg",
+        ".mpg",
+        ".mts",
+        ".ogv",
+        ".ts",
+        ".webm",
+        ".wmv",
+    ]
+)
+
+
+def scan_folder(root: Path) -> list[Clip]:
+    """Clips of a folder that holds one folder per class: ``root/CLASS/**/clip.mp4``.
+
+    The id is the path relative to ``root`` without suffix, since two classes may hold files of
+    one name. Hidden files and files without a video suffix are passed over.
+
+    Raises:
+        SetupError: no such folder, no videos in it, videos outside a class folder, or two files
+            that would share an id.
+    """
+    if not root.is_dir():
+        raise SetupError(f"{root}: no such folder; --videos wants a folder with one folder a class")
+    loose = [path for path in sorted(root.iterdir()) if _is_video(path)]
+    if loose:
+        raise SetupError(
+            f"{loose[0]}: a video outside any class folder ({len(loose)} in all); "
+            f"move it to {root}/CLASS/, or list the clips in a CSV file and use --manifest"
+        )
+    clips = [
+        Clip(id=path.relative_to(root).with_suffix("").as_posix(), path=path, label=folder.name)
+        for folder in sorted(root.iterdir())
+        if folder.is_dir() and not folder.name.startswith(".")
+        for path in sorted(folder.rglob("*"))
+        if _is_video(path)
+    ]
+    if not clips:
+        raise SetupError(
+            f"{root}: no videos found; expected {root}/CLASS/clip.mp4 "
+            f"(suffixes: {' '.join(sorted(MEDIA_SUFFIXES))})"
+        )
+    _refuse_duplicate_ids(clips, root)
+    return clips
+
+
+def read_manifest(path: Path) -> list[Clip]:
+    """Clips of a CSV file with the columns ``path,label`` and optionally ``id,split,start,end``.
+
+    Paths are relative to the CSV file. Other columns are passed over. Without an ``id`` column
+    the id is the path as written, without suffix, and the cut where there is one.
+
+    Raises:
+        SetupError: no such file, missing columns, or bad rows (the first few are named).
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            absent = {"path", "label"} - set(reader.fieldnames or ())
+            if absent:
+                raise SetupError(
+                    f"{path}: no column {' and '.join(sorted(absent))}; "
+                    "the first line must name the columns: path,label[,id,split,start,end]"
+                )
+            rows = list(reader)
+    except FileNotFoundError:
+        raise SetupError(f"{path}: no such manifest file") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise SetupError(f"{path}: not a UTF-8 CSV file ({error})") from None
+
+    clips, faults = [], []
+    for number, row in enumerate(rows, start=2):  # line 1 holds the column names
+        try:
+            clips.append(_clip_of_row(row, path.parent))
+        except ValueError as error:
+            faults.append(f"line {number}: {error}")
+    if faults:
+        more = f" (and {len(faults) - 5} more)" if len(faults) > 5 else ""
+        raise SetupError(f"{path}: {'; '.join(faults[:5])}{more}")
+    if not clips:
+        raise SetupError(f"{path}: no rows below the column names; add one line per clip")
+    _refuse_duplicate_ids(clips, path)
+    return clips
+
+
+def stratified_split(
+    ids: Sequence[str],
+    labels: Sequence[str],
+    *,
+    val: float = 0.1,
+    test: float = 0.2,
+    seed: int = 0,
+) -> list[Split]:
+    """Assign every clip to train, val or test, class by class, in the order given.
+
+    Depends on the set of (id, label) and the seed alone, not on the order of the clips. A class
+    of three or more clips has at least one in each part; of two, one to train and one to test.
+    A fraction of 0 leaves that part empty.
+    """
+    if not (val >= 0 and test >= 0 and val + test < 1):
+        raise ValueError(f"val ({val}) and test ({test}) must not be negative and sum to under 1")
+    members: dict[str, list[str]] = {}
+    for clip_id, label in sorted(zip(ids, labels, strict=True)):
+        members.setdefault(label, []).append(clip_id)
+    split_of: dict[str, Split] = {}
+    for index, label in enumerate(sorted(members)):
+        shuffled = np.random.default_rng([seed, index]).permutation(members[label]).tolist()
+        count = len(shuffled)
+        n_test = max(round(test * count), int(count >= 2)) if test else 0
+        n_val = max(round(val * count), int(count >= 3)) if val else 0
+        for position, clip_id in enumerate(shuffled):
+            split_of[clip_id] = (
+                "test" if position < n_test else "val" if position < n_test + n_val else "train"
+            )
+    return [split_of[clip_id] for clip_id in ids]
+
+
+def _is_video(path: Path) -> bool:
+    return (
+        path.suffix.lower() in MEDIA_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
+
+
+def _refuse_duplicate_ids(clips: Sequence[Clip], where: Path) -> None:
+    first: dict[str, Clip] = {}
+    for clip in clips:
+        other = first.setdefault(clip.id, clip)
+        if other is not clip:
+            raise SetupError(
+                f"{where}: {other.path.name} and {clip.path.name} share the id {clip.id!r}; "
+                "rename one, or give ids in a manifest"
+            )
+
+
+def _clip_of_row(row: dict[str, str | None], root: Path) -> Clip:
+    def cell(column: str) -> str:
+        return (row.get(column) or "").strip()
+
+    def seconds(column: str) -> float | None:
+        if not cell(column):
+            return None
+        value = float(cell(column))
+        if not (math.isfinite(value) and value >= 0):
+            raise ValueError(f"{column} is {cell(column)}; give seconds, 0 or more")
+        return value
+
+    for column in ("path", "label"):
+        if not cell(column):
+            raise ValueError(f"{column} is empty")
+    split = cell("split").lower()
+    if split not in SPLITS:
+        raise ValueError(f"split is {split!r}; use train, val, test or leave it empty")
+    start, end = seconds("start"), seconds("end")
+    if end is not None and end <= (start or 0):
+        raise ValueError(f"end ({end:g}) must be later than start ({start or 0:g})")
+    cut = "" if start is None and end is None else f"@{start or 0:g}-{'' if end is None else end}"
+    return Clip(
+        id=cell("id") or PurePosixPath(cell("path")).with_suffix("").as_posix() + cut,
+        path=root / cell("path"),
+        label=cell("label"),
+        split=split,
+        start=start,
+        end=end,
+    )

@@ -1,0 +1,102 @@
+"""What a file says of itself, before anything is decoded."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.stream import Disposition, Stream
+
+from preprocessing.errors import ClipError
+from preprocessing.media import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """The headers of a media file that has both picture and sound.
+
+    Attributes:
+        source: size, time stamp, codec and frame rate.
+        duration: seconds of picture that the headers promise; None where they do not say.
+        picture_start: the time stamp of the first picture, in seconds: 0 on the clip's clock.
+    """
+
+    source: Source
+    duration: float | None
+    picture_start: float
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[InputContainer]:
+    """The file's container, open for reading.
+
+    Raises:
+        ClipError: ``missing``, ``empty`` or ``not_media``; and ``corrupt`` for what FFmpeg cannot
+            read while the container is open.
+    """
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise ClipError("missing", f"{path}: {error.strerror or error}") from None
+    if not path.is_file():
+        raise ClipError("not_media", f"{path}: not a regular file")
+    if size == 0:
+        raise ClipError("empty", f"{path}: the file has no bytes; fetch it again")
+    try:
+        container = av.open(str(path), metadata_errors="ignore")
+    except (av.FFmpegError, ValueError) as error:
+        raise ClipError(
+            "not_media", f"{path}: not a readable media file ({_reason(error)})"
+        ) from None
+    with container:
+        try:
+            yield container
+        except av.FFmpegError as error:
+            raise ClipError("corrupt", f"{path}: cannot be decoded ({_reason(error)})") from None
+
+
+def read_headers(container: InputContainer, path: Path) -> Headers:
+    """Streams, length and clock of an open file.
+
+    Raises:
+        ClipError: ``no_video`` or ``no_audio``.
+    """
+    # A cover picture in a music file is a video stream to FFmpeg, but not to anybody else.
+    pictures = [
+        stream
+        for stream in container.streams.video
+        if not stream.disposition & Disposition.attached_pic
+    ]
+    if not pictures:
+        raise ClipError("no_video", f"{path}: no video stream")
+    if not container.streams.audio:
+        raise ClipError("no_audio", f"{path}: no audio stream")
+    video = pictures[0]
+    # The container knows of edit lists and the stream does not; a longer sound track is the
+    # container's business and not the picture's. The smaller of the two is what is promised.
+    promised = [seconds for seconds in (_length(container), _length(video)) if seconds is not None]
+    stat = path.stat()
+    return Headers(
+        source=Source(
+            size=stat.st_size,
+            mtime=stat.st_mtime_ns,
+            codec=video.codec_context.name if video.codec_context else "unknown",
+            fps=float(video.average_rate or 0),
+        ),
+        duration=min(promised, default=None),
+        picture_start=float((video.start_time or 0) * (video.time_base or 0)),
+    )
+
+
+def _length(timed: InputContainer | Stream) -> float | None:
+    if timed.duration is None:
+        return None
+    if isinstance(timed, Stream):
+        return float(timed.duration * timed.time_base) if timed.time_base else None
+    return timed.duration / av.time_base
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

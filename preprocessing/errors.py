@@ -1,0 +1,37 @@
+"""What can go wrong: with one clip, or with the whole undertaking."""
+
+from typing import Literal
+
+Reason = Literal[
+    "missing",
+    "empty",
+    "not_media",
+    "no_video",
+    "no_audio",
+    "too_short",
+    "corrupt",
+    "decode_timeout",
+    "decoder_crashed",
+    "out_of_memory",
+]
+
+
+class ClipError(Exception):
+    """One clip cannot be used; every other clip can.
+
+    Attributes:
+        reason: the code stored in the feature store's ``/failures``.
+        message: what is wrong, in one line.
+    """
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(reason, message)  # both in args, so that it pickles between processes
+        self.reason: Reason = reason
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.message}"
+
+
+class SetupError(Exception):
+    """Nothing can be done until the user changes something; the message names what, and how."""
