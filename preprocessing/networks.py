@@ -1,0 +1,43 @@
+"""A network filled with weights: pretrained ones, or seeded random ones."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def pretrained(architecture: Callable[[], Network], tensors: dict[str, Tensor]) -> Network:
+    """Build a network around the given tensors, frozen and in evaluation mode.
+
+    Args:
+        architecture: builds the network, with the names that ``tensors`` uses.
+        tensors: the complete state dict; used as they are, without a copy.
+    """
+    with torch.device("meta"):  # no time or random numbers spent on weights soon replaced
+        network = architecture()
+    network.load_state_dict(tensors, assign=True)
+    return network.eval().requires_grad_(False)
+
+
+def untrained(architecture: Callable[[], Network], seed: int) -> Network:
+    """Build a network with random weights, frozen and in evaluation mode.
+
+    Weights are drawn from He's normal distribution (He et al. 2015), which keeps the scale of
+    activations through layers of ReLU; biases are zero and batch norms the identity. The same
+    seed gives the same weights, and the global random state is left alone.
+    """
+    with torch.device("meta"):
+        network = architecture()
+    network.to_empty(device="cpu")
+    generator = torch.Generator().manual_seed(seed)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            module.reset_parameters()
+    return network.eval().requires_grad_(False)

@@ -1,0 +1,132 @@
+"""VGGish (Hershey et al. 2017): 0.96 s of log-mel → 128 numbers, and their PCA and 8 bits."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from preprocessing.networks import pretrained, untrained
+from preprocessing.weights import resolve
+
+EMBEDDING_SIZE = 128
+
+QUANTIZE_RANGE = (-2.0, 2.0)
+"""The original's ``QUANTIZE_MIN_VAL`` and ``QUANTIZE_MAX_VAL``."""
+
+
+class VGGish(nn.Module):
+    """The network up to its embedding layer, 72,141,184 parameters.
+
+    Tensors are named as in the PyTorch port of harritaylor/torchvggish.
+
+    Args:
+        final_relu: end in a ReLU, as the first release did and the features published with
+            AudioSet and AVE have it; the current release has none.
+    """
+
+    def __init__(self, *, final_relu: bool = True) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            *_convolutions(64, "M", 128, "M", 256, 256, "M", 512, 512, "M")
+        )
+        self.embeddings = nn.Sequential(
+            nn.Linear(6 * 4 * 512, 4096),
+            nn.ReLU(),
+            nn.Linear(4096, 4096),
+            nn.ReLU(),
+            nn.Linear(4096, EMBEDDING_SIZE),
+            nn.ReLU() if final_relu else nn.Identity(),
+        )
+
+    def forward(self, examples: Tensor) -> Tensor:
+        """(N, 1, 96, 64) float32 log-mel → (N, 128) float32."""
+        maps = self.features(examples)  # (N, 512, 6, 4)
+        # TensorFlow keeps channels last, and the first dense layer expects that order.
+        embeddings: Tensor = self.embeddings(maps.permute(0, 2, 3, 1).flatten(1))
+        return embeddings
+
+
+def _convolutions(*plan: int | str) -> Iterator[nn.Module]:
+    """The layers of a plan: a number is a 3x3 convolution to that many channels, M a max-pool."""
+    channels = 1
+    for step in plan:
+        if isinstance(step, int):
+            yield nn.Conv2d(channels, step, kernel_size=3, padding=1)
+            yield nn.ReLU(inplace=True)
+            channels = step
+        else:
+            yield nn.MaxPool2d(kernel_size=2)
+
+
+class VGGishPCA(nn.Module):
+    """The whitening PCA that the AudioSet and YouTube-8M features went through.
+
+    Args:
+        pca_eigen_vectors: (128, 128), one component a row.
+        pca_means: (128,).
+    """
+
+    pca_eigen_vectors: Tensor
+    pca_means: Tensor
+
+    def __init__(self, pca_eigen_vectors: Tensor, pca_means: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("pca_eigen_vectors", pca_eigen_vectors.float())
+        self.register_buffer("pca_means", pca_means.float())
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """(N, 128) float32 network output → (N, 128) float32, not yet clipped."""
+        return (embeddings - self.pca_means) @ self.pca_eigen_vectors.T
+
+
+def quantize(values: Tensor) -> Tensor:
+    """Clip PCA output to [-2, 2] and spread it over 0 … 255, rounding down as the original.
+
+    Args:
+        values: float tensor of any shape.
+
+    Returns:
+        uint8 tensor of the same shape.
+    """
+    low, high = QUANTIZE_RANGE
+    return ((values.clamp(low, high) - low) * (255 / (high - low))).to(torch.uint8)
+
+
+def dequantize(codes: Tensor) -> Tensor:
+    """Undo :func:`quantize` to within half a step, with the offset of YouTube-8M's own reader.
+
+    Args:
+        codes: uint8 tensor of any shape.
+
+    Returns:
+        float32 tensor of the same shape, in [-1.992, 2.008].
+    """
+    low, high = QUANTIZE_RANGE
+    return codes.float() * ((high - low) / 255) + ((high - low) / 512 + low)
+
+
+def load_vggish(directory: Path | None = None, *, final_relu: bool = True) -> tuple[VGGish, str]:
+    """The pretrained network and the sha256 of the file it came from.
+
+    Raises:
+        SetupError: the weights are nowhere to be had, or not the published ones.
+    """
+    weights = resolve("vggish", directory)
+    return pretrained(partial(VGGish, final_relu=final_relu), weights.tensors()), weights.sha256
+
+
+def load_vggish_pca(directory: Path | None = None) -> tuple[VGGishPCA, str]:
+    """The published PCA and the sha256 of the file it came from.
+
+    Raises:
+        SetupError: the parameters are nowhere to be had, or not the published ones.
+    """
+    weights = resolve("vggish_pca", directory)
+    return VGGishPCA(**weights.tensors()), weights.sha256
+
+
+def untrained_vggish(seed: int, *, final_relu: bool = True) -> VGGish:
+    """The network with seeded random weights: for trials of the machinery, not for results."""
+    return untrained(partial(VGGish, final_relu=final_relu), seed)

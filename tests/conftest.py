@@ -1,0 +1,16 @@
+"""Fixtures shared by all tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def assets() -> Path:
+    """Real clips, features and reference values; they are not part of the project."""
+    beside = Path(__file__).parents[2] / "shared" / "assets"
+    folder = Path(os.environ.get("AVCMR_ASSETS", beside))
+    if not folder.is_dir():
+        pytest.skip(f"needs the assets folder: {folder} does not exist (set AVCMR_ASSETS)")
+    return folder
