@@ -1,0 +1,148 @@
+"""Galleries ranked for queries, with ties that no item order can decide.
+
+Embeddings that collapsed to one point tie with everything, and galleries are often sorted by
+class: any fixed order of tied items would make such embeddings look better or worse than they
+are. So tied items form one group, precision at any of them counts the whole group (as
+scikit-learn's ``average_precision_score`` does), and a cut-off inside a group takes its share of
+the group, which is the expectation over the group's orders.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+# Query-gallery pairs ranked at once: 2¹⁹ of them take about 40 MB with all that is derived, so
+# that 28,000 × 28,000 fits anywhere. More is not faster, and results do not depend on it.
+PAIRS_AT_ONCE = 2**19
+
+# Embeddings come in float32, whose rounding makes equal ones differ by about 2⁻²³ in cosine.
+# On this grid they are equal again, and each of its points is a float32.
+_COSINE_STEPS = 2**23
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The gallery of G items ranked for Q queries, best first; ranks count from 1.
+
+    Attributes:
+        order: (Q, G) int64, gallery index at each rank.
+        hits: (Q, G) int64, relevant items up to each rank.
+        start: (Q, G) int64, items ranked before the tied group of the one at each rank.
+        end: (Q, G) int64, items ranked up to the end of that group.
+    """
+
+    order: Tensor
+    hits: Tensor
+    start: Tensor
+    end: Tensor
+
+    @classmethod
+    def of(cls, similarity: Tensor, relevant: Tensor) -> "Ranking":
+        """(Q, G) similarities and (Q, G) bool → their ranking."""
+        scores, order = similarity.sort(dim=1, descending=True)
+        queries, items = scores.shape
+        differs = scores[:, 1:] != scores[:, :-1]  # (Q, G - 1)
+        edge = differs.new_ones(queries, 1)
+        first, last = torch.cat([edge, differs], dim=1), torch.cat([differs, edge], dim=1)
+        rank = torch.arange(1, items + 1, device=scores.device)
+        start = torch.where(first, rank - 1, 0).cummax(1).values
+        end = torch.where(last, rank, items).flip(1).cummin(1).values.flip(1)
+        return cls(order, relevant.gather(1, order).cumsum(1), start, end)
+
+    @property
+    def relevant(self) -> Tensor:
+        """(Q,) int64, number of relevant items: R."""
+        return self.hits[:, -1]
+
+    def hits_with_ties(self) -> Tensor:
+        """(Q, G) int64, relevant items up to the end of each rank's tied group."""
+        return self.hits.gather(1, self.end - 1)
+
+    def precision(self) -> Tensor:
+        """(Q, G) float64, share of relevant items up to the end of each rank's tied group."""
+        return self.hits_with_ties().double() / self.end
+
+    def is_hit(self) -> Tensor:
+        """(Q, G) bool, whether the item at each rank is relevant."""
+        return self.hits.diff(dim=1, prepend=torch.zeros_like(self.hits[:, :1])) > 0
+
+    def average_precision(self) -> Tensor:
+        """(Q,) float64, mean precision at the relevant items; NaN where there are none."""
+        return (self.precision() * self.is_hit()).sum(1) / self.relevant
+
+    def prefix_average_precision(self) -> Tensor:
+        """(Q,) float64, mean over k = 1 … G of the AP of the k best, 0 for no hit; NaN if none."""
+        summed = (self.precision() * self.is_hit()).cumsum(1).gather(1, self.end - 1)
+        means = (summed / self.hits_with_ties().clamp(min=1)).mean(1)
+        return means.where(self.relevant > 0, torch.nan)
+
+    def hits_within(self, cutoffs: Sequence[int]) -> Tensor:
+        """(Q, K) float64, relevant items expected among the k best, for each of K cut-offs ≤ G."""
+        at = torch.tensor(cutoffs, dtype=torch.int64, device=self.hits.device)
+        start, end = self.start[:, at - 1], self.end[:, at - 1]  # (Q, K)
+        before = torch.where(start > 0, self.hits.gather(1, (start - 1).clamp(min=0)), 0)
+        within = self.hits.gather(1, end - 1) - before
+        return before + within * (at - start).double() / (end - start)
+
+    def interpolated_precision(self, recall_levels: Sequence[float]) -> Tensor:
+        """(Q, L) float64, the best precision at each of L recalls or at a higher one."""
+        best = self.precision().flip(1).cummax(1).values.flip(1)  # (Q, G)
+        levels = torch.tensor(recall_levels, dtype=torch.float64, device=self.hits.device)
+        # 0.07 × 100 is 7.000000000000001 and must still ask for 7 hits.
+        needed = (levels * self.relevant[:, None] - 1e-9).ceil().long()  # (Q, L)
+        return best.gather(1, torch.searchsorted(self.hits, needed))
+
+    def retrieved_shares(self, gallery_labels: Tensor, num_classes: int) -> Tensor:
+        """(G,) int64 → (Q, classes) float64: shares of the classes among the R best items."""
+        needed = self.relevant[:, None]
+        # What of each item lies within the R best: all, nothing, or its group's share.
+        weight = ((needed - self.start).double() / (self.end - self.start)).clamp(0, 1)  # (Q, G)
+        shares = weight.new_zeros(len(weight), num_classes)
+        return shares.scatter_add_(1, gallery_labels[self.order], weight) / needed
+
+
+def cosine_rankings(
+    query: Tensor, gallery: Tensor, query_labels: Tensor, gallery_labels: Tensor
+) -> Iterator[tuple[slice, Ranking]]:
+    """(Q, D), (G, D), (Q,), (G,) → the ranking of each chunk of queries, with its rows.
+
+    Items of the query's label are relevant.
+    """
+    check_embeddings("query", query, query_labels)
+    check_embeddings("gallery", gallery, gallery_labels)
+    if query.shape[1] != gallery.shape[1]:
+        raise ValueError(
+            f"query embeddings have {query.shape[1]} dimensions, gallery ones {gallery.shape[1]}"
+        )
+    query, gallery = (normalize(x.detach().double(), dim=1) for x in (query, gallery))
+    chunk = max(1, PAIRS_AT_ONCE // len(gallery))
+    for first in range(0, len(query), chunk):
+        rows = slice(first, first + chunk)
+        cosine = query[rows] @ gallery.T  # (C, G)
+        similarity = (cosine * _COSINE_STEPS).round().float() / _COSINE_STEPS
+        yield rows, Ranking.of(similarity, query_labels[rows, None] == gallery_labels)
+
+
+def check_embeddings(name: str, embeddings: Tensor, labels: Tensor) -> None:
+    """Raise ValueError unless they are (N, D) and finite with (N,) integer labels."""
+    if embeddings.ndim != 2 or 0 in embeddings.shape or labels.shape != embeddings.shape[:1]:
+        raise ValueError(
+            f"{name} embeddings must be (N ≥ 1, D ≥ 1) with (N,) labels, "
+            f"not {tuple(embeddings.shape)} with {tuple(labels.shape)}"
+        )
+    if labels.is_floating_point() or labels.dtype == torch.bool:
+        raise ValueError(f"{name} labels must be integers, not {labels.dtype}")
+    check_finite(f"{name} embeddings", embeddings)
+
+
+def check_finite(name: str, rows: Tensor) -> None:
+    """Raise ValueError if (N, …) rows hold NaN or infinity, and say how many and where."""
+    broken = (~rows.isfinite().flatten(1).all(1)).nonzero()[:, 0]
+    if len(broken):
+        raise ValueError(
+            f"{name}: {len(broken)} of {len(rows)} rows hold NaN or infinity, "
+            f"the first is row {int(broken[0])}"
+        )
