@@ -1,0 +1,172 @@
+"""Every setting of a training run, with its default; unknown keys are refused."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from preprocessing.errors import SetupError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class DataConfig(_Section):
+    """How clips without a split are divided, by class and by clip."""
+
+    val_fraction: float = Field(0.1, gt=0, lt=0.5)
+    test_fraction: float = Field(0.2, gt=0, lt=0.5)
+    split_seed: int = 0
+
+
+class ModelConfig(_Section):
+    """The two branches; both have this shape, with weights of their own."""
+
+    embedding_dim: int = Field(32, ge=2)
+    hidden: tuple[int, ...] = (512,)
+    activation: Literal["gelu", "relu", "tanh"] = "gelu"
+    input_dropout: float = Field(0.3, ge=0, lt=1)
+    dropout: float = Field(0.5, ge=0, lt=1)
+
+
+class StageConfig(_Section):
+    """One stage of the curriculum."""
+
+    mining: Literal["semi_hard", "hard"]
+    interpolation_points: int = Field(ge=0)
+    margin: float = Field(0.2, gt=0, lt=2)
+    learning_rate: float = Field(gt=0)
+    max_epochs: int = Field(ge=0)
+    patience: int = Field(ge=1)
+
+
+class Stage1Config(StageConfig):
+    """Stage 1: semi-hard triplets of the originals."""
+
+    mining: Literal["semi_hard", "hard"] = "semi_hard"
+    interpolation_points: int = Field(0, ge=0)
+    learning_rate: float = Field(1e-3, gt=0)
+    max_epochs: int = Field(100, ge=1)
+    patience: int = Field(20, ge=1)
+
+
+class Stage2Config(StageConfig):
+    """Stage 2: hard triplets among originals and interpolated embeddings."""
+
+    mining: Literal["semi_hard", "hard"] = "hard"
+    interpolation_points: int = Field(2, ge=0)
+    learning_rate: float = Field(1e-4, gt=0)
+    max_epochs: int = Field(50, ge=0)
+    patience: int = Field(10, ge=1)
+
+
+class Config(_Section):
+    """A whole training run, as written to ``runs/NAME/config.yaml``."""
+
+    features: Path | None = None
+    seed: int = 0
+    batch_size: int = Field(256, ge=2)
+    weight_decay: float = Field(1e-2, ge=0)
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    stage1: Stage1Config = Stage1Config()
+    stage2: Stage2Config = Stage2Config()
+
+    def to_yaml(self) -> str:
+        """The complete settings as YAML."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def load_config(path: Path | None = None, overrides: Iterable[str] = ()) -> Config:
+    """Defaults, then the YAML file, then ``key=value`` overrides (``stage2.margin=0.3``).
+
+    Raises:
+        SetupError: no such file, not YAML, or settings that are unknown or out of range; all
+            faults are named at once, with the nearest known key.
+    """
+    settings = {} if path is None else _read_yaml(path)
+    for override in overrides:
+        _set(settings, override)
+    try:
+        return Config.model_validate(settings)
+    except ValidationError as error:
+        faults = "; ".join(_explain(fault) for fault in error.errors())
+        raise SetupError(f"{path or 'settings'}: {faults}") from None
+
+
+def differences(old: Config, new: Config) -> list[str]:
+    """The settings in which two runs differ, such as ``stage2.margin: 0.2 → 0.3``."""
+    before, after = _flatten(old.model_dump(mode="json")), _flatten(new.model_dump(mode="json"))
+    return [
+        f"{key}: {before.get(key)} → {after.get(key)}"
+        for key in before | after
+        if before.get(key) != after.get(key)
+    ]
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SetupError(f"{path}: cannot read the config file ({error.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise SetupError(f"{path}: not a YAML file ({reason})") from None
+    if settings is None:
+        return {}
+    if not isinstance(settings, dict):
+        raise SetupError(f"{path}: expected 'key: value' lines, found a {type(settings).__name__}")
+    return settings
+
+
+def _set(settings: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals or not key:
+        raise SetupError(
+            f"{override!r}: settings are given as key=value, such as stage2.margin=0.3"
+        )
+    *sections, last = key.split(".")
+    for section in sections:
+        inner = settings.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise SetupError(f"{override!r}: {section} is a value, not a section")
+        settings = inner
+    settings[last] = _yaml_scalar(value)
+
+
+def _yaml_scalar(text: str) -> Any:
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    if isinstance(value, str):
+        # YAML 1.1 reads 1e-4 as a string, which nobody who types a learning rate expects.
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _explain(fault: Mapping[str, Any]) -> str:
+    location = [str(part) for part in fault["loc"]]
+    key = ".".join(location)
+    if fault["type"] != "extra_forbidden":
+        return f"{key}: {fault['msg']} (given: {fault['input']!r})"
+    near = difflib.get_close_matches(key, _flatten(Config().model_dump()), n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"unknown key {key}{hint}"
+
+
+def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

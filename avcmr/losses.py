@@ -1,0 +1,92 @@
+"""The triplet losses of both stages, in both directions of retrieval."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from avcmr.augment import interpolate
+from avcmr.config import StageConfig
+from avcmr.mining import hard_triplets, semi_hard_triplets
+
+MINERS = {"semi_hard": semi_hard_triplets, "hard": hard_triplets}
+
+
+@dataclass(frozen=True, slots=True)
+class TripletLoss:
+    """A loss and how much of the batch it came from.
+
+    Attributes:
+        value: scalar; zero, with a (zero) gradient, where no triplet is active.
+        triplets: how many were mined.
+        active: how many of them violate the margin.
+    """
+
+    value: Tensor
+    triplets: int
+    active: int
+
+
+def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
+    """1 − cosine of embeddings of unit length, (A, D) and (B, D) → (A, B), in [0, 2]."""
+    return 1 - a @ b.T
+
+
+def triplet_loss(anchor_positive: Tensor, anchor_negative: Tensor, margin: float) -> TripletLoss:
+    """Mean of max(0, d(a, p) − d(a, n) + margin) over the triplets where it is not 0.
+
+    The mean over active triplets keeps the gradient's size when most triplets are learned.
+
+    Args:
+        anchor_positive: (M,) distances.
+        anchor_negative: (M,) distances.
+        margin: in units of the distance.
+    """
+    violation = (anchor_positive - anchor_negative + margin).relu()
+    active = int((violation > 0).sum())
+    return TripletLoss(violation.sum() / max(active, 1), len(violation), active)
+
+
+def cross_modal_loss(
+    audio: Tensor, visual: Tensor, labels: Tensor, stage: StageConfig
+) -> TripletLoss:
+    """Both directions: audio anchors among visual candidates, and visual among audio.
+
+    Positives are every original of the anchor's class in the other modality, the anchor's own
+    pair included. Negatives are the originals and, where the stage interpolates, the synthetics.
+
+    Args:
+        audio: (B, D) embeddings of unit length.
+        visual: (B, D), row i from the clip of audio row i.
+        labels: (B,) int64.
+        stage: miner, margin and interpolation.
+    """
+    directions = [
+        _one_direction(anchors, candidates, labels, stage)
+        for anchors, candidates in ((audio, visual), (visual, audio))
+    ]
+    return TripletLoss(
+        value=torch.stack([direction.value for direction in directions]).sum(),
+        triplets=sum(direction.triplets for direction in directions),
+        active=sum(direction.active for direction in directions),
+    )
+
+
+def _one_direction(
+    anchors: Tensor, candidates: Tensor, labels: Tensor, stage: StageConfig
+) -> TripletLoss:
+    to_candidates = cosine_distance(anchors, candidates)  # (B, B)
+    same = labels[:, None] == labels[None, :]
+    to_negatives, is_negative = to_candidates, ~same
+    if stage.interpolation_points:
+        synthetic, synthetic_labels = interpolate(
+            candidates, labels, points=stage.interpolation_points
+        )
+        to_negatives = torch.cat([to_candidates, cosine_distance(anchors, synthetic)], dim=1)
+        is_negative = torch.cat([~same, labels[:, None] != synthetic_labels[None, :]], dim=1)
+    mined = MINERS[stage.mining](to_candidates, to_negatives, same, is_negative)
+    return triplet_loss(
+        to_candidates[mined.anchor, mined.positive],
+        to_negatives[mined.anchor, mined.negative],
+        stage.margin,
+    )

@@ -1,0 +1,68 @@
+"""Which triplets a batch teaches with: semi-hard in stage 1, hard in stage 2.
+
+Both miners see distances from A anchors of one modality to P candidates for the positive and N
+candidates for the negative, all of the other modality. They choose indices and carry no gradient.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Triplets:
+    """M triplets as indices, each (M,) int64.
+
+    Attributes:
+        anchor: rows of the distance matrices.
+        positive: columns of the distances to positives.
+        negative: columns of the distances to negatives.
+    """
+
+    anchor: Tensor
+    positive: Tensor
+    negative: Tensor
+
+    def __len__(self) -> int:
+        return len(self.anchor)
+
+
+@torch.no_grad()
+def semi_hard_triplets(
+    to_positives: Tensor, to_negatives: Tensor, is_positive: Tensor, is_negative: Tensor
+) -> Triplets:
+    """For every (anchor, positive) pair, the nearest negative that is farther than the positive.
+
+    A pair without such a negative gives no triplet (FaceNet, Schroff et al. 2015, section 3.2);
+    whether the negative lies within the margin is left to the hinge of the loss.
+
+    Args:
+        to_positives: (A, P) distances.
+        to_negatives: (A, N) distances.
+        is_positive: (A, P) bool, True where the candidate has the anchor's class.
+        is_negative: (A, N) bool, True where it has another class.
+    """
+    masked = to_negatives.masked_fill(~is_negative, torch.inf)
+    sorted_negatives, order = masked.sort(dim=1)
+    # The first negative strictly beyond each positive: (A, P) places in the sorted rows.
+    place = torch.searchsorted(sorted_negatives, to_positives.contiguous(), right=True)
+    farthest = order.shape[1] - 1
+    found = sorted_negatives.gather(1, place.clamp(max=farthest)).isfinite() & (place <= farthest)
+    anchor, positive = (is_positive & found).nonzero(as_tuple=True)
+    return Triplets(anchor, positive, order[anchor, place[anchor, positive]])
+
+
+@torch.no_grad()
+def hard_triplets(
+    to_positives: Tensor, to_negatives: Tensor, is_positive: Tensor, is_negative: Tensor
+) -> Triplets:
+    """For every anchor its farthest positive and its nearest negative (batch-hard).
+
+    Hermans et al. 2017, equation 5. Arguments as in :func:`semi_hard_triplets`. An anchor without
+    a positive or without a negative gives no triplet.
+    """
+    positive = to_positives.masked_fill(~is_positive, -torch.inf).argmax(dim=1)
+    negative = to_negatives.masked_fill(~is_negative, torch.inf).argmin(dim=1)
+    (anchor,) = (is_positive.any(dim=1) & is_negative.any(dim=1)).nonzero(as_tuple=True)
+    return Triplets(anchor, positive[anchor], negative[anchor])

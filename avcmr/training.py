@@ -1,0 +1,278 @@
+"""The two-stage curriculum, on one worker or as one of many."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+
+from avcmr.config import Config, StageConfig
+from avcmr.curriculum import Curriculum, Verdict
+from avcmr.data import Dataset, PairedFeatures
+from avcmr.distributed import agree, gather, replicate, world
+from avcmr.losses import cross_modal_loss
+from avcmr.metrics import collapse_gauges, mean_average_precision
+from avcmr.model import TwoBranchNetwork
+from avcmr.runs import Checkpoint, RunFolder
+from preprocessing.errors import SetupError
+
+EpochRecord = dict[str, Any]
+"""One line of ``metrics.jsonl``."""
+
+
+def train(
+    dataset: Dataset,
+    config: Config,
+    run: RunFolder,
+    *,
+    device: torch.device | None = None,
+    on_epoch: Callable[[EpochRecord], None] = lambda record: None,
+) -> Curriculum:
+    """Train until the curriculum is finished, resuming whatever the run folder holds.
+
+    Every epoch's randomness follows from (seed, epoch, rank) alone, so a run that was stopped and
+    resumed ends as an uninterrupted one. Call it in every worker of a ``torch.distributed`` group,
+    or alone.
+
+    Args:
+        dataset: features to train, select and (later) test on; only train and val are used.
+        config: every setting.
+        run: where checkpoints and measurements go; opened by the caller.
+        device: where to compute; the CPU if not given.
+        on_epoch: called on rank 0 with each epoch's measurements.
+
+    Raises:
+        SetupError: a batch cannot be shared evenly among the workers.
+    """
+    device = device or torch.device("cpu")
+    rank, workers = world()
+    batch_size = fitting_batch_size(config.batch_size, len(dataset.train))
+    shared_batch_size(batch_size, workers)
+    train_part, val_part = dataset.train.to(device), dataset.val.to(device)
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        network = TwoBranchNetwork(
+            train_part.audio.shape[1], train_part.visual.shape[1], config.model
+        ).to(device)
+        network.audio.fit_scaling(train_part.audio)
+        network.visual.fit_scaling(train_part.visual)
+        state, optimizer = _resume(run, network, config)
+        if state.finished:
+            return state
+        replicated = replicate(network)
+        log = _open_log(run, state) if rank == 0 else None
+
+        verdict: Verdict = "continue"
+        while verdict != "stop":
+            started = time.monotonic()
+            stage = state.settings(config)
+            _seed_epoch(config.seed, state.epoch, rank)
+            batches = global_batches(len(train_part), batch_size, config.seed, state.epoch)
+            measured = _train_epoch(replicated, optimizer, train_part, batches=batches, stage=stage)
+            # Rank 0 judges for all, so that rounding can never make workers part ways.
+            validation = agree(validate(network, val_part) if rank == 0 else None)
+            previous = state
+            state, verdict = state.after_epoch(validation["val_map"], config)
+            if log:
+                record = {
+                    "epoch": state.epoch,
+                    "stage": previous.stage,
+                    **measured,
+                    **validation,
+                    "best": state.best,
+                    "verdict": verdict,
+                    "seconds": time.monotonic() - started,
+                }
+                if state.improved:
+                    run.save("best", _best_checkpoint(network, dataset, state))
+                _write_log(log, run, record)
+                on_epoch(record)
+            agree(None)  # rank 0 has written what the others may now read
+            if verdict == "switch":
+                network.load_state_dict(run.load("best").tensors)
+                optimizer = _optimizer(network, config, state)
+            if log:
+                run.save("last", _last_checkpoint(network, optimizer, dataset, state))
+        if log:
+            log.close()
+    return state
+
+
+def fitting_batch_size(wanted: int, clips: int) -> int:
+    """``wanted``, or the largest power of two that a smaller training split can fill.
+
+    A power of two, so that the global batch is the same for 1, 2, 4, … workers.
+    """
+    return wanted if wanted <= clips else 2 ** (clips.bit_length() - 1)
+
+
+def shared_batch_size(batch_size: int, workers: int) -> int:
+    """Each worker's share of the global batch.
+
+    Raises:
+        SetupError: it cannot be shared evenly.
+    """
+    if batch_size % workers:
+        raise SetupError(
+            f"batch_size {batch_size} cannot be shared evenly by {workers} workers; "
+            f"set batch_size={batch_size // workers * workers or workers}"
+        )
+    return batch_size // workers
+
+
+def global_batches(clips: int, batch_size: int, seed: int, epoch: int) -> list[Tensor]:
+    """Row numbers of each global batch of an epoch, (batch_size,) int64 each.
+
+    Depends on seed and epoch alone; what does not fill a batch waits for another epoch's shuffle.
+    """
+    generator = torch.Generator().manual_seed(_derived_seed(seed, epoch))
+    order = torch.randperm(clips, generator=generator)
+    return list(order[: clips // batch_size * batch_size].split(batch_size))
+
+
+def embed(network: TwoBranchNetwork, clips: PairedFeatures) -> tuple[Tensor, Tensor]:
+    """Audio and visual embeddings (N, D) of clips, without dropout or gradient."""
+    was_training = network.training
+    network.eval()
+    with torch.inference_mode():
+        audio, visual = network(clips.audio, clips.visual)
+    network.train(was_training)
+    return audio, visual
+
+
+def validate(network: TwoBranchNetwork, clips: PairedFeatures) -> dict[str, float]:
+    """MAP both ways, and the gauges that show a collapse of the embedding space."""
+    audio, visual = embed(network, clips)
+    forth = mean_average_precision(audio, visual, clips.labels, clips.labels)
+    back = mean_average_precision(visual, audio, clips.labels, clips.labels)
+    gauges = collapse_gauges(torch.cat([audio, visual]))
+    return {
+        "val_map": (forth + back) / 2,
+        "val_map_audio_to_visual": forth,
+        "val_map_visual_to_audio": back,
+        "mean_distance": gauges.mean_distance,
+        "effective_rank": gauges.effective_rank,
+    }
+
+
+def _train_epoch(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    clips: PairedFeatures,
+    *,
+    batches: list[Tensor],
+    stage: StageConfig,
+) -> dict[str, float]:
+    rank, workers = world()
+    network.train()
+    total = torch.zeros((), device=clips.labels.device)
+    triplets = active = 0
+    for batch in batches:
+        share = batch.chunk(workers)[rank].to(clips.labels.device)  # (B / workers,)
+        audio, visual = network(clips.audio[share], clips.visual[share])  # (B / workers, D)
+        labels = clips.labels[batch.to(clips.labels.device)]  # (B,)
+        loss = cross_modal_loss(gather(audio), gather(visual), labels, stage)
+        optimizer.zero_grad(set_to_none=True)
+        loss.value.backward()
+        optimizer.step()
+        total += loss.value.detach()
+        triplets += loss.triplets
+        active += loss.active
+    return {
+        "loss": float(total) / len(batches),
+        "triplets": triplets / len(batches),
+        "active_triplets": active / max(triplets, 1),
+    }
+
+
+def _optimizer(network: nn.Module, config: Config, state: Curriculum) -> torch.optim.AdamW:
+    # A new stage starts with fresh moments: it returns to the best weights of the stage before,
+    # which the moments of the last epochs do not belong to.
+    rate = state.settings(config).learning_rate
+    return torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=config.weight_decay)
+
+
+def _resume(
+    run: RunFolder, network: TwoBranchNetwork, config: Config
+) -> tuple[Curriculum, torch.optim.AdamW]:
+    last = run.load("last") if run.has("last") else None
+    state = Curriculum(**last.metadata["curriculum"]) if last else Curriculum()
+    optimizer = _optimizer(network, config, state)
+    if last:
+        network.load_state_dict(_below("network.", last.tensors))
+        _load_moments(optimizer, _below("optimizer.", last.tensors))
+    return state, optimizer
+
+
+def _best_checkpoint(network: TwoBranchNetwork, dataset: Dataset, state: Curriculum) -> Checkpoint:
+    return Checkpoint(
+        tensors=dict(network.state_dict()),
+        metadata={
+            "stage": state.best_stage,
+            "epoch": state.best_epoch,
+            "val_map": state.best,
+            "class_names": dataset.class_names,
+            "warnings": dataset.warnings,
+            "fingerprint": dataset.fingerprint,
+        },
+    )
+
+
+def _last_checkpoint(
+    network: TwoBranchNetwork,
+    optimizer: torch.optim.Optimizer,
+    dataset: Dataset,
+    state: Curriculum,
+) -> Checkpoint:
+    moments = {
+        f"optimizer.{index}.{name}": value
+        for index, slots in optimizer.state_dict()["state"].items()
+        for name, value in slots.items()
+    }
+    weights = {f"network.{name}": value for name, value in network.state_dict().items()}
+    metadata = {"curriculum": state.to_dict(), "fingerprint": dataset.fingerprint}
+    return Checkpoint(weights | moments, metadata)
+
+
+def _load_moments(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    slots: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        index, _, slot = name.partition(".")
+        slots.setdefault(int(index), {})[slot] = value
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": slots, "param_groups": groups})
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _derived_seed(*parts: int) -> int:
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])
+
+
+def _seed_epoch(seed: int, epoch: int, rank: int) -> None:
+    torch.manual_seed(_derived_seed(seed, epoch, rank))  # dropout only; batches have their own
+
+
+def _open_log(run: RunFolder, state: Curriculum) -> SummaryWriter:
+    run.rewind(state.epoch)
+    log = SummaryWriter(str(run.tensorboard))
+    for record in run.history():
+        _write_scalars(log, record)
+    return log
+
+
+def _write_log(log: SummaryWriter, run: RunFolder, record: EpochRecord) -> None:
+    run.append_metrics(record)
+    _write_scalars(log, record)
+    log.flush()
+
+
+def _write_scalars(log: SummaryWriter, record: EpochRecord) -> None:
+    for name, value in record.items():
+        if isinstance(value, int | float):
+            log.add_scalar(name, value, record["epoch"])
