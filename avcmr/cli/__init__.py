@@ -1,0 +1,55 @@
+"""The command line: the one place that sees all three packages."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, NoReturn
+
+import typer
+
+from avcmr.cli import demo_clips, evaluate, extract, train
+from avcmr.cli.console import console
+from preprocessing.errors import SetupError
+
+
+def _guarded(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn what the user can mend into one line and exit code 2, and Ctrl-C into 130."""
+
+    @wraps(command)
+    def guarded(*arguments: Any, **options: Any) -> None:
+        try:
+            command(*arguments, **options)
+        except SetupError as error:
+            _fail(str(error))
+        except OSError as error:
+            _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        except KeyboardInterrupt:
+            console.print("interrupted; the same command goes on from here")
+            raise typer.Exit(130) from None
+
+    return guarded
+
+
+def _fail(message: str) -> NoReturn:
+    console.print(f"error: {message}", style="bold red", markup=False)
+    raise typer.Exit(2) from None
+
+
+app = typer.Typer(
+    name="avcmr",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="From raw videos to a trained audio-visual retrieval engine. "
+    "Exit codes: 0 done, 1 done but some clips failed, 2 something must be changed first, "
+    "130 interrupted.",
+)
+for module in (extract, train, evaluate, demo_clips):
+    app.command(module.__name__.rpartition(".")[2].replace("_", "-"), help=module.__doc__)(
+        _guarded(module.command)
+    )
+
+
+def main() -> None:
+    """Entry point of the ``avcmr`` script."""
+    app()

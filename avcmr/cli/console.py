@@ -1,0 +1,56 @@
+"""Narration on stderr; results go to stdout."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+SECONDS_BETWEEN_LINES = 5.0
+"""How often progress is printed where there is no terminal to draw a bar on."""
+
+
+class ProgressLine:
+    """One bar on a terminal; a plain line every few seconds elsewhere."""
+
+    def __init__(self, what: str, total: int | None) -> None:
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.fields[state]}"),
+            TimeElapsedColumn(),
+            TextColumn("ETA"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._what, self._total = what, total
+        self._task = self._bar.add_task(what, total=total, state="starting")
+        self._printed = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def update(self, completed: int, state: str) -> None:
+        """Show how far the work is."""
+        self._bar.update(self._task, completed=completed, state=state)
+        now = time.monotonic()
+        if not console.is_terminal and now - self._printed >= SECONDS_BETWEEN_LINES:
+            self._printed = now
+            console.print(f"{self._what} {state}", markup=False)
+
+    def say(self, text: str) -> None:
+        """Print a line that stays."""
+        self._bar.console.print(text, markup=False)

@@ -1,0 +1,57 @@
+"""Measure a trained run on its test clips, which it has never seen, and write a report.
+
+Example:
+
+    avcmr evaluate runs/NAME            (--json for a machine-readable result on stdout)
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from avcmr.cli.console import console
+
+
+def command(
+    run: Annotated[Path, typer.Argument(help="Folder of the run, such as runs/NAME.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print all measures as JSON.")] = False,
+) -> None:
+    from avcmr.embeddings import embed_test_split, write_embeddings  # noqa: PLC0415
+    from avcmr.metrics import evaluate  # noqa: PLC0415
+    from avcmr.report import write_report  # noqa: PLC0415
+    from avcmr.runs import RunFolder  # noqa: PLC0415
+
+    folder = RunFolder(run)
+    embedded = embed_test_split(folder)
+    write_embeddings(folder.embeddings_file, embedded)
+    evaluation = evaluate(embedded.audio, embedded.visual, embedded.labels, embedded.class_names)
+    page = write_report(
+        folder.report,
+        evaluation,
+        history=folder.history(),
+        provenance=folder.config().model_dump(mode="json") | {"checkpoint": embedded.checkpoint},
+        warnings=embedded.warnings,
+        title=f"avcmr · {run.name}",
+    )
+    for warning in embedded.warnings:
+        console.print(f"warning: {warning}", style="yellow", markup=False)
+    if as_json:
+        print(json.dumps(evaluation.to_dict() | {"report": str(page)}))
+        return
+    table = Table("MAP", title=f"{run}: {len(embedded.ids)} test clips")
+    row, chance = ["test"], ["chance"]
+    for name, value, random in (
+        ("audio → visual", evaluation.audio_to_visual.map, evaluation.audio_to_visual.chance),
+        ("visual → audio", evaluation.visual_to_audio.map, evaluation.visual_to_audio.chance),
+        ("average", evaluation.average_map, evaluation.chance),
+    ):
+        table.add_column(name, justify="right")
+        row.append(f"{value:.3f}")
+        chance.append(f"{random:.3f}")
+    table.add_row(*row)
+    table.add_row(*chance, style="dim")
+    console.print(table)
+    print(page)

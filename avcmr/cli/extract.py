@@ -1,0 +1,146 @@
+"""Turn a folder of videos into a file of features, on all cores and GPUs.
+
+Run it again after an interruption, or with more clips: what is done is never done twice.
+
+Examples:
+
+    avcmr extract --videos raw/ --out features.h5          (raw/CLASS/clip.mp4)
+
+    avcmr extract --manifest clips.csv --out features.h5   (columns path,label[,id,split,start,end])
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from avcmr.cli.console import ProgressLine, console
+from preprocessing.errors import SetupError
+
+if TYPE_CHECKING:
+    from preprocessing.clips import Clip
+    from raytasks.extract import Progress, Summary
+
+
+def command(
+    videos: Annotated[
+        Path | None, typer.Option(help="Folder with one folder of videos per class.")
+    ] = None,
+    manifest: Annotated[
+        Path | None, typer.Option(help="CSV file that lists the clips, instead of --videos.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The feature store to write.")] = Path("features.h5"),
+    weights: Annotated[
+        Path | None, typer.Option(help="Folder of pretrained weights; also $AVCMR_WEIGHTS.")
+    ] = None,
+    untrained_audio: Annotated[
+        bool, typer.Option("--untrained-audio", help="Random VGGish weights: for trials only.")
+    ] = False,
+    fps: Annotated[float, typer.Option(help="Frames taken per second.", min=0.01, max=60)] = 1.0,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try clips again that failed before.")
+    ] = False,
+    clip_timeout: Annotated[
+        float, typer.Option(help="Seconds after which decoding a clip is given up.", min=1)
+    ] = 300.0,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster to join; also $RAY_ADDRESS. Default: local.")
+    ] = None,
+) -> None:
+    if (videos is None) == (manifest is None):
+        raise SetupError("give either --videos FOLDER or --manifest FILE.csv")
+
+    from preprocessing.clips import read_manifest, scan_folder  # noqa: PLC0415
+    from preprocessing.decode import DecordDecoder, Sampling  # noqa: PLC0415
+    from preprocessing.extractor import Networks  # noqa: PLC0415
+    from preprocessing.store import FeatureWriter, Provenance  # noqa: PLC0415
+    from raytasks.cluster import connected  # noqa: PLC0415
+    from raytasks.extract import Extraction, Layout  # noqa: PLC0415
+
+    clips = (
+        scan_folder(videos.resolve()) if videos else read_manifest(_required(manifest).resolve())
+    )
+    sampling = Sampling(frames_per_second=fps)
+    networks = Networks(weights=weights, untrained_audio=untrained_audio)
+    provenance = Provenance(
+        config=networks.describe(sampling),
+        weights=networks.origins(),
+        decoder=DecordDecoder().name,
+    )
+    if provenance.untrained:
+        console.print(
+            "warning: VGGish is UNTRAINED (random weights, --untrained-audio): "
+            "the sound features of this file are for trials only",
+            style="yellow",
+        )
+    with FeatureWriter(out, provenance) as writer:
+        plan = writer.plan(clips, retry_failed=retry_failed)
+        console.print(f"plan: {plan.summary()}", markup=False)
+        if plan.todo:
+            console.print("starting Ray …")
+            with connected(address) as cluster, ProgressLine("extract", len(plan.todo)) as line:
+                line.say(
+                    f"Ray: {cluster.cpus} CPUs, {cluster.gpus} GPUs; "
+                    f"dashboard {cluster.dashboard or 'off'}"
+                )
+                summary = Extraction(
+                    writer=writer,
+                    sampling=sampling,
+                    networks=networks,
+                    layout=Layout.fitting(cluster),
+                    clip_seconds=clip_timeout,
+                    on_progress=lambda progress: line.update(
+                        progress.done + progress.failed, _state(progress)
+                    ),
+                ).run(plan.todo)
+            _show(summary)
+        writer.finish(clips)
+    failed = _failures(out, clips)
+    if failed:
+        console.print(
+            f"{failed} of {len(clips)} clips failed; listed with their reasons in {out} "
+            "under /failures. Mend the files and run the same command again"
+        )
+    print(out)
+    raise typer.Exit(1 if failed else 0)
+
+
+def _required(manifest: Path | None) -> Path:
+    assert manifest is not None  # one of the two was given
+    return manifest
+
+
+def _state(progress: "Progress") -> str:
+    left = progress.total - progress.done - progress.failed
+    rate = progress.clips_per_second
+    eta = f", about {left / rate:.0f} s left" if rate > 0 and not console.is_terminal else ""
+    return (
+        f"{progress.done}/{progress.total} done, {progress.failed} failed, {rate:.2f} clips/s{eta}"
+    )
+
+
+def _show(summary: "Summary") -> None:
+    table = Table(title="extraction", show_header=False)
+    table.add_row("clips done", f"{summary.done:,}")
+    table.add_row("clips failed", f"{summary.failed:,}")
+    for reason, count in sorted(summary.reasons.items()):
+        table.add_row(f"  {reason}", f"{count:,}")
+    table.add_row("frames", f"{summary.frames:,}")
+    table.add_row("sound", f"{summary.sound_seconds / 60:.1f} min")
+    table.add_row("time", f"{summary.seconds:.0f} s")
+    table.add_row("speed", f"{(summary.done + summary.failed) / summary.seconds:.2f} clips/s")
+    console.print(table)
+
+
+def _failures(out: Path, clips: "list[Clip]") -> int:
+    from preprocessing.store import FeatureStore  # noqa: PLC0415
+
+    wanted = {clip.id for clip in clips}
+    with FeatureStore(out) as store:
+        failures = [failure for failure in store.failures if failure.clip.id in wanted]
+    for failure in failures[:10]:
+        console.print(f"  {failure.clip.id}: {failure.reason}: {failure.message}", markup=False)
+    if len(failures) > 10:
+        console.print(f"  … and {len(failures) - 10} more")
+    return len(failures)

@@ -1,0 +1,118 @@
+"""Train the two-stage curriculum on extracted features, as a Ray Train job.
+
+Settings come from defaults, then the config file, then key=value pairs. An interrupted run goes on
+where it stopped when the same command is given again.
+
+Examples:
+
+    avcmr train --features features.h5
+
+    avcmr train --features features.h5 --workers 4 --run wide model.hidden=[1024] stage2.margin=0.3
+
+    avcmr train --features ave.h5 --config configs/ave.yaml
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from avcmr.cli.console import ProgressLine, console
+from preprocessing.errors import SetupError
+
+if TYPE_CHECKING:
+    from avcmr.config import Config
+    from avcmr.runs import RunFolder
+    from avcmr.training import EpochRecord
+
+
+def command(
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Settings, such as stage1.margin=0.3.")
+    ] = None,
+    features: Annotated[
+        Path | None, typer.Option(help="Feature store, or a published feature file.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
+    run: Annotated[
+        str | None, typer.Option(help="Name of the run; by default that of the features.")
+    ] = None,
+    runs: Annotated[Path, typer.Option(help="Folder that holds the runs.")] = Path("runs"),
+    workers: Annotated[
+        int | None, typer.Option(help="Workers; by default one per GPU, or one.", min=1)
+    ] = None,
+    cpu: Annotated[bool, typer.Option("--cpu", help="Leave GPUs alone.")] = False,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster to join; also $RAY_ADDRESS. Default: local.")
+    ] = None,
+) -> None:
+    from avcmr.config import load_config  # noqa: PLC0415
+    from avcmr.data import load_dataset  # noqa: PLC0415
+    from avcmr.runs import RunFolder  # noqa: PLC0415
+    from avcmr.training import fitting_batch_size, shared_batch_size  # noqa: PLC0415
+
+    settings = load_config(config, overrides or ())
+    path = features or settings.features
+    if path is None:
+        raise SetupError("give --features FILE, such as the one that avcmr extract wrote")
+    settings = settings.model_copy(update={"features": path.resolve()})
+    dataset = load_dataset(path, settings.data)
+    console.print(f"{path}: {dataset!r}", markup=False)
+    for warning in dataset.warnings:
+        console.print(f"warning: {warning}", style="yellow", markup=False)
+    batch_size = fitting_batch_size(settings.batch_size, len(dataset.train))
+    if batch_size < settings.batch_size:
+        console.print(
+            f"batch_size {settings.batch_size} → {batch_size}: "
+            f"there are {len(dataset.train)} training clips"
+        )
+    if workers:
+        shared_batch_size(batch_size, workers)  # refuses an uneven share before Ray starts
+    folder = RunFolder(runs / (run or path.stem))
+    folder.open(settings, dataset)
+    if folder.finished:
+        console.print("already trained; nothing to do")
+    else:
+        _train(folder, settings, workers=workers, cpu=cpu, address=address)
+    best = folder.load("best").metadata
+    console.print(
+        f"best validation MAP {best['val_map']:.4f}, in stage {best['stage']}, "
+        f"epoch {best['epoch']}. Next: avcmr evaluate {folder.path}",
+        markup=False,
+    )
+    print(folder.path)
+
+
+def _train(
+    folder: "RunFolder", settings: "Config", *, workers: int | None, cpu: bool, address: str | None
+) -> None:
+    from raytasks.cluster import connected  # noqa: PLC0415
+    from raytasks.train import WorkerPlan, train_on_ray  # noqa: PLC0415
+
+    most_epochs = settings.stage1.max_epochs + settings.stage2.max_epochs
+    console.print("starting Ray …")
+    with connected(address) as cluster:
+        plan = WorkerPlan.fitting(cluster, workers, cpu=cpu)
+        with ProgressLine("train", most_epochs) as line:
+            line.say(
+                f"Ray: {cluster.cpus} CPUs, {cluster.gpus} GPUs; "
+                f"dashboard {cluster.dashboard or 'off'}"
+            )
+            if plan.note:
+                line.say(f"note: {plan.note}")
+            train_on_ray(folder, plan, lambda record: _show(line, record))
+
+
+def _show(line: ProgressLine, record: "EpochRecord") -> None:
+    state = (
+        f"epoch {record['epoch']}, stage {record['stage']}, loss {record['loss']:.4f} "
+        f"({record['active_triplets']:.0%} of triplets active), "
+        f"val MAP {record['val_map_audio_to_visual']:.3f} a→v "
+        f"{record['val_map_visual_to_audio']:.3f} v→a, best {record['best']:.3f}"
+    )
+    line.update(record["epoch"], state)
+    if record["verdict"] == "switch":
+        line.say(f"stage 1 ends after {state}")
+        line.say("stage 2 begins at the best weights: hard triplets in the augmented space")
+    elif record["verdict"] == "stop":
+        line.say(f"stage {record['stage']} ends after {state}")

@@ -1,0 +1,142 @@
+"""Actors that may hang or die, and are replaced when they do."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
+
+import ray
+from ray.actor import ActorHandle
+from ray.exceptions import OutOfMemoryError, RayActorError, RayError
+
+from preprocessing.errors import SetupError
+
+Job = TypeVar("Job")
+Death = Literal["timeout", "crash", "out_of_memory"]
+
+START_SECONDS = 180.0
+"""How long an actor may take to start: imports and weights, on a slow disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[Job]):
+    """How a job ended: with the references it promised, or with the death of its actor."""
+
+    job: Job
+    refs: list[ray.ObjectRef]
+    death: Death | None = None
+
+
+@dataclass(slots=True)
+class _Busy(Generic[Job]):
+    actor: ActorHandle
+    job: Job | None  # None while the actor starts
+    refs: list[ray.ObjectRef]
+    deadline: float
+
+
+@dataclass
+class SupervisedPool(Generic[Job]):
+    """``size`` actors, each with one job at a time, so that a death has one suspect.
+
+    Attributes:
+        make_actor: starts an actor that has a method ``ready()``.
+        method: the method that does a job.
+        size: how many actors.
+        seconds: how long a job may take.
+    """
+
+    make_actor: Callable[[], ActorHandle]
+    method: str
+    size: int
+    seconds: float = math.inf
+    _idle: list[ActorHandle] = field(default_factory=list)
+    _busy: dict[ray.ObjectRef, _Busy[Job]] = field(default_factory=dict)
+
+    def start(self) -> None:
+        """Start the actors, without waiting for them."""
+        for _ in range(self.size):
+            self._start_one()
+
+    @property
+    def idle(self) -> int:
+        """Actors that wait for a job."""
+        return len(self._idle)
+
+    @property
+    def working(self) -> int:
+        """Jobs under way."""
+        return sum(busy.job is not None for busy in self._busy.values())
+
+    @property
+    def watched(self) -> list[ray.ObjectRef]:
+        """References for ``ray.wait``: one per actor that works or starts."""
+        return list(self._busy)
+
+    def submit(self, job: Job, *arguments: object) -> None:
+        """Give a job to an idle actor; it has ended when its first reference is ready."""
+        actor = self._idle.pop()
+        refs = getattr(actor, self.method).remote(*arguments)
+        refs = refs if isinstance(refs, list) else [refs]
+        self._busy[refs[0]] = _Busy(actor, job, refs, time.monotonic() + self.seconds)
+
+    def collect(self, ready: set[ray.ObjectRef]) -> Iterator[Outcome[Job]]:
+        """Jobs that ended: those whose first reference is ``ready``, and those past deadline.
+
+        Raises:
+            SetupError: an actor did not start in time.
+        """
+        for ref in [ref for ref in self._busy if ref in ready]:
+            busy = self._busy.pop(ref)
+            death = _death(ref)
+            if death is None:
+                self._idle.append(busy.actor)
+            elif busy.job is None:
+                raise SetupError(
+                    f"a process to {self.method} clips died while starting ({death}); {_free()}"
+                )
+            else:
+                self._replace(busy.actor)
+            if busy.job is not None:
+                yield Outcome(busy.job, busy.refs, death)
+        now = time.monotonic()
+        for ref in [ref for ref, busy in self._busy.items() if busy.deadline < now]:
+            busy = self._busy.pop(ref)
+            if busy.job is None:
+                raise SetupError(
+                    f"no process to {self.method} clips could start within "
+                    f"{START_SECONDS:.0f} s; {_free()}"
+                )
+            self._replace(busy.actor)
+            yield Outcome(busy.job, busy.refs, "timeout")
+
+    def _start_one(self) -> None:
+        actor: Any = self.make_actor()
+        ref: ray.ObjectRef = actor.ready.remote()
+        self._busy[ref] = _Busy(actor, None, [ref], time.monotonic() + START_SECONDS)
+
+    def _replace(self, actor: ActorHandle) -> None:
+        ray.kill(actor)  # also one that hangs in native code
+        self._start_one()
+
+
+def _death(ref: ray.ObjectRef) -> Death | None:
+    """None if the job came to an end, with a value or an exception of its own."""
+    try:
+        ray.get(ref)
+    except OutOfMemoryError:
+        return "out_of_memory"
+    except RayActorError:
+        return "crash"
+    except RayError:
+        raise  # an exception in our own code is a bug, and no clip's fault
+    return None
+
+
+def _free() -> str:
+    free: dict[str, Any] = ray.available_resources()
+    return (
+        f"free in the cluster: {free.get('CPU', 0):g} CPUs, {free.get('GPU', 0):g} GPUs, "
+        f"{free.get('memory', 0) / 2**30:.1f} GiB; stop other work or add machines"
+    )
