@@ -1,0 +1,71 @@
+"""Miners against loops over every candidate."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from avcmr.mining import hard_triplets, semi_hard_triplets
+
+
+def distances_and_masks(seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Random (5, 6) and (5, 9) distances with ties, and masks where rows may be empty."""
+    generator = torch.Generator().manual_seed(seed)
+    to_positives = torch.randint(0, 8, (5, 6), generator=generator) / 4
+    to_negatives = torch.randint(0, 8, (5, 9), generator=generator) / 4
+    is_positive = torch.rand(5, 6, generator=generator) < 0.4
+    is_negative = torch.rand(5, 9, generator=generator) < 0.4
+    return to_positives, to_negatives, is_positive, is_negative
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_semi_hard_is_the_nearest_negative_beyond_the_positive(seed: int) -> None:
+    to_positives, to_negatives, is_positive, is_negative = distances_and_masks(seed)
+    mined = semi_hard_triplets(to_positives, to_negatives, is_positive, is_negative)
+    found = {
+        (a, p): to_negatives[a, n].item()
+        for a, p, n in zip(
+            mined.anchor.tolist(), mined.positive.tolist(), mined.negative.tolist(), strict=True
+        )
+    }
+    expected = {}
+    for a in range(5):
+        for p in range(6):
+            beyond = [
+                to_negatives[a, n].item()
+                for n in range(9)
+                if is_negative[a, n] and to_negatives[a, n] > to_positives[a, p]
+            ]
+            if is_positive[a, p] and beyond:
+                expected[a, p] = min(beyond)
+    assert found == expected
+    assert bool(is_negative[mined.anchor, mined.negative].all())
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_hard_is_the_farthest_positive_and_the_nearest_negative(seed: int) -> None:
+    to_positives, to_negatives, is_positive, is_negative = distances_and_masks(seed)
+    mined = hard_triplets(to_positives, to_negatives, is_positive, is_negative)
+    expected = {
+        a: (
+            max(to_positives[a, is_positive[a]].tolist()),
+            min(to_negatives[a, is_negative[a]].tolist()),
+        )
+        for a in range(5)
+        if is_positive[a].any() and is_negative[a].any()
+    }
+    found = {
+        a: (to_positives[a, p].item(), to_negatives[a, n].item())
+        for a, p, n in zip(
+            mined.anchor.tolist(), mined.positive.tolist(), mined.negative.tolist(), strict=True
+        )
+    }
+    assert found == expected
+    assert bool(is_positive[mined.anchor, mined.positive].all())
+    assert bool(is_negative[mined.anchor, mined.negative].all())
+
+
+def test_no_negatives_give_no_triplets() -> None:
+    same = torch.ones(3, 3, dtype=torch.bool)
+    distances = torch.rand(3, 3)
+    assert len(semi_hard_triplets(distances, distances, same, ~same)) == 0
+    assert len(hard_triplets(distances, distances, same, ~same)) == 0

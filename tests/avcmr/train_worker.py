@@ -1,0 +1,30 @@
+"""One worker of a gloo group: ``train_worker.py FEATURES CONFIG RUN RANK WORLD RENDEZVOUS``."""
+
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from avcmr.config import load_config
+from avcmr.data import load_dataset
+from avcmr.runs import RunFolder
+from avcmr.training import train
+
+if __name__ == "__main__":
+    features, settings, folder, rank, world, rendezvous = sys.argv[1:]
+    torch.set_num_threads(1)
+    if int(world) > 1:
+        dist.init_process_group(
+            "gloo", init_method=f"file://{rendezvous}", rank=int(rank), world_size=int(world)
+        )
+    config = load_config(Path(settings)).model_copy(update={"features": Path(features)})
+    dataset = load_dataset(Path(features), config.data)
+    run = RunFolder(Path(folder))
+    if rank == "0":
+        run.open(config, dataset)
+    if dist.is_initialized():
+        dist.barrier()
+    train(dataset, config, run)
+    if dist.is_initialized():
+        dist.destroy_process_group()
