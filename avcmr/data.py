@@ -134,8 +134,7 @@ def _read_store(path: Path) -> tuple[PairedFeatures, list[str], tuple[str, ...],
         warnings = tuple(
             f"Made with an UNTRAINED {name}: its weights are random. "
             "These figures show that the pipeline works, not what the method can do."
-            for name, origin in store.provenance.weights.items()
-            if origin.startswith("untrained")
+            for name in store.provenance.untrained
         )
         return clips, list(store.splits), class_names, warnings
 

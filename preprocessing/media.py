@@ -47,8 +47,7 @@ class Media:
     def __post_init__(self) -> None:
         if self.frames.ndim != 4 or self.frames.shape[-1] != 3 or self.frames.dtype != np.uint8:
             raise ValueError(
-                f"frames must be (T, H, W, 3) uint8, "
-                f"not {self.frames.shape} {self.frames.dtype}"
+                f"frames must be (T, H, W, 3) uint8, not {self.frames.shape} {self.frames.dtype}"
             )
         if self.frame_times.shape != self.frames.shape[:1]:
             raise ValueError(f"{len(self.frames)} frames but {self.frame_times.shape} frame times")

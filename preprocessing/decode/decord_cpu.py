@@ -14,6 +14,9 @@ from preprocessing.decode.sound import read_waveform, require_sound
 from preprocessing.errors import ClipError
 from preprocessing.media import SAMPLE_RATE, Media
 
+MAX_REPAIRED = 0.1
+"""Share of frames that decord may replace by their neighbours before the clip counts as corrupt."""
+
 decord.logging.set_level(decord.logging.FATAL)  # a bad clip is reported once, by us
 
 
@@ -62,7 +65,9 @@ def _read_frames(
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64], float, float]:
     """Frames (T, H, W, 3), their times (T,) from the start of the cut, and the cut itself."""
     size = sampling.frame_size or -1
-    reader = decord.VideoReader(str(clip.path), width=size, height=size, num_threads=1)
+    reader = decord.VideoReader(
+        str(clip.path), width=size, height=size, num_threads=1, fault_tol=MAX_REPAIRED
+    )
     shown = reader.get_frame_timestamp(np.arange(len(reader)))  # (frames, 2): from, until
     duration, promised = float(shown[-1, 1]), headers.duration
     if promised is not None and promised - duration > max(1.0, 0.1 * promised):

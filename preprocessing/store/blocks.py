@@ -1,0 +1,60 @@
+"""Features of several clips, flat: rows one after another, and offsets that tell them apart."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocessing.media import ClipFeatures
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of one stream (visual or audio) of N clips.
+
+    Attributes:
+        values: (ΣT, D) float32.
+        times: (ΣT,) float64, seconds.
+        offsets: (N + 1,) int64; clip i has the rows ``offsets[i]:offsets[i + 1]``, at least one.
+    """
+
+    values: NDArray[np.float32]
+    times: NDArray[np.float64]
+    offsets: NDArray[np.int64]
+
+    @classmethod
+    def join(
+        cls, values: Sequence[NDArray[np.float32]], times: Sequence[NDArray[np.float64]]
+    ) -> Self:
+        """Lay clips end to end, each (T, D) with its (T,) times; at least one clip."""
+        offsets = row_offsets([len(rows) for rows in values])
+        return cls(np.concatenate(values), np.concatenate(times), offsets)
+
+    def means(self) -> NDArray[np.float32]:
+        """Mean row of each clip, (N, D) float32, summed in float64."""
+        sums = np.add.reduceat(self.values, self.offsets[:-1], axis=0, dtype=np.float64)  # (N, D)
+        means: NDArray[np.float32] = (sums / np.diff(self.offsets)[:, None]).astype(np.float32)
+        return means
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Both streams of the same N clips."""
+
+    visual: Rows
+    audio: Rows
+
+    @classmethod
+    def join(cls, clips: Sequence[ClipFeatures]) -> Self:
+        """Lay clips end to end; at least one."""
+        return cls(
+            Rows.join([clip.visual for clip in clips], [clip.visual_times for clip in clips]),
+            Rows.join([clip.audio for clip in clips], [clip.audio_times for clip in clips]),
+        )
+
+
+def row_offsets(counts: Sequence[int]) -> NDArray[np.int64]:
+    """Numbers of rows (N) → where each clip begins, and the end of the last: (N + 1,) int64."""
+    return np.cumsum([0, *counts], dtype=np.int64)

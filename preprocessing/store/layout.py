@@ -1,0 +1,68 @@
+"""What one file of the store looks like inside.
+
+::
+
+    /                  format, version, config (JSON), weights (JSON), decoder
+    /clips/            a table, one row a clip
+    /visual/           values (ΣT, D) float32, times (ΣT,) float64, offsets (N + 1,) int64,
+                       means (N, D) float32
+    /audio/            the same, D = 128
+    /failures/         a table, one row a clip that could not be used
+"""
+
+from collections.abc import Sequence
+from math import isnan, nan
+from pathlib import Path
+from typing import Any
+
+from preprocessing.clips import Clip
+from preprocessing.media import Source
+from preprocessing.store.records import Failure, Record
+from preprocessing.store.tables import FLOAT, INT, TEXT
+
+FORMAT = "avcmr-features"
+VERSION = 1
+
+_CLIP = {"id": TEXT, "label": TEXT, "split": TEXT, "path": TEXT, "start": FLOAT, "end": FLOAT}
+_SOURCE = {"source_size": INT, "source_mtime": INT}  # bytes, nanoseconds since the epoch
+CLIPS = {**_CLIP, **_SOURCE, "codec": TEXT, "fps": FLOAT, "duration": FLOAT}
+FAILURES = {**_CLIP, **_SOURCE, "reason": TEXT, "message": TEXT, "attempts": INT}
+
+
+def clip_row(record: Record) -> tuple[Any, ...]:
+    source = record.source
+    return (*_shared(record.clip, source), source.codec, source.fps, record.duration)
+
+
+def failure_row(failure: Failure) -> tuple[Any, ...]:
+    shared = _shared(failure.clip, failure.source)
+    return (*shared, failure.reason, failure.message, failure.attempts)
+
+
+def _shared(clip: Clip, source: Source) -> tuple[Any, ...]:
+    start = nan if clip.start is None else clip.start
+    end = nan if clip.end is None else clip.end
+    path = str(clip.path)
+    return (clip.id, clip.label, clip.split, path, start, end, source.size, source.mtime)
+
+
+def record_of(row: tuple[Any, ...], visual: tuple[int, int], audio: tuple[int, int]) -> Record:
+    *clip, size, mtime, codec, fps, duration = row
+    return Record(_clip(clip), Source(size, mtime, codec, fps), duration, visual, audio)
+
+
+def failure_of(row: tuple[Any, ...]) -> Failure:
+    *clip, size, mtime, reason, message, attempts = row
+    return Failure(_clip(clip), Source(size, mtime), reason, message, attempts)
+
+
+def _clip(row: Sequence[Any]) -> Clip:
+    id_, label, split, path, start, end = row
+    return Clip(
+        id=id_,
+        path=Path(path),
+        label=label,
+        split=split,
+        start=None if isnan(start) else start,
+        end=None if isnan(end) else end,
+    )

@@ -1,0 +1,63 @@
+"""What a store and its parts hold between them: the newest record of each clip."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from preprocessing.store.parts import Parts
+from preprocessing.store.records import Failure, Provenance, Record
+from preprocessing.store.storefile import NotAStoreError, StoreFile
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A record, and where it lies: at ``index`` of the clips or failures of ``file``."""
+
+    item: Record | Failure
+    file: Path
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Every clip the store knows.
+
+    Attributes:
+        entries: id → its newest entry of the current provenance.
+        stale: ids known under another provenance.
+        files: files of the current provenance, oldest first.
+    """
+
+    entries: dict[str, Entry] = field(default_factory=dict)
+    stale: set[str] = field(default_factory=set)
+    files: list[Path] = field(default_factory=list)
+
+
+def read_ledger(parts: Parts, provenance: Provenance) -> Ledger:
+    """Read the store and its parts, oldest first. A part that cannot be read is set aside.
+
+    Raises:
+        NotAStoreError: ``features.h5`` itself is something else.
+    """
+    ledger = Ledger()
+    if parts.store.exists():
+        _add_file(ledger, parts.store, provenance)
+    for part in parts.paths():
+        try:
+            _add_file(ledger, part, provenance)
+        except NotAStoreError as error:
+            parts.set_aside(part, error)
+    return ledger
+
+
+def _add_file(ledger: Ledger, path: Path, provenance: Provenance) -> None:
+    with StoreFile(path) as file:
+        items: tuple[Sequence[Record | Failure], ...] = (file.records(), file.failures())
+        current = file.provenance == provenance
+    if not current:
+        ledger.stale.update(item.clip.id for group in items for item in group)
+        return
+    ledger.files.append(path)
+    for group in items:
+        for index, item in enumerate(group):
+            ledger.entries[item.clip.id] = Entry(item, path, index)

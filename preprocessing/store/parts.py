@@ -1,0 +1,104 @@
+"""The folder beside a store where unfinished work waits, and the lock of its one writer."""
+
+import json
+import logging
+import os
+import socket
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from preprocessing.errors import SetupError
+from preprocessing.store.disk import disk_errors
+
+_log = logging.getLogger(__name__)
+
+
+class Parts:
+    """``features.h5.parts/``: files ``part-000001.h5`` and on, later ones newer.
+
+    Args:
+        store: the ``features.h5`` that they will become part of.
+    """
+
+    def __init__(self, store: Path) -> None:
+        self.store = store.resolve()  # one store has one lock, also if it is linked to
+        self.folder = self.store.with_name(f"{self.store.name}.parts")
+        self._lock_file = self.folder / "lock"
+        self._owner_file = self.folder / "owner.json"
+        # A lock of the operating system's: it vanishes with the process, however that ends.
+        self._lock = FileLock(self._lock_file)
+
+    def paths(self) -> list[Path]:
+        """Every complete part, oldest first."""
+        return sorted(self.folder.glob("part-*.h5"))
+
+    def next_path(self) -> Path:
+        """Where the next part goes."""
+        newest = max((int(path.stem.removeprefix("part-")) for path in self.paths()), default=0)
+        return self.folder / f"part-{newest + 1:06d}.h5"
+
+    def aside(self, target: Path) -> Path:
+        """Where ``target`` is written before it is renamed into place."""
+        return self.folder / f"{target.name}.tmp"
+
+    def set_aside(self, part: Path, why: SetupError) -> None:
+        """Take a part that cannot be read out of the way."""
+        with disk_errors(part):
+            part.rename(part.with_name(f"{part.name}.broken"))
+        _log.warning("set aside, its clips will be done again: %s", why)
+
+    def clear(self) -> None:
+        """Remove all parts, after they have been merged."""
+        # Oldest first: if this is cut short, what is left is still the newest of each clip.
+        for path in [*self.paths(), *self.folder.glob("*.broken")]:
+            path.unlink()
+
+    def acquire(self) -> None:
+        """Become the one writer, and clear away what a killed one left half-written.
+
+        Raises:
+            SetupError: another writer is at work, or the folder cannot be written.
+        """
+        with disk_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                self._lock.acquire(blocking=False)
+            except Timeout:
+                raise SetupError(
+                    f"{self.store} is being written by {self._owner()}; "
+                    "wait for it to end or stop it, or choose another --out"
+                ) from None
+            try:
+                self._sign()
+                for path in self.folder.glob("*.tmp"):
+                    path.unlink()
+            except BaseException:
+                self.release()
+                raise
+
+    def release(self) -> None:
+        """Let others write; the folder goes if no part is left in it."""
+        with suppress(OSError):  # left-overs harm nobody
+            self._owner_file.unlink()
+            if list(self.folder.iterdir()) == [self._lock_file]:
+                self._lock_file.unlink()
+                self.folder.rmdir()
+        self._lock.release()
+
+    def _sign(self) -> None:
+        owner = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "since": datetime.now().astimezone().isoformat(timespec="seconds"),
+        }
+        self._owner_file.write_text(json.dumps(owner))
+
+    def _owner(self) -> str:
+        try:
+            owner = json.loads(self._owner_file.read_text())
+        except (OSError, ValueError):  # it has the lock, but has not signed yet
+            return "another process"
+        return f"process {owner['pid']} on {owner['host']} since {owner['since']}"

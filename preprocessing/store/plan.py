@@ -1,0 +1,123 @@
+"""Which clips a run has to do, and why."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from preprocessing.clips import Clip
+from preprocessing.errors import SetupError
+from preprocessing.media import Source
+from preprocessing.store.ledger import Entry, Ledger
+from preprocessing.store.records import Failure
+
+Cause = Literal["new", "changed", "recut", "stale", "retried"]
+
+_WORDS: dict[Cause, str] = {
+    "new": "new",
+    "changed": "changed on disk",
+    "recut": "with another start or end",
+    "stale": "made with another config, weights or decoder",
+    "retried": "failed before",
+}
+
+_ABSENT = Source(size=0, mtime=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run has to do.
+
+    Attributes:
+        todo: clips to do, in the manifest's order.
+        done: number of clips whose features are stored and current.
+        gone: how many of those have lost their file since; their features are kept.
+        failed_before: clips left out because they failed and nothing has changed.
+        causes: why clips are to do → how many.
+    """
+
+    todo: tuple[Clip, ...]
+    done: int
+    gone: int
+    failed_before: tuple[Failure, ...]
+    causes: Mapping[Cause, int]
+
+    def summary(self) -> str:
+        """One line: ``312 clips: 280 done, 30 to do (12 new, 18 changed on disk), …``."""
+        total = len(self.todo) + self.done + len(self.failed_before)
+        why = [f"{self.causes[cause]:,} {_WORDS[cause]}" for cause in _WORDS if self.causes[cause]]
+        gone = f" ({self.gone:,} without their file now)" if self.gone else ""
+        todo = f"{len(self.todo):,} to do" + (f" ({', '.join(why)})" if why else "")
+        line = f"{total:,} clip{'s' if total != 1 else ''}: {self.done:,} done{gone}, {todo}"
+        if self.failed_before:
+            line += f", {len(self.failed_before):,} failed before"
+        return line
+
+
+def make_plan(
+    clips: Sequence[Clip], sources: Mapping[str, Source], ledger: Ledger, *, retry_failed: bool
+) -> Plan:
+    """Compare a manifest with what is stored.
+
+    Args:
+        clips: the manifest.
+        sources: id → size and mtime of its file now, see :func:`look_up`.
+        ledger: what is stored.
+        retry_failed: do clips again that failed before, though nothing has changed.
+    """
+    todo: list[Clip] = []
+    failed: list[Failure] = []
+    causes: Counter[Cause] = Counter()
+    gone = 0
+    for clip in clips:
+        entry = ledger.entries.get(clip.id)
+        if entry is None:
+            cause: Cause | None = "stale" if clip.id in ledger.stale else "new"
+        else:
+            cause = _cause(clip, sources[clip.id], entry, retry_failed=retry_failed)
+        if cause is not None:
+            todo.append(clip)
+            causes[cause] += 1
+        elif entry is not None and isinstance(entry.item, Failure):
+            failed.append(entry.item)
+        else:
+            gone += sources[clip.id] == _ABSENT
+    done = len(clips) - len(todo) - len(failed)
+    return Plan(tuple(todo), done, gone, tuple(failed), causes)
+
+
+def _cause(clip: Clip, now: Source, entry: Entry, *, retry_failed: bool) -> Cause | None:
+    """Why a clip that is known has to be done again; None if it has not."""
+    then = entry.item.source
+    # A file that has gone is no reason: there is nothing to make better features from.
+    if now != _ABSENT and (now.size, now.mtime) != (then.size, then.mtime):
+        return "changed"
+    if (clip.start, clip.end) != (entry.item.clip.start, entry.item.clip.end):
+        return "recut"
+    if retry_failed and isinstance(entry.item, Failure):
+        return "retried"
+    return None
+
+
+def look_up(clips: Sequence[Clip]) -> dict[str, Source]:
+    """Size and mtime of each clip's file, by id; both 0 where there is none.
+
+    Raises:
+        SetupError: two clips share an id.
+    """
+    sources: dict[str, Source] = {}
+    for clip in clips:
+        if clip.id in sources:
+            raise SetupError(f"two clips of the manifest have the id {clip.id!r}; rename one")
+        sources[clip.id] = source_of(clip.path)
+    return sources
+
+
+def source_of(path: Path) -> Source:
+    """Size and mtime of a file; both 0 where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return _ABSENT
+    return Source(status.st_size, status.st_mtime_ns)

@@ -1,0 +1,157 @@
+"""One file of the store, open for reading."""
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocessing.errors import SetupError
+from preprocessing.store.blocks import Block, Rows
+from preprocessing.store.layout import CLIPS, FAILURES, FORMAT, VERSION, failure_of, record_of
+from preprocessing.store.records import Failure, Provenance, Record
+from preprocessing.store.tables import read_column, read_table
+
+
+class NotAStoreError(SetupError):
+    """A file is not a feature store, not one this version reads, or damaged."""
+
+    def __init__(self, path: Path, detail: str) -> None:
+        super().__init__(
+            f"{path} is not an avcmr feature store ({detail}); choose another --out or move it away"
+        )
+
+
+class StoreFile:
+    """One file, open for reading; a context manager.
+
+    Raises:
+        NotAStoreError: the file is something else, or damaged; any method may.
+        SetupError: the system does not let it be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._guarded():
+            # Files are replaced whole, so HDF5's own locks, which some network file systems
+            # lack, are needless.
+            self._h5 = h5py.File(path, "r", locking=False)
+        try:
+            with self._guarded():
+                self.provenance = self._read_provenance()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self._h5.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def records(self) -> list[Record]:
+        """Every clip, in order."""
+        with self._guarded():
+            rows = read_table(self._h5["clips"], CLIPS)
+            shapes = zip(self._visual.shapes(), self._audio.shapes(), strict=True)
+            return [record_of(row, *shape) for row, shape in zip(rows, shapes, strict=True)]
+
+    def failures(self) -> list[Failure]:
+        """Every clip that could not be used."""
+        with self._guarded():
+            return [failure_of(row) for row in read_table(self._h5["failures"], FAILURES)]
+
+    def clip_column(self, name: str) -> NDArray[Any]:
+        """One column of ``/clips``, (N,)."""
+        with self._guarded():
+            return read_column(self._h5["clips"], CLIPS, name)
+
+    def means(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Mean rows of each clip: visual (N, D) and audio (N, 128), float32."""
+        with self._guarded():
+            return self._visual.means(), self._audio.means()
+
+    def block(self, first: int, stop: int) -> Block:
+        """The features of clips ``first:stop``."""
+        with self._guarded():
+            return Block(self._visual.rows(first, stop), self._audio.rows(first, stop))
+
+    def widths(self) -> tuple[int, int]:
+        """Numbers in a visual and in an audio row."""
+        with self._guarded():
+            return self._visual.width, self._audio.width
+
+    def __len__(self) -> int:
+        with self._guarded():
+            return len(self._h5["clips"]["id"])
+
+    @cached_property
+    def _visual(self) -> "_StreamReader":
+        return _StreamReader(self._h5["visual"])
+
+    @cached_property
+    def _audio(self) -> "_StreamReader":
+        return _StreamReader(self._h5["audio"])
+
+    def _read_provenance(self) -> Provenance:
+        attributes = self._h5.attrs
+        if attributes.get("format") != FORMAT:
+            raise NotAStoreError(self.path, f"HDF5, but without the mark format={FORMAT}")
+        if attributes["version"] != VERSION:
+            raise NotAStoreError(
+                self.path, f"of version {attributes['version']}; this program knows {VERSION}"
+            )
+        return Provenance(
+            json.loads(attributes["config"]),
+            json.loads(attributes["weights"]),
+            attributes["decoder"],
+        )
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Whatever HDF5 raises on a file that it cannot make out is one kind of error."""
+        try:
+            yield
+        except (OSError, RuntimeError, LookupError, ValueError, TypeError) as error:
+            # Without a number it is HDF5's own; others than EIO say nothing against the file.
+            number = getattr(error, "errno", None)
+            if number not in {None, errno.EIO}:
+                raise SetupError(f"cannot read {self.path}: {os.strerror(number)}") from error
+            what = "damaged" if h5py.is_hdf5(self.path) else "not an HDF5 file"
+            raise NotAStoreError(self.path, f"{what}: {str(error).splitlines()[0]}") from error
+
+
+class _StreamReader:
+    """One stream of an open file."""
+
+    def __init__(self, group: h5py.Group) -> None:
+        self._values = group["values"]
+        self._times = group["times"]
+        self._means = group["means"]
+        self._offsets: NDArray[np.int64] = group["offsets"][()]
+        self.width = int(self._values.shape[1])
+
+    def shapes(self) -> list[tuple[int, int]]:
+        """(rows, width) of each clip."""
+        return [(count, self.width) for count in np.diff(self._offsets).tolist()]
+
+    def rows(self, first: int, stop: int) -> Rows:
+        """The rows of clips ``first:stop``."""
+        offsets = self._offsets[first : stop + 1]
+        span = slice(offsets[0], offsets[-1])
+        return Rows(self._values[span], self._times[span], offsets - offsets[0])
+
+    def means(self) -> NDArray[np.float32]:
+        """(N, D) float32."""
+        means: NDArray[np.float32] = self._means[()]
+        return means

@@ -1,0 +1,169 @@
+"""The one process that writes a store."""
+
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+from preprocessing.clips import Clip
+from preprocessing.errors import ClipError
+from preprocessing.media import ClipFeatures, Source
+from preprocessing.store.blocks import Block
+from preprocessing.store.create import write_file
+from preprocessing.store.disk import disk_errors, replacing
+from preprocessing.store.ledger import read_ledger
+from preprocessing.store.merge import merge
+from preprocessing.store.parts import Parts
+from preprocessing.store.plan import Plan, look_up, make_plan, source_of
+from preprocessing.store.records import Failure, Provenance, Record
+from preprocessing.store.storefile import StoreFile
+
+_log = logging.getLogger(__name__)
+
+
+class FeatureWriter:
+    """Write features as clips get done, so that a run killed at any moment can be resumed.
+
+    ::
+
+        with FeatureWriter(path, provenance) as writer:
+            plan = writer.plan(clips)
+            for clip in plan.todo:
+                writer.add(clip, features_of(clip))
+            writer.finish(clips)
+
+    Clips are held in memory and saved in parts; a kill loses at most the clips not yet saved.
+    Leaving the block saves them, also by an exception. Without :meth:`finish` the parts stay,
+    and the next writer counts their clips as done.
+
+    Args:
+        path: the store, such as ``features.h5``; ``features.h5.parts/`` beside it is the writer's.
+        provenance: how the features are made; what is stored of another provenance is stale.
+        max_clips: save when so many clips wait,
+        max_bytes: or features of so many bytes,
+        max_seconds: or when the last save is so long ago (looked at whenever a clip comes in).
+
+    Raises:
+        SetupError: on entry, if another writer is at work or the path holds something else;
+            whenever the disk is full or cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        provenance: Provenance,
+        *,
+        max_clips: int = 256,
+        max_bytes: int = 64 << 20,
+        max_seconds: float = 30.0,
+    ) -> None:
+        self.provenance = provenance
+        self._parts = Parts(path)
+        self._limits = (max_clips, max_bytes, max_seconds)
+        self._waiting: dict[str, tuple[Record, ClipFeatures] | Failure] = {}
+        self._waiting_bytes = 0
+        self._widths: tuple[int, int] | None = None
+        self._saved_at = time.monotonic()
+        self._sources: dict[str, Source] = {}
+
+    def __enter__(self) -> Self:
+        if self._parts.store.exists():
+            StoreFile(self._parts.store).close()  # refuses what is not ours before anything is made
+        self._parts.acquire()
+        self._saved_at = time.monotonic()
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        try:
+            if error is None:
+                self.flush()
+            else:
+                self._rescue()
+        finally:
+            self._parts.release()
+
+    def plan(self, clips: Sequence[Clip], *, retry_failed: bool = False) -> Plan:
+        """Tell what is done from what is to do; looks at every clip's file.
+
+        Args:
+            clips: the manifest.
+            retry_failed: do clips again that failed before, though nothing has changed.
+
+        Raises:
+            SetupError: two clips share an id.
+        """
+        self.flush()
+        self._sources = look_up(clips)
+        ledger = read_ledger(self._parts, self.provenance)
+        return make_plan(clips, self._sources, ledger, retry_failed=retry_failed)
+
+    def add(self, clip: Clip, features: ClipFeatures) -> None:
+        """Store a clip's features; they supersede what was stored of it.
+
+        Raises:
+            ValueError: its rows differ in width from those of the clips before.
+        """
+        widths = features.visual.shape[1], features.audio.shape[1]
+        self._widths = self._widths or widths
+        if widths != self._widths:
+            raise ValueError(f"{clip.id}: rows of width {widths}, not {self._widths} as before")
+        shapes = features.visual.shape, features.audio.shape
+        record = Record(clip, features.source, features.duration, *shapes)
+        self._wait(clip.id, (record, features), record.nbytes)
+
+    def fail(self, clip: Clip, error: ClipError, *, attempts: int) -> None:
+        """Store that a clip cannot be used, after so many attempts."""
+        # As the plan saw the file: had it still been copied then, it is tried again.
+        source = self._sources.get(clip.id) or source_of(clip.path)
+        message = error.message.replace("\0", "\N{REPLACEMENT CHARACTER}")  # HDF5 takes no NUL
+        self._wait(clip.id, Failure(clip, source, error.reason, message, attempts), 0)
+
+    def flush(self) -> None:
+        """Save the waiting clips as a part."""
+        self._saved_at = time.monotonic()
+        if not self._waiting:
+            return
+        stored = [item for item in self._waiting.values() if not isinstance(item, Failure)]
+        failures = [item for item in self._waiting.values() if isinstance(item, Failure)]
+        blocks = [(0, Block.join([features for _, features in stored]))] if stored else []
+        part = self._parts.next_path()
+        with replacing(part, self._parts.aside(part)) as file:
+            records = [record for record, _ in stored]
+            write_file(file, self.provenance, records, failures, blocks)
+        self._waiting.clear()
+        self._waiting_bytes = 0
+
+    def finish(self, clips: Sequence[Clip]) -> None:
+        """Merge the parts into the store, and remove them. If nothing is new, nothing is written.
+
+        Clips of the manifest come first, in its order and with its labels, splits and paths.
+        Clips stored earlier that it does not list are kept if their provenance is the current
+        one, and dropped otherwise.
+        """
+        self.flush()
+        ledger = read_ledger(self._parts, self.provenance)
+        if not ledger.files:
+            return  # nothing of this provenance: leave what another has made
+        parts = self._parts
+        merge(ledger, clips, self.provenance, parts.store, parts.aside(parts.store))
+        with disk_errors(parts.folder):
+            parts.clear()
+
+    def _wait(self, id_: str, item: tuple[Record, ClipFeatures] | Failure, nbytes: int) -> None:
+        self._waiting[id_] = item
+        self._waiting_bytes += nbytes
+        max_clips, max_bytes, max_seconds = self._limits
+        if (
+            len(self._waiting) >= max_clips
+            or self._waiting_bytes >= max_bytes
+            or time.monotonic() - self._saved_at >= max_seconds
+        ):
+            self.flush()
+
+    def _rescue(self) -> None:
+        """Save what can be saved, without hiding the error that ends the run."""
+        try:
+            self.flush()
+        except Exception as error:
+            _log.warning("%d finished clips could not be saved: %s", len(self._waiting), error)

@@ -1,0 +1,126 @@
+"""Which clips there are, and how they are divided."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from preprocessing.clips import read_manifest, scan_folder, stratified_split
+from preprocessing.errors import SetupError
+
+
+def touch(*paths: Path) -> None:
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+
+
+def test_a_folder_per_class(tmp_path: Path) -> None:
+    touch(
+        tmp_path / "dog" / "a.mp4",
+        tmp_path / "dog" / "deep" / "a.MKV",
+        tmp_path / "猫" / "a.v2.webm",
+        tmp_path / "dog" / "notes.txt",
+        tmp_path / "dog" / ".b.mp4",
+        tmp_path / ".cache" / "c.mp4",
+        tmp_path / "labels.csv",
+    )
+    clips = scan_folder(tmp_path)
+    assert [(clip.id, clip.label, clip.split) for clip in clips] == [
+        ("dog/a", "dog", ""),
+        ("dog/deep/a", "dog", ""),
+        ("猫/a.v2", "猫", ""),
+    ]
+    assert all(clip.path.exists() for clip in clips)
+
+
+@pytest.mark.parametrize(
+    ("files", "wanted"),
+    [
+        ([], "no videos found"),
+        (["dog/readme.txt"], "no videos found"),
+        (["a.mp4", "dog/b.mp4"], "outside any class folder"),
+        (["dog/a.mp4", "dog/a.webm"], "share the id 'dog/a'"),
+    ],
+)
+def test_folders_that_cannot_be_used(tmp_path: Path, files: list[str], wanted: str) -> None:
+    touch(*(tmp_path / name for name in files))
+    with pytest.raises(SetupError, match=wanted):
+        scan_folder(tmp_path)
+
+
+def test_a_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="no such folder"):
+        scan_folder(tmp_path / "raw")
+
+
+def test_manifest_with_every_column(tmp_path: Path) -> None:
+    path = tmp_path / "clips.csv"
+    path.write_text(
+        "\ufeffid,path,label,split,start,end,note\n"
+        'x1,raw/a.mp4,"dog, big",train,,,hello\n'
+        "x2,/data/b.mp4,cat,TEST,1.5,4,\n",
+        encoding="utf-8",
+    )
+    first, second = read_manifest(path)
+    assert (first.id, first.label, first.split, first.start) == ("x1", "dog, big", "train", None)
+    assert first.path == tmp_path / "raw" / "a.mp4"
+    assert (second.path, second.split) == (Path("/data/b.mp4"), "test")
+    assert (second.start, second.end) == (1.5, 4.0)
+
+
+def test_manifest_ids_follow_from_path_and_cut(tmp_path: Path) -> None:
+    path = tmp_path / "clips.csv"
+    path.write_text("path,label,start,end\na/b.mp4,x,,\na/b.mp4,x,0,2\na/b.mp4,x,2,\n")
+    assert [clip.id for clip in read_manifest(path)] == ["a/b", "a/b@0-2.0", "a/b@2-"]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("", "no column label and path"),
+        ("path\na.mp4\n", "no column label"),
+        ("path,label\n", "no rows"),
+        ("path,label\na.mp4,\n", "line 2: label is empty"),
+        ("path,label,split\na.mp4,x,dev\n", "line 2: split is 'dev'"),
+        ("path,label,start\na.mp4,x,soon\n", "line 2: .*soon"),
+        ("path,label,start,end\na.mp4,x,3,2\n", "line 2: end .2. must be later than start .3."),
+        ("path,label,start\na.mp4,x,nan\n", "line 2: start is nan"),
+        ("path,label\na.mp4,x\na.mp4,y\n", "share the id 'a'"),
+        ("path,label\n" + ",x\n" * 9, r"line 6: path is empty \(and 4 more\)"),
+    ],
+)
+def test_manifests_that_cannot_be_used(tmp_path: Path, text: str, wanted: str) -> None:
+    path = tmp_path / "clips.csv"
+    path.write_text(text)
+    with pytest.raises(SetupError, match=wanted):
+        read_manifest(path)
+
+
+def test_manifest_that_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "clips.csv"
+    path.write_bytes(b"path,label\n\xff\xfe\x00,x\n")
+    with pytest.raises(SetupError, match="not a UTF-8 CSV"):
+        read_manifest(path)
+    with pytest.raises(SetupError, match="no such manifest"):
+        read_manifest(tmp_path / "none.csv")
+
+
+def test_split_is_stratified_seeded_and_blind_to_order() -> None:
+    labels = ["a"] * 50 + ["b"] * 10 + ["c"] * 3 + ["d"] * 2 + ["e"]
+    ids = [f"{label}{row}" for row, label in enumerate(labels)]
+    splits = stratified_split(ids, labels, val=0.1, test=0.2, seed=1)
+    counted = Counter(zip(labels, splits, strict=True))
+    assert counted == {
+        ("a", "train"): 35, ("a", "val"): 5, ("a", "test"): 10,
+        ("b", "train"): 7, ("b", "val"): 1, ("b", "test"): 2,
+        ("c", "train"): 1, ("c", "val"): 1, ("c", "test"): 1,
+        ("d", "train"): 1, ("d", "test"): 1,
+        ("e", "train"): 1,
+    }  # fmt: skip
+    backwards = stratified_split(ids[::-1], labels[::-1], val=0.1, test=0.2, seed=1)
+    assert backwards[::-1] == splits
+    assert stratified_split(ids, labels, val=0.1, test=0.2, seed=2) != splits
+    assert set(stratified_split(ids, labels, val=0.1, test=0, seed=1)) == {"train", "val"}
+    with pytest.raises(ValueError, match="under 1"):
+        stratified_split(ids, labels, val=0.5, test=0.5)
