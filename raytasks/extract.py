@@ -12,7 +12,7 @@ from ray.actor import ActorHandle
 
 from preprocessing.audio import EXAMPLE_SECONDS
 from preprocessing.clips import Clip
-from preprocessing.decode import DecordDecoder, Sampling
+from preprocessing.decode import Decoder, DecordDecoder, Sampling
 from preprocessing.errors import ClipError, Reason
 from preprocessing.extractor import FeatureExtractor, Networks
 from preprocessing.media import ClipFeatures, Media
@@ -107,9 +107,9 @@ class Summary:
 class DecodeActor:
     """Decodes one clip at a time, in a process that may die of it."""
 
-    def __init__(self, sampling: Sampling) -> None:
+    def __init__(self, decoder: Callable[[], Decoder], sampling: Sampling) -> None:
         torch.set_num_threads(1)
-        self._decoder = DecordDecoder()
+        self._decoder = decoder()
         self._sampling = sampling
 
     def ready(self) -> None:
@@ -152,6 +152,7 @@ class Extraction:
         sampling: how clips are sampled.
         networks: which networks.
         layout: how many actors.
+        decoder: makes the decoder of each decoding process.
         clip_seconds: how long one clip may take to decode.
         on_progress: called at least twice a second.
     """
@@ -160,6 +161,7 @@ class Extraction:
     sampling: Sampling
     networks: Networks
     layout: Layout
+    decoder: Callable[[], Decoder] = DecordDecoder
     clip_seconds: float = 300.0
     on_progress: Callable[[Progress], None] = lambda progress: None
 
@@ -216,7 +218,7 @@ class Extraction:
 
     def _make_decoder(self) -> ActorHandle:
         options = DecodeActor.options(num_cpus=self.layout.decoder_cpus)
-        return options.remote(self.sampling)
+        return options.remote(self.decoder, self.sampling)
 
     def _make_extractor(self) -> ActorHandle:
         options = ExtractActor.options(

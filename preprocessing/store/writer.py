@@ -56,7 +56,7 @@ class FeatureWriter:
         *,
         max_clips: int = 256,
         max_bytes: int = 64 << 20,
-        max_seconds: float = 30.0,
+        max_seconds: float = 10.0,
     ) -> None:
         self.provenance = provenance
         self._parts = Parts(path)

@@ -267,8 +267,9 @@ def test_real_clips_agree_with_pyav(decoder, assets, name) -> None:
         blocks = list(container.decode(audio=0))
     raw = np.concatenate([np.atleast_2d(block.to_ndarray()) for block in blocks], axis=1)
     rate = blocks[0].sample_rate
-    if raw.dtype != np.float32:
-        raw = raw.reshape(-1, blocks[0].layout.nb_channels).T / 2**15
+    if raw.dtype == np.int16:
+        raw = raw / 2**15
+    assert blocks[0].format.is_planar
     divisor = np.gcd(rate, SAMPLE_RATE)
     expected = resample_poly(raw.mean(axis=0), SAMPLE_RATE // divisor, rate // divisor)
     early = round((shown[0][0] - blocks[0].time) * SAMPLE_RATE)  # sound before the first picture

@@ -1,0 +1,141 @@
+"""Extraction through real actors, with clips that kill and hang their decoder."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ray import cloudpickle
+
+from preprocessing.clips import Clip
+from preprocessing.decode import DecordDecoder, Sampling
+from preprocessing.errors import SetupError
+from preprocessing.extractor import FeatureExtractor, Networks
+from preprocessing.media import Media
+from preprocessing.store import FeatureStore, FeatureWriter, Provenance
+from preprocessing.synthesis import write_clip
+from raytasks.cluster import Cluster
+from raytasks.extract import Extraction, Layout, Progress
+from raytasks.pool import SupervisedPool
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
+
+NETWORKS = Networks(untrained_audio=True)
+PROVENANCE = Provenance(config={"test": 1}, weights={"vggish": "untrained"}, decoder="test")
+
+
+class HostileDecoder(DecordDecoder):
+    """Does to its process what the clip's name says."""
+
+    def decode(self, clip: Clip, sampling: Sampling) -> Media:
+        if clip.id == "segfault" or (clip.id == "segfault once" and self.first_time(clip)):
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if clip.id == "hang":
+            time.sleep(3600)
+        if clip.id == "surprise":
+            raise ZeroDivisionError("from deep inside")
+        return super().decode(clip, sampling)
+
+    @staticmethod
+    def first_time(clip: Clip) -> bool:
+        try:
+            clip.path.with_suffix(".seen").touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
+
+
+def make_clip(folder: Path, name: str, *, sound: bool = True) -> Clip:
+    path = folder / f"{name}.mp4"
+    rng = np.random.default_rng(len(name))
+    frames = [rng.integers(0, 255, (48, 64, 3), dtype=np.uint8) for _ in range(30)]
+    waveform = rng.normal(0, 0.1, (1, 2 * 16_000)).astype(np.float32)
+    write_clip(path, frames, 15, waveform if sound else None, 16_000)
+    return Clip(name, path, "label")
+
+
+def test_bad_clips_cost_nothing_but_themselves(cluster: Cluster, tmp_path: Path) -> None:
+    good = [make_clip(tmp_path, f"good {i}") for i in range(6)]
+    once = make_clip(tmp_path, "segfault once")
+    bad = {
+        "segfault": "decoder_crashed",
+        "hang": "decode_timeout",
+        "surprise": "corrupt",
+        "mute": "no_audio",
+    }
+    faulty = [make_clip(tmp_path, name, sound=name != "mute") for name in bad]
+    clips = [faulty[0], *good[:3], once, *faulty[1:], *good[3:]]
+    progress: list[Progress] = []
+    out = tmp_path / "features.h5"
+    with FeatureWriter(out, PROVENANCE) as writer:
+        writer.plan(clips)
+        summary = Extraction(
+            writer=writer,
+            sampling=Sampling(),
+            networks=NETWORKS,
+            layout=Layout.fitting(cluster),
+            decoder=HostileDecoder,
+            clip_seconds=6,
+            on_progress=progress.append,
+        ).run(clips)
+        writer.finish(clips)
+    assert (summary.done, summary.failed) == (7, 4)
+    assert summary.reasons == dict.fromkeys(bad.values(), 1)
+    assert (progress[-1].done, progress[-1].failed, progress[-1].total) == (7, 4, 11)
+    with FeatureStore(out) as store:
+        assert sorted(store.ids) == sorted(clip.id for clip in [*good, once])
+        reasons = {failure.clip.id: failure.reason for failure in store.failures}
+        attempts = {failure.clip.id: failure.attempts for failure in store.failures}
+    assert reasons == bad
+    assert attempts == {"segfault": 2, "hang": 2, "surprise": 1, "mute": 1}
+
+
+def test_features_are_those_of_a_single_process(cluster: Cluster, tmp_path: Path) -> None:
+    clips = [make_clip(tmp_path, f"clip {i}") for i in range(5)]
+    out = tmp_path / "features.h5"
+    with FeatureWriter(out, PROVENANCE) as writer:
+        writer.plan(clips)
+        layout = Layout.fitting(cluster)
+        Extraction(writer, Sampling(), NETWORKS, layout).run(clips)
+        writer.finish(clips)
+    decoder, extractor = DecordDecoder(), FeatureExtractor.load(NETWORKS)
+    with FeatureStore(out) as store:
+        for row, clip in enumerate(clips):
+            (alone,) = extractor.extract([decoder.decode(clip, Sampling())])
+            stored = store.clip(row)
+            np.testing.assert_allclose(stored.visual, alone.visual, atol=1e-4)
+            np.testing.assert_allclose(stored.audio, alone.audio, rtol=1e-3, atol=1e-4)
+            np.testing.assert_array_equal(stored.visual_times, [0.5, 1.5])
+            np.testing.assert_allclose(stored.audio_times, [0.48, 1.44])
+
+
+def test_no_room_for_an_actor_is_said_and_not_waited_for(cluster: Cluster, monkeypatch) -> None:
+    import ray
+
+    monkeypatch.setattr("raytasks.pool.START_SECONDS", 2.0)
+
+    @ray.remote(num_cpus=1000)
+    class TooLarge:
+        def ready(self) -> None: ...
+
+    pool: SupervisedPool[int] = SupervisedPool(TooLarge.remote, method="ready", size=1)
+    pool.start()
+    with pytest.raises(SetupError, match=r"could start within 2 s; free in the cluster: .* CPUs"):
+        while True:
+            ready, _ = ray.wait(pool.watched, timeout=0.5)
+            list(pool.collect(set(ready)))
+
+
+@pytest.mark.parametrize(
+    ("cpus", "gpus"), [(1, 0), (2, 0), (3, 0), (6, 0), (64, 0), (8, 1), (32, 8), (1, 1)]
+)
+def test_layouts_fit_their_machine(cpus: int, gpus: int) -> None:
+    layout = Layout.fitting(Cluster(cpus=cpus, gpus=gpus, dashboard=""))
+    reserved = layout.decoders * layout.decoder_cpus + layout.extractors * layout.extractor_cpus
+    assert 0.5 * cpus <= reserved <= cpus + 1e-9
+    assert layout.extractors * layout.extractor_gpus == gpus
+    assert layout.decoders >= 1
+    assert layout.extractors >= 1

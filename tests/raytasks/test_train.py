@@ -1,0 +1,117 @@
+"""Ray Train around the loop: the same result, also when a worker is killed."""
+
+import os
+import signal
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from avcmr.config import load_config
+from avcmr.data import load_dataset
+from avcmr.runs import RunFolder
+from avcmr.training import EpochRecord, train
+from preprocessing.errors import SetupError
+from raytasks.cluster import Cluster
+from raytasks.train import WorkerPlan, train_on_ray
+
+SETTINGS = [
+    "batch_size=16",
+    "model.hidden=[32]",
+    "model.dropout=0",
+    "model.input_dropout=0",
+    "stage1.max_epochs=5",
+    "stage2.max_epochs=3",
+    "stage1.patience=99",
+    "stage2.patience=99",
+]
+
+
+def open_run(folder: Path, *overrides: str) -> RunFolder:
+    features = folder.parent / "paired.h5"
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(4, 40))
+    with h5py.File(features, "w") as file:
+        for split, count in (("train", 64), ("val", 24), ("test", 24)):
+            labels = np.arange(count) % 4
+            values = (centres[labels] + rng.normal(size=(count, 40))).astype(np.float32)
+            file[f"lab_{split}"] = labels
+            file[f"audio_{split}"], file[f"visual_{split}"] = values[:, :16], values[:, 16:]
+    config = load_config(None, [*SETTINGS, *overrides]).model_copy(update={"features": features})
+    run = RunFolder(folder)
+    run.open(config, load_dataset(features, config.data))
+    return run
+
+
+def parameters(run: RunFolder) -> dict[str, torch.Tensor]:
+    tensors = run.load("last").tensors
+    return {name: value for name, value in tensors.items() if name.startswith("network.")}
+
+
+@pytest.mark.slow
+def test_four_workers_on_few_cores_give_the_parameters_of_one(cluster, tmp_path) -> None:
+    alone = open_run(tmp_path / "alone")
+    config = alone.config()
+    train(load_dataset(config.features, config.data), config, alone)
+
+    shared = open_run(tmp_path / "shared")
+    seen: list[EpochRecord] = []
+    plan = WorkerPlan.fitting(cluster, 4, cpu=True)
+    train_on_ray(shared, plan, seen.append)
+    assert [record["epoch"] for record in seen] == list(range(1, 9))
+    assert shared.finished
+    for name, expected in parameters(alone).items():
+        torch.testing.assert_close(parameters(shared)[name], expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.slow
+def test_a_killed_worker_costs_no_epoch(cluster, tmp_path) -> None:
+    """SIGKILL at epoch 3: the workers start anew, resume, and end where they would have."""
+    many_epochs = "stage1.max_epochs=300"
+    undisturbed = open_run(tmp_path / "undisturbed", many_epochs)
+    killed = open_run(tmp_path / "killed", many_epochs)
+    config = undisturbed.config()
+    train(load_dataset(config.features, config.data), config, undisturbed)
+    finished_when_killed: list[bool] = []
+
+    def kill_once(record: EpochRecord) -> None:
+        if record["epoch"] >= 3 and not finished_when_killed:
+            os.kill(worker_process(), signal.SIGKILL)
+            finished_when_killed.append(killed.finished)
+
+    train_on_ray(killed, WorkerPlan.fitting(cluster, 1, cpu=True), kill_once)
+    assert finished_when_killed == [False]
+    assert [record["epoch"] for record in killed.history()] == list(range(1, 304))
+    assert all(
+        torch.equal(parameters(killed)[name], expected)
+        for name, expected in parameters(undisturbed).items()
+    )
+
+
+def worker_process() -> int:
+    """The process in which Ray Train runs the loop."""
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and b"RayTrainWorker" in (entry / "cmdline").read_bytes():
+                return int(entry.name)
+        except OSError:
+            continue  # it ended while we looked
+    raise AssertionError("no Ray Train worker is running")
+
+
+def test_more_workers_than_gpus_are_refused_at_once() -> None:
+    machine = Cluster(cpus=16, gpus=2, dashboard="")
+    with pytest.raises(SetupError, match=r"4 workers for 2 GPUs.*--workers 2, or --cpu"):
+        WorkerPlan.fitting(machine, 4)
+    assert WorkerPlan.fitting(machine, None).workers == 2
+    assert not WorkerPlan.fitting(machine, 4, cpu=True).use_gpu
+
+
+@pytest.mark.parametrize(("cpus", "workers"), [(2, 4), (1, 3), (2, 2), (64, 4)])
+def test_workers_on_the_cpu_always_fit_and_say_when_they_share(cpus: int, workers: int) -> None:
+    plan = WorkerPlan.fitting(Cluster(cpus=cpus, gpus=0, dashboard=""), workers)
+    assert 0 < plan.workers * plan.cpus <= cpus
+    assert plan.threads >= 1
+    assert bool(plan.note) == (workers > 0.8 * cpus)
