@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import ray
@@ -84,7 +85,20 @@ def train_on_ray(run: RunFolder, plan: WorkerPlan, on_epoch: Callable[[EpochReco
     """
     logging.getLogger("ray.train").setLevel(logging.ERROR)
     epochs = Queue(actor_options={"num_cpus": 0})
-    trainer = TorchTrainer(
+    # Checkpoints are ours; what Ray keeps of the job serves nobody after it.
+    with TemporaryDirectory(prefix=".ray-", dir=run.path) as scratch, _relayed(epochs, on_epoch):
+        try:
+            _trainer(run, plan, epochs, Path(scratch)).fit()
+        except ray.train.TrainingFailedError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise SetupError(
+                f"{run.path}: training failed ({reason}); "
+                "what was reached is kept, and the same command goes on from there"
+            ) from error
+
+
+def _trainer(run: RunFolder, plan: WorkerPlan, epochs: Queue, scratch: Path) -> TorchTrainer:
+    return TorchTrainer(
         _worker,
         train_loop_config={
             "run": str(run.path.resolve()),
@@ -99,19 +113,10 @@ def train_on_ray(run: RunFolder, plan: WorkerPlan, on_epoch: Callable[[EpochReco
         ),
         run_config=RunConfig(
             name="avcmr-train",
-            storage_path=str((run.path / ".ray").resolve()),
+            storage_path=str(scratch.resolve()),
             failure_config=FailureConfig(max_failures=RESTARTS),
         ),
     )
-    with _relayed(epochs, on_epoch):
-        try:
-            trainer.fit()
-        except ray.train.TrainingFailedError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise SetupError(
-                f"{run.path}: training failed ({reason}); "
-                "what was reached is kept, and the same command goes on from there"
-            ) from error
 
 
 @contextmanager
