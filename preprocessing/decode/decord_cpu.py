@@ -29,7 +29,9 @@ class DecordDecoder:
     """
 
     def __init__(self) -> None:
-        self.name = f"decord {importlib.metadata.version('decord')} cpu, PyAV {av.__version__}"
+        # Features are made anew when this changes, which PyAV's minor releases do not call for.
+        pyav = av.__version__.partition(".")[0]
+        self.name = f"decord {importlib.metadata.version('decord')} cpu, PyAV {pyav}"
 
     def decode(self, clip: Clip, sampling: Sampling) -> Media:
         """See :meth:`preprocessing.decode.Decoder.decode`."""
