@@ -50,7 +50,7 @@ def train(
     device = device or torch.device("cpu")
     rank, workers = world()
     batch_size = fitting_batch_size(config.batch_size, len(dataset.train))
-    shared_batch_size(batch_size, workers)
+    require_even_shares(batch_size, workers)
     train_part, val_part = dataset.train.to(device), dataset.val.to(device)
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
@@ -109,18 +109,17 @@ def fitting_batch_size(wanted: int, clips: int) -> int:
     return wanted if wanted <= clips else 2 ** (clips.bit_length() - 1)
 
 
-def shared_batch_size(batch_size: int, workers: int) -> int:
-    """Each worker's share of the global batch.
+def require_even_shares(batch_size: int, workers: int) -> None:
+    """Refuse a global batch that the workers cannot share evenly.
 
     Raises:
-        SetupError: it cannot be shared evenly.
+        SetupError: with the nearest batch size that they can.
     """
     if batch_size % workers:
         raise SetupError(
             f"batch_size {batch_size} cannot be shared evenly by {workers} workers; "
             f"set batch_size={batch_size // workers * workers or workers}"
         )
-    return batch_size // workers
 
 
 def global_batches(clips: int, batch_size: int, seed: int, epoch: int) -> list[Tensor]:

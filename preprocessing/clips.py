@@ -1,6 +1,7 @@
 """Which clips there are: a folder per class, or a CSV manifest."""
 
 import csv
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from preprocessing.errors import SetupError
+
+logger = logging.getLogger(__name__)
 
 Split = Literal["train", "val", "test", ""]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -57,11 +60,12 @@ MEDIA_SUFFIXES = frozenset(
 )
 
 
-def scan_folder(root: Path) -> list[Clip]:
+def scan_folder(root: Path, *, follow_links: bool = False) -> list[Clip]:
     """Clips of a folder that holds one folder per class: ``root/CLASS/**/clip.mp4``.
 
     The id is the path relative to ``root`` without suffix, since two classes may hold files of
-    one name. Hidden files and files without a video suffix are passed over.
+    one name. Hidden files and files without a video suffix are passed over; so are, with a
+    warning, symbolic links that lead out of ``root``, unless ``follow_links``.
 
     Raises:
         SetupError: no such folder, no videos in it, videos outside a class folder, or two files
@@ -82,6 +86,8 @@ def scan_folder(root: Path) -> list[Clip]:
         for path in sorted(folder.rglob("*"))
         if _is_video(path)
     ]
+    if not follow_links:
+        clips = _without_outward_links(clips, root)
     if not clips:
         raise SetupError(
             f"{root}: no videos found; expected {root}/CLASS/clip.mp4 "
@@ -166,6 +172,19 @@ def _is_video(path: Path) -> bool:
     return (
         path.suffix.lower() in MEDIA_SUFFIXES and not path.name.startswith(".") and path.is_file()
     )
+
+
+def _without_outward_links(clips: Sequence[Clip], root: Path) -> list[Clip]:
+    inside = [clip for clip in clips if clip.path.resolve().is_relative_to(root.resolve())]
+    left_out = len(clips) - len(inside)
+    if left_out:
+        logger.warning(
+            "%s: %d symbolic links lead out of the folder and are left out; "
+            "--follow-links takes them",
+            root,
+            left_out,
+        )
+    return inside
 
 
 def _refuse_duplicate_ids(clips: Sequence[Clip], where: Path) -> None:

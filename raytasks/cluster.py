@@ -37,6 +37,9 @@ class Cluster:
     gpus: int
     dashboard: str
 
+    def __str__(self) -> str:
+        return f"{self.cpus} CPUs, {self.gpus} GPUs; dashboard {self.dashboard or 'off'}"
+
 
 @contextmanager
 def connected(address: str | None = None) -> Iterator[Cluster]:

@@ -13,7 +13,7 @@ from ray.actor import ActorHandle
 from preprocessing.audio import EXAMPLE_SECONDS
 from preprocessing.clips import Clip
 from preprocessing.decode import Decoder, DecordDecoder, Sampling
-from preprocessing.errors import ClipError, Reason
+from preprocessing.errors import ClipError, Reason, SetupError
 from preprocessing.extractor import FeatureExtractor, Networks
 from preprocessing.media import ClipFeatures, Media
 from preprocessing.store import FeatureWriter
@@ -154,6 +154,7 @@ class Extraction:
         layout: how many actors.
         decoder: makes the decoder of each decoding process.
         clip_seconds: how long one clip may take to decode.
+        fail_fast: stop at the first clip that fails, instead of going on without it.
         on_progress: called at least twice a second.
     """
 
@@ -163,6 +164,7 @@ class Extraction:
     layout: Layout
     decoder: Callable[[], Decoder] = DecordDecoder
     clip_seconds: float = 300.0
+    fail_fast: bool = False
     on_progress: Callable[[Progress], None] = lambda progress: None
 
     _decoded: deque[Decoded] = field(default_factory=deque)
@@ -176,7 +178,8 @@ class Extraction:
         """Extract the clips; each is stored or recorded as failed when this returns.
 
         Raises:
-            SetupError: the cluster has no room for the actors, or the store cannot be written.
+            SetupError: the cluster has no room for the actors, the store cannot be written, or
+                a clip has failed and ``fail_fast`` is set.
         """
         started = time.monotonic()
         todo = deque(clips)
@@ -270,6 +273,11 @@ class Extraction:
     def _fail(self, clip: Clip, error: ClipError) -> None:
         self._reasons[error.reason] += 1
         self.writer.fail(clip, error, attempts=max(self._deaths[clip.id], 1))
+        if self.fail_fast:
+            raise SetupError(
+                f"{clip.id}: {error}. Stopped at the first failure (--fail-fast); "
+                "what is finished is kept"
+            )
 
 
 def _killed(clip: Clip, death: Death, clip_seconds: float) -> ClipError:

@@ -9,6 +9,7 @@ Examples:
     avcmr extract --manifest clips.csv --out features.h5   (columns path,label[,id,split,start,end])
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,7 @@ from preprocessing.errors import SetupError
 
 if TYPE_CHECKING:
     from preprocessing.clips import Clip
+    from preprocessing.store import Failure
     from raytasks.extract import Progress, Summary
 
 
@@ -41,6 +43,15 @@ def command(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try clips again that failed before.")
     ] = False,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="Stop at the first clip that fails.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only tell what would be done.")
+    ] = False,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Take links that lead out of --videos.")
+    ] = False,
     clip_timeout: Annotated[
         float, typer.Option(help="Seconds after which decoding a clip is given up.", min=1)
     ] = 300.0,
@@ -48,19 +59,13 @@ def command(
         str | None, typer.Option(help="Ray cluster to join; also $RAY_ADDRESS. Default: local.")
     ] = None,
 ) -> None:
-    if (videos is None) == (manifest is None):
-        raise SetupError("give either --videos FOLDER or --manifest FILE.csv")
-
-    from preprocessing.clips import read_manifest, scan_folder  # noqa: PLC0415
     from preprocessing.decode import DecordDecoder, Sampling  # noqa: PLC0415
     from preprocessing.extractor import Networks  # noqa: PLC0415
     from preprocessing.store import FeatureWriter, Provenance  # noqa: PLC0415
     from raytasks.cluster import connected  # noqa: PLC0415
     from raytasks.extract import Extraction, Layout  # noqa: PLC0415
 
-    clips = (
-        scan_folder(videos.resolve()) if videos else read_manifest(_required(manifest).resolve())
-    )
+    clips = _clips(videos, manifest, follow_links=follow_links)
     sampling = Sampling(frames_per_second=fps)
     networks = Networks(weights=weights, untrained_audio=untrained_audio)
     provenance = Provenance(
@@ -77,38 +82,39 @@ def command(
     with FeatureWriter(out, provenance) as writer:
         plan = writer.plan(clips, retry_failed=retry_failed)
         console.print(f"plan: {plan.summary()}", markup=False)
+        if dry_run:
+            return
         if plan.todo:
             console.print("starting Ray …")
             with connected(address) as cluster, ProgressLine("extract", len(plan.todo)) as line:
-                line.say(
-                    f"Ray: {cluster.cpus} CPUs, {cluster.gpus} GPUs; "
-                    f"dashboard {cluster.dashboard or 'off'}"
-                )
+                line.say(f"Ray: {cluster}")
                 summary = Extraction(
                     writer=writer,
                     sampling=sampling,
                     networks=networks,
                     layout=Layout.fitting(cluster),
                     clip_seconds=clip_timeout,
+                    fail_fast=fail_fast,
                     on_progress=lambda progress: line.update(
                         progress.done + progress.failed, _state(progress)
                     ),
                 ).run(plan.todo)
             _show(summary)
         writer.finish(clips)
-    failed = _failures(out, clips)
-    if failed:
-        console.print(
-            f"{failed} of {len(clips)} clips failed; listed with their reasons in {out} "
-            "under /failures. Mend the files and run the same command again"
-        )
+        failures = writer.plan(clips).failed_before
+    _list(failures, len(clips), out)
     print(out)
-    raise typer.Exit(1 if failed else 0)
+    raise typer.Exit(1 if failures else 0)
 
 
-def _required(manifest: Path | None) -> Path:
-    assert manifest is not None  # one of the two was given
-    return manifest
+def _clips(videos: Path | None, manifest: Path | None, *, follow_links: bool) -> "list[Clip]":
+    from preprocessing.clips import read_manifest, scan_folder  # noqa: PLC0415
+
+    if videos and not manifest:
+        return scan_folder(videos.resolve(), follow_links=follow_links)
+    if manifest and not videos:
+        return read_manifest(manifest.resolve())
+    raise SetupError("give either --videos FOLDER or --manifest FILE.csv")
 
 
 def _state(progress: "Progress") -> str:
@@ -133,14 +139,13 @@ def _show(summary: "Summary") -> None:
     console.print(table)
 
 
-def _failures(out: Path, clips: "list[Clip]") -> int:
-    from preprocessing.store import FeatureStore  # noqa: PLC0415
-
-    wanted = {clip.id for clip in clips}
-    with FeatureStore(out) as store:
-        failures = [failure for failure in store.failures if failure.clip.id in wanted]
+def _list(failures: "Sequence[Failure]", clips: int, out: Path) -> None:
     for failure in failures[:10]:
         console.print(f"  {failure.clip.id}: {failure.reason}: {failure.message}", markup=False)
     if len(failures) > 10:
         console.print(f"  … and {len(failures) - 10} more")
-    return len(failures)
+    if failures:
+        console.print(
+            f"{len(failures)} of {clips} clips failed; listed with their reasons in {out} "
+            "under /failures. Mend the files and run the same command again"
+        )

@@ -49,7 +49,7 @@ def command(
     from avcmr.config import load_config  # noqa: PLC0415
     from avcmr.data import load_dataset  # noqa: PLC0415
     from avcmr.runs import RunFolder  # noqa: PLC0415
-    from avcmr.training import fitting_batch_size, shared_batch_size  # noqa: PLC0415
+    from avcmr.training import fitting_batch_size, require_even_shares  # noqa: PLC0415
 
     settings = load_config(config, overrides or ())
     path = features or settings.features
@@ -67,7 +67,7 @@ def command(
             f"there are {len(dataset.train)} training clips"
         )
     if workers:
-        shared_batch_size(batch_size, workers)  # refuses an uneven share before Ray starts
+        require_even_shares(batch_size, workers)  # before Ray starts
     folder = RunFolder(runs / (run or path.stem))
     folder.open(settings, dataset)
     if folder.finished:
@@ -94,10 +94,7 @@ def _train(
     with connected(address) as cluster:
         plan = WorkerPlan.fitting(cluster, workers, cpu=cpu)
         with ProgressLine("train", most_epochs) as line:
-            line.say(
-                f"Ray: {cluster.cpus} CPUs, {cluster.gpus} GPUs; "
-                f"dashboard {cluster.dashboard or 'off'}"
-            )
+            line.say(f"Ray: {cluster}")
             if plan.note:
                 line.say(f"note: {plan.note}")
             train_on_ray(folder, plan, lambda record: _show(line, record))

@@ -68,7 +68,7 @@ def _read_frames(
     """Frames (T, H, W, 3), their times (T,) from the start of the cut, and the cut itself."""
     size = sampling.frame_size or -1
     reader = decord.VideoReader(
-        str(clip.path), width=size, height=size, num_threads=1, fault_tol=MAX_REPAIRED
+        str(clip.path.absolute()), width=size, height=size, num_threads=1, fault_tol=MAX_REPAIRED
     )
     shown = reader.get_frame_timestamp(np.arange(len(reader)))  # (frames, 2): from, until
     duration, promised = float(shown[-1, 1]), headers.duration

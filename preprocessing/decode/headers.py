@@ -12,6 +12,12 @@ from av.stream import Disposition, Stream
 from preprocessing.errors import ClipError
 from preprocessing.media import Source
 
+OPTIONS = {
+    "protocol_whitelist": "file",
+    "format_whitelist": "aac,asf,avi,flac,flv,matroska,mov,mp3,mpeg,mpegts,ogg,wav",
+}
+"""A file may not make FFmpeg read others, from the network or the disk, as playlists do."""
+
 
 @dataclass(frozen=True, slots=True)
 class Headers:
@@ -45,7 +51,8 @@ def opened(path: Path) -> Iterator[InputContainer]:
     if size == 0:
         raise ClipError("empty", f"{path}: the file has no bytes; fetch it again")
     try:
-        container = av.open(str(path), metadata_errors="ignore")
+        # Absolute, so that no name is taken for a protocol's.
+        container = av.open(str(path.absolute()), options=OPTIONS, metadata_errors="ignore")
     except (av.FFmpegError, ValueError) as error:
         raise ClipError(
             "not_media", f"{path}: not a readable media file ({_reason(error)})"

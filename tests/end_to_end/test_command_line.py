@@ -115,10 +115,17 @@ def test_the_second_run_has_nothing_to_do_and_a_changed_clip_is_redone(workplace
     broken = workplace / "videos" / "drum" / "broken.mp4"
     broken.write_bytes(b"not a video")
     try:
+        look = avcmr(*EXTRACT, "copy.h5", "--dry-run", cwd=workplace)
+        stopped = avcmr(*EXTRACT, "copy.h5", "--fail-fast", cwd=workplace)
         once, twice = (avcmr(*EXTRACT, "copy.h5", cwd=workplace) for _ in range(2))
     finally:
         broken.unlink()
-    assert "41 clips: 39 done, 2 to do (1 new, 1 changed on disk)" in once.stderr
+    assert "41 clips: 39 done, 2 to do (1 new, 1 changed on disk)" in look.stderr
+    assert (look.returncode, look.stdout) == (0, "")
+    assert (stopped.returncode, stopped.stdout) == (2, "")
+    assert "drum/broken: not_media" in stopped.stderr
+    assert "clips failed │" not in stopped.stderr
+    assert "1 failed before" in once.stderr
     assert "41 clips: 40 done, 0 to do, 1 failed before" in twice.stderr
     for run in (once, twice):
         assert run.returncode == 1

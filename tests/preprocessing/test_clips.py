@@ -49,6 +49,19 @@ def test_folders_that_cannot_be_used(tmp_path: Path, files: list[str], wanted: s
         scan_folder(tmp_path)
 
 
+def test_links_out_of_the_folder_need_leave(tmp_path: Path, caplog) -> None:
+    root, elsewhere = tmp_path / "raw", tmp_path / "elsewhere"
+    touch(root / "dog" / "a.mp4", elsewhere / "b.mp4", elsewhere / "cats" / "c.mp4")
+    (root / "dog" / "inward.mp4").symlink_to(root / "dog" / "a.mp4")
+    (root / "dog" / "outward.mp4").symlink_to(elsewhere / "b.mp4")
+    (root / "dog" / "dangling.mp4").symlink_to(elsewhere / "gone.mp4")
+    (root / "cat").symlink_to(elsewhere / "cats")
+    assert [clip.id for clip in scan_folder(root)] == ["dog/a", "dog/inward"]
+    assert "2 symbolic links lead out of the folder" in caplog.text
+    followed = [clip.id for clip in scan_folder(root, follow_links=True)]
+    assert followed == ["cat/c", "dog/a", "dog/inward", "dog/outward"]
+
+
 def test_a_missing_folder(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="no such folder"):
         scan_folder(tmp_path / "raw")

@@ -224,6 +224,29 @@ def test_every_unusable_clip_gets_its_reason(decoder, tmp_path) -> None:
         assert "\n" not in error.value.message
 
 
+def test_playlists_cannot_reach_other_files(decoder, tmp_path) -> None:
+    """Each of these is read by FFmpeg as a list of other media, whatever its suffix."""
+    write_clip(tmp_path / "secret.ts", grey_frames([100] * 60), 15, tone(4))
+    playlists = {
+        "concat": "ffconcat version 1.0\nfile secret.ts\n",
+        "hls": "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\nsecret.ts\n#EXT-X-ENDLIST\n",
+        "http": "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\nhttp://127.0.0.1:9/x.ts\n",
+    }
+    for name, text in playlists.items():
+        path = tmp_path / f"{name}.mp4"
+        path.write_text(text)
+        with pytest.raises(ClipError) as error:
+            decode(decoder, path)
+        assert error.value.reason == "not_media"
+
+
+def test_names_are_never_taken_for_options_or_protocols(decoder, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("-i.mp4", "http:x.mp4", "concat:a.mp4", 'it\'s a "clip".mp4', "50%d.mp4"):
+        write_clip(tmp_path / name, grey_frames([100] * 30), 15, tone(2))
+        assert len(decode(decoder, Path(name)).frames) == 2
+
+
 def test_clips_beyond_the_limit_are_refused_before_they_are_read(decoder, tmp_path) -> None:
     path = tmp_path / "long.mp4"
     write_clip(path, grey_frames([100] * 60), 15, tone(4))
