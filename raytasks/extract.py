@@ -12,7 +12,7 @@ from ray.actor import ActorHandle
 
 from preprocessing.audio import EXAMPLE_SECONDS
 from preprocessing.clips import Clip
-from preprocessing.decode import Decoder, DecordDecoder, Sampling
+from preprocessing.decode import Decoder, PyAVDecoder, Sampling
 from preprocessing.errors import ClipError, Reason, SetupError
 from preprocessing.extractor import FeatureExtractor, Networks
 from preprocessing.media import ClipFeatures, Media
@@ -162,7 +162,7 @@ class Extraction:
     sampling: Sampling
     networks: Networks
     layout: Layout
-    decoder: Callable[[], Decoder] = DecordDecoder
+    decoder: Callable[[], Decoder] = PyAVDecoder
     clip_seconds: float = 300.0
     fail_fast: bool = False
     on_progress: Callable[[Progress], None] = lambda progress: None

@@ -11,7 +11,7 @@ Examples:
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.table import Table
@@ -40,6 +40,9 @@ def command(
         bool, typer.Option("--untrained-audio", help="Random VGGish weights: for trials only.")
     ] = False,
     fps: Annotated[float, typer.Option(help="Frames taken per second.", min=0.01, max=60)] = 1.0,
+    decoder: Annotated[
+        Literal["pyav", "decord"], typer.Option(help="What decodes; pyav needs least CPU time.")
+    ] = "pyav",
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try clips again that failed before.")
     ] = False,
@@ -59,7 +62,7 @@ def command(
         str | None, typer.Option(help="Ray cluster to join; also $RAY_ADDRESS. Default: local.")
     ] = None,
 ) -> None:
-    from preprocessing.decode import DecordDecoder, Sampling  # noqa: PLC0415
+    from preprocessing.decode import DECODERS, Sampling  # noqa: PLC0415
     from preprocessing.extractor import Networks  # noqa: PLC0415
     from preprocessing.store import FeatureWriter, Provenance  # noqa: PLC0415
     from raytasks.cluster import connected  # noqa: PLC0415
@@ -71,7 +74,7 @@ def command(
     provenance = Provenance(
         config=networks.describe(sampling),
         weights=networks.origins(),
-        decoder=DecordDecoder().name,
+        decoder=DECODERS[decoder]().name,
     )
     if provenance.untrained:
         console.print(
@@ -93,6 +96,7 @@ def command(
                     sampling=sampling,
                     networks=networks,
                     layout=Layout.fitting(cluster),
+                    decoder=DECODERS[decoder],
                     clip_seconds=clip_timeout,
                     fail_fast=fail_fast,
                     on_progress=lambda progress: line.update(

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from preprocessing.clips import Clip
 from preprocessing.decode.headers import Headers, opened, read_headers
-from preprocessing.decode.sampling import Sampling, cut, frame_times
-from preprocessing.decode.sound import read_waveform, require_sound
+from preprocessing.decode.sampling import Sampling, cut, frame_times, shown_at
+from preprocessing.decode.sound import cut_sound, read_waveform
 from preprocessing.errors import ClipError
-from preprocessing.media import SAMPLE_RATE, Media
+from preprocessing.media import Media
 
 MAX_REPAIRED = 0.1
 """Share of frames that decord may replace by their neighbours before the clip counts as corrupt."""
@@ -36,14 +36,8 @@ class DecordDecoder:
     def decode(self, clip: Clip, sampling: Sampling) -> Media:
         """See :meth:`preprocessing.decode.Decoder.decode`."""
         with opened(clip.path) as container:
-            headers = read_headers(container, clip.path)
-            if headers.duration is not None and headers.duration > sampling.max_seconds:
-                raise ClipError(
-                    "out_of_memory",
-                    f"{clip.path}: {headers.duration:.0f} s long, more than the limit of "
-                    f"{sampling.max_seconds:g} s; cut it into clips",
-                )
-            waveform = read_waveform(container, headers, sampling.max_seconds)
+            headers = read_headers(container, clip.path, max_seconds=sampling.max_seconds)
+            waveform = read_waveform(container.decode(audio=0), headers, sampling.max_seconds)
         try:
             frames, times, start, end = _read_frames(clip, sampling, headers)
         except (decord.DECORDError, RuntimeError) as error:
@@ -52,11 +46,10 @@ class DecordDecoder:
                 "corrupt",
                 f"{clip.path}: decord cannot decode its {headers.source.codec} video ({reason})",
             ) from None
-        first, last = round(start * SAMPLE_RATE), round(end * SAMPLE_RATE)
         return Media(
             frames=frames,
             frame_times=times,
-            waveform=require_sound(waveform[first:last], clip.path),
+            waveform=cut_sound(waveform, start, end, clip.path),
             duration=end - start,
             source=headers.source,
         )
@@ -71,16 +64,9 @@ def _read_frames(
         str(clip.path.absolute()), width=size, height=size, num_threads=1, fault_tol=MAX_REPAIRED
     )
     shown = reader.get_frame_timestamp(np.arange(len(reader)))  # (frames, 2): from, until
-    duration, promised = float(shown[-1, 1]), headers.duration
-    if promised is not None and promised - duration > max(1.0, 0.1 * promised):
-        raise ClipError(
-            "corrupt",
-            f"{clip.path}: the header promises {promised:.1f} s of picture, "
-            f"the file holds {duration:.1f} s; fetch it again",
-        )
+    duration = float(shown[-1, 1])
+    headers.require_all(duration, clip.path)
     start, end = cut(clip, duration)
     times = frame_times(end - start, sampling.frames_per_second)
-    # A player shows, at any time, the last frame whose time has come.
-    indices = np.searchsorted(shown[:, 0], start + times, side="right") - 1
-    frames = reader.get_batch(np.maximum(indices, 0)).asnumpy()
+    frames = reader.get_batch(shown_at(shown[:, 0], start + times)).asnumpy()
     return frames, times, start, end

@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 from av.container import InputContainer
 from av.stream import Disposition, Stream
+from av.video.stream import VideoStream
 
 from preprocessing.errors import ClipError
 from preprocessing.media import Source
@@ -26,12 +27,27 @@ class Headers:
     Attributes:
         source: size, time stamp, codec and frame rate.
         duration: seconds of picture that the headers promise; None where they do not say.
+        video: the stream of pictures, of the open container.
         picture_start: the time stamp of the first picture, in seconds: 0 on the clip's clock.
     """
 
     source: Source
     duration: float | None
+    video: VideoStream
     picture_start: float
+
+    def require_all(self, duration: float, path: Path) -> None:
+        """Refuse a file that holds much less picture than its headers promise.
+
+        Raises:
+            ClipError: ``corrupt``.
+        """
+        if self.duration is not None and self.duration - duration > max(1.0, 0.1 * self.duration):
+            raise ClipError(
+                "corrupt",
+                f"{path}: the header promises {self.duration:.1f} s of picture, "
+                f"the file holds {duration:.1f} s; fetch it again",
+            )
 
 
 @contextmanager
@@ -64,11 +80,12 @@ def opened(path: Path) -> Iterator[InputContainer]:
             raise ClipError("corrupt", f"{path}: cannot be decoded ({_reason(error)})") from None
 
 
-def read_headers(container: InputContainer, path: Path) -> Headers:
+def read_headers(container: InputContainer, path: Path, *, max_seconds: float) -> Headers:
     """Streams, length and clock of an open file.
 
     Raises:
-        ClipError: ``no_video`` or ``no_audio``.
+        ClipError: ``no_video``, ``no_audio``, or ``out_of_memory`` where it is longer than
+            ``max_seconds``.
     """
     # A cover picture in a music file is a video stream to FFmpeg, but not to anybody else.
     pictures = [
@@ -84,6 +101,13 @@ def read_headers(container: InputContainer, path: Path) -> Headers:
     # The container knows of edit lists and the stream does not; a longer sound track is the
     # container's business and not the picture's. The smaller of the two is what is promised.
     promised = [seconds for seconds in (_length(container), _length(video)) if seconds is not None]
+    duration = min(promised, default=None)
+    if duration is not None and duration > max_seconds:
+        raise ClipError(
+            "out_of_memory",
+            f"{path}: {duration:.0f} s long, more than the limit of {max_seconds:g} s; "
+            "cut it into clips",
+        )
     stat = path.stat()
     return Headers(
         source=Source(
@@ -92,7 +116,8 @@ def read_headers(container: InputContainer, path: Path) -> Headers:
             codec=video.codec_context.name if video.codec_context else "unknown",
             fps=float(video.average_rate or 0),
         ),
-        duration=min(promised, default=None),
+        duration=duration,
+        video=video,
         picture_start=float((video.start_time or 0) * (video.time_base or 0)),
     )
 

@@ -56,6 +56,20 @@ def frame_times(duration: float, frames_per_second: float) -> NDArray[np.float64
     return (np.arange(count, dtype=np.float64) + 0.5) / frames_per_second
 
 
+def shown_at(starts: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Which frame a player shows at each time: the last whose time has come.
+
+    Args:
+        starts: (N,) seconds at which the frames of a clip are first shown, rising.
+        times: (T,) seconds.
+
+    Returns:
+        (T,) indices of frames; before the first frame, that one.
+    """
+    # A tick of tolerance: time stamps are rational, and their floats may fall just short.
+    return np.maximum(np.searchsorted(starts, times + 1e-6, side="right") - 1, 0)
+
+
 def cut(clip: Clip, duration: float) -> tuple[float, float]:
     """The seconds (start, end) of a file of this duration that belong to the clip.
 

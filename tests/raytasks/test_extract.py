@@ -11,7 +11,7 @@ import pytest
 from ray import cloudpickle
 
 from preprocessing.clips import Clip
-from preprocessing.decode import DecordDecoder, Sampling
+from preprocessing.decode import PyAVDecoder, Sampling
 from preprocessing.errors import SetupError
 from preprocessing.extractor import FeatureExtractor, Networks
 from preprocessing.media import Media
@@ -27,7 +27,7 @@ NETWORKS = Networks(untrained_audio=True)
 PROVENANCE = Provenance(config={"test": 1}, weights={"vggish": "untrained"}, decoder="test")
 
 
-class HostileDecoder(DecordDecoder):
+class HostileDecoder(PyAVDecoder):
     """Does to its process what the clip's name says."""
 
     def decode(self, clip: Clip, sampling: Sampling) -> Media:
@@ -101,7 +101,7 @@ def test_features_are_those_of_a_single_process(cluster: Cluster, tmp_path: Path
         layout = Layout.fitting(cluster)
         Extraction(writer, Sampling(), NETWORKS, layout).run(clips)
         writer.finish(clips)
-    decoder, extractor = DecordDecoder(), FeatureExtractor.load(NETWORKS)
+    decoder, extractor = PyAVDecoder(), FeatureExtractor.load(NETWORKS)
     with FeatureStore(out) as store:
         for row, clip in enumerate(clips):
             (alone,) = extractor.extract([decoder.decode(clip, Sampling())])

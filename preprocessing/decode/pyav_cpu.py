@@ -1,0 +1,176 @@
+"""Decoding with PyAV on the CPU: the file read once, and no frame decoded in vain."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Self, cast
+
+import av
+import numpy as np
+from av import AudioFrame, Packet, VideoFrame
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from preprocessing.clips import Clip
+from preprocessing.decode.headers import opened, read_headers
+from preprocessing.decode.sampling import Sampling, cut, frame_times, shown_at
+from preprocessing.decode.sound import cut_sound, read_waveform
+from preprocessing.errors import ClipError
+from preprocessing.media import Media
+
+MAX_MISSING = 0.1
+"""Share of the sampled frames that may be lost before the clip counts as corrupt."""
+
+
+class PyAVDecoder:
+    """Pictures and sound in one pass over the file, on one CPU thread.
+
+    All packets are read first, so that every frame's time stamp is known before any is decoded.
+    Frames that no other is built on (most B-frames) are then decoded only if they are among the
+    sampled ones, which changes no pixel of those.
+    """
+
+    def __init__(self) -> None:
+        # Features are made anew when this changes, which PyAV's minor releases do not call for.
+        self.name = f"PyAV {av.__version__.partition('.')[0]} cpu"
+
+    def decode(self, clip: Clip, sampling: Sampling) -> Media:
+        """See :meth:`preprocessing.decode.Decoder.decode`."""
+        with opened(clip.path) as container:
+            headers = read_headers(container, clip.path, max_seconds=sampling.max_seconds)
+            video, audio = headers.video, container.streams.audio[0]
+            packets: dict[int, list[Packet[Any]]] = {video.index: [], audio.index: []}
+            for packet in container.demux(video, audio):
+                packets[packet.stream_index].append(packet)
+
+            timeline = _Timeline.of(packets[video.index], clip)
+            headers.require_all(timeline.duration, clip.path)
+            start, end = cut(clip, timeline.duration)
+            times = frame_times(end - start, sampling.frames_per_second)
+            wanted = timeline.stamps[shown_at(timeline.starts, start + times)]  # (T,)
+            frames = _decode_wanted(video, packets[video.index], wanted, sampling.frame_size)
+            sound = (frame for packet in packets[audio.index] for frame in packet.decode())
+            waveform = read_waveform(
+                cast(Iterator[AudioFrame], sound), headers, sampling.max_seconds
+            )
+        timeline.require_frames(wanted, [stamp for stamp, _ in frames], clip)
+        return Media(
+            frames=np.stack([picture for _, picture in frames]),
+            frame_times=times,
+            waveform=cut_sound(waveform, start, end, clip.path),
+            duration=end - start,
+            source=headers.source,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Timeline:
+    """When each frame of a video is shown, known from its packets.
+
+    Attributes:
+        stamps: (N,) int64 time stamps in the stream's ticks, rising.
+        starts: (N,) float64 seconds from the first frame.
+        duration: seconds until the last frame ends.
+    """
+
+    stamps: NDArray[np.int64]
+    starts: NDArray[np.float64]
+    duration: float
+
+    @classmethod
+    def of(cls, packets: "Sequence[Packet[Any]]", clip: Clip) -> Self:
+        """The timeline of a video's packets; those that an edit list cuts away do not count.
+
+        Raises:
+            ClipError: ``corrupt`` where no packet says when it is shown.
+        """
+        shown: dict[int, int] = {}
+        for packet in packets:
+            stamp = _stamp(packet)
+            if packet.size and not packet.is_discard and stamp is not None:
+                shown[stamp] = packet.duration or 0
+        tick = packets[0].time_base if packets else None
+        if not shown or tick is None:
+            raise ClipError("corrupt", f"{clip.path}: no video frame has a time stamp")
+        stamps = np.array(sorted(shown), dtype=np.int64)
+        end = max(stamp + duration for stamp, duration in shown.items())
+        starts = (stamps - stamps[0]) * float(tick)
+        return cls(stamps, starts, float((end - stamps[0]) * tick))
+
+    def require_frames(self, wanted: NDArray[np.int64], found: list[int], clip: Clip) -> None:
+        """Refuse a clip in which too many frames were replaced by others far from them.
+
+        Raises:
+            ClipError: ``corrupt``.
+        """
+        # Two fields that make one frame have two stamps, so being off by one proves nothing.
+        usual = np.median(np.diff(self.stamps)) if len(self.stamps) > 1 else 1
+        off = np.abs(wanted - np.array(found)) if found else np.full(len(wanted), np.inf)
+        lost = int((off > 2 * usual).sum())
+        if lost > MAX_MISSING * len(wanted):
+            raise ClipError(
+                "corrupt",
+                f"{clip.path}: {lost} of {len(wanted)} sampled frames cannot be decoded; "
+                "fetch it again or re-encode it",
+            )
+
+
+def _stamp(timed: "Packet[Any] | VideoFrame") -> int | None:
+    # Old containers such as AVI stamp packets by decoding order alone.
+    return timed.pts if timed.pts is not None else timed.dts
+
+
+def _decode_wanted(
+    video: VideoStream,
+    packets: "Sequence[Packet[Any]]",
+    wanted: NDArray[np.int64],
+    size: int | None,
+) -> list[tuple[int, NDArray[np.uint8]]]:
+    """For each wanted time stamp, the (H, W, 3) frame shown then, and that frame's own stamp."""
+    video.codec_context.thread_count = 1  # clips are decoded side by side, not frames
+    frames = list(_shown(_needed(video, packets, set(wanted.tolist())), wanted, size))
+    if [stamp for stamp, _ in frames] != wanted.tolist():
+        # The packets' stamps are not those of the frames, so they are no guide: decode all.
+        video.codec_context.flush_buffers()
+        video.codec_context.skip_frame = "DEFAULT"
+        every = (frame for packet in packets for frame in packet.decode())
+        frames = list(_shown(cast(Iterator[VideoFrame], every), wanted, size))
+    return frames
+
+
+def _needed(
+    video: VideoStream, packets: "Sequence[Packet[Any]]", wanted: set[int]
+) -> Iterator[VideoFrame]:
+    """Frames in the order they are shown: the wanted, and those that others are built on."""
+    for packet in packets:
+        wholly = packet.pts is None or packet.pts in wanted
+        video.codec_context.skip_frame = "DEFAULT" if wholly else "NONREF"
+        yield from packet.decode()
+
+
+def _shown(
+    frames: Iterator[VideoFrame], wanted: NDArray[np.int64], size: int | None
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """For each wanted stamp, rising, the last frame whose time has come; nothing if there is none.
+
+    Frames are drawn no further than needed.
+    """
+    stamped = ((when, frame) for frame in frames if (when := _stamp(frame)) is not None)
+    current, upcoming = next(stamped, None), None
+    if current is None:
+        return
+    picture = _picture(current[1], size)
+    for stamp in wanted.tolist():
+        moved = False
+        while current[0] < stamp:
+            upcoming = upcoming or next(stamped, None)
+            if upcoming is None or upcoming[0] > stamp:
+                break
+            current, upcoming, moved = upcoming, None, True
+        picture = _picture(current[1], size) if moved else picture
+        yield current[0], picture
+
+
+def _picture(frame: VideoFrame, size: int | None) -> NDArray[np.uint8]:
+    """Upright RGB; a square of ``size`` pixels, or as large as it is."""
+    pixels = frame.reformat(size, size, "rgb24").to_ndarray()
+    return np.rot90(cast(NDArray[np.uint8], pixels), round(frame.rotation / 90))
