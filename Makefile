@@ -25,6 +25,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: install
 	$(BIN)/avcmr demo-clips demo/videos
 	$(BIN)/avcmr extract --videos demo/videos --out demo/features.h5 --untrained-audio
+	@# A run of an earlier version, on other features or settings, makes way for a new one.
+	@[ demo/features.h5 -ot demo/runs/features/config.yaml ] \
+	  && [ configs/demo.yaml -ot demo/runs/features/config.yaml ] || rm -rf demo/runs
 	$(BIN)/avcmr train --features demo/features.h5 --config configs/demo.yaml --runs demo/runs --workers 2
 	$(BIN)/avcmr evaluate demo/runs/features
 
