@@ -52,9 +52,9 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     clips = [random_clip(seed) for seed in range(arguments.clips)]
-    inception, vggish = load_inception()[0], untrained_vggish(0)
+    inception, vggish = load_inception("inception_v3_2015"), untrained_vggish(0)
     extractor = FeatureExtractor(
-        load_inception()[0], untrained_vggish(0), None, torch.device("cpu")
+        load_inception("inception_v3_2015"), untrained_vggish(0), None, torch.device("cpu")
     )
     matrix = torch.randn(2048, 2048)
 

@@ -1,22 +1,24 @@
 """Decoded clips become features: both networks, with what comes before and after them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from preprocessing.audio import example_times, vggish_examples
 from preprocessing.decode import Sampling
-from preprocessing.frames import to_inception_input
-from preprocessing.inception import load_inception
+from preprocessing.frames import resize, to_inception_input
+from preprocessing.inception import Inception, InceptionName, load_inception
 from preprocessing.media import ClipFeatures, Media
 from preprocessing.networks import optimized
 from preprocessing.vggish import (
+    VGGish,
+    VGGishPCA,
     dequantize,
     load_vggish,
     load_vggish_pca,
@@ -25,9 +27,13 @@ from preprocessing.vggish import (
 )
 from preprocessing.weights import WeightsName, resolve
 
+Precision = Literal["float32", "bfloat16"]
+
 UNTRAINED_SEED = 0
-FRAMES_PER_FORWARD = 32
-"""Frames of one forward pass: enough to fill the cores, few enough to stay in the caches."""
+
+FRAMES_PER_FORWARD: Mapping[str, int] = {"cpu": 32, "cuda": 256}
+"""Frames of one forward pass, by device: enough to fill it, and on the CPU few enough to stay in
+its caches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +42,22 @@ class Networks:
 
     Attributes:
         weights: the user's folder of weights, searched first.
+        visual: which Inception-v3.
         untrained_audio: VGGish with seeded random weights and no PCA, for trials without its
             weights; everything made with it says so.
         audio_pca: put VGGish's output through its published PCA and 8-bit quantisation, as the
             published features are.
         vggish_relu: end VGGish with a ReLU, as the published features do.
+        precision: of the networks' arithmetic. float32 is exact on every device (no TF32);
+            bfloat16 is faster where the hardware has it, and good to about 1 % of a feature.
     """
 
     weights: Path | None = None
+    visual: InceptionName = "inception_v3_2015"
     untrained_audio: bool = False
     audio_pca: bool = True
     vggish_relu: bool = True
+    precision: Precision = "float32"
 
     @property
     def has_pca(self) -> bool:
@@ -59,7 +70,7 @@ class Networks:
         Raises:
             SetupError: weights are nowhere to be had.
         """
-        names: list[WeightsName] = ["inception_v3_2015"]
+        names: list[WeightsName] = [self.visual]
         if not self.untrained_audio:
             names.append("vggish")
         if self.has_pca:
@@ -74,10 +85,11 @@ class Networks:
         return {
             "frames_per_second": sampling.frames_per_second,
             "frame_size": sampling.frame_size,
-            "visual": "inception_v3_2015 pool3",
+            "visual": f"{self.visual} pool3",
             "audio": "vggish",
             "audio_relu": self.vggish_relu,
             "audio_postprocessing": "pca, 8 bit, dequantized" if self.has_pca else "none",
+            "precision": self.precision,
         }
 
 
@@ -90,14 +102,17 @@ class FeatureExtractor:
 
     def __init__(
         self,
-        inception: nn.Module,
-        vggish: nn.Module,
-        vggish_pca: nn.Module | None,
+        inception: Inception,
+        vggish: VGGish,
+        vggish_pca: VGGishPCA | None,
         device: torch.device,
+        precision: Precision = "float32",
     ) -> None:
         self._device = device
-        self._inception = optimized(inception).to(device)
-        self._vggish = optimized(vggish).to(device)
+        self._dtype: torch.dtype = getattr(torch, precision)
+        self._grey = inception.GREY
+        self._inception = optimized(inception).to(device, self._dtype)
+        self._vggish = optimized(vggish).to(device, self._dtype)
         self._vggish_pca = vggish_pca.to(device) if vggish_pca else None
 
     @classmethod
@@ -109,35 +124,28 @@ class FeatureExtractor:
         """
         relu, folder = networks.vggish_relu, networks.weights
         return cls(
-            inception=load_inception(folder)[0],
+            inception=load_inception(networks.visual, folder),
             vggish=(
                 untrained_vggish(UNTRAINED_SEED, final_relu=relu)
                 if networks.untrained_audio
-                else load_vggish(folder, final_relu=relu)[0]
+                else load_vggish(folder, final_relu=relu)
             ),
-            vggish_pca=load_vggish_pca(folder)[0] if networks.has_pca else None,
+            vggish_pca=load_vggish_pca(folder) if networks.has_pca else None,
             device=device or torch.device("cpu"),
+            precision=networks.precision,
         )
 
     @torch.inference_mode()
     def extract(self, clips: Sequence[Media]) -> list[ClipFeatures]:
         """Features of some decoded clips, in their order."""
-        frames = [torch.from_numpy(clip.frames) for clip in clips]
-        visual = torch.cat(
-            [
-                self._inception(to_inception_input(frame_batch.to(self._device)))
-                for frame_batch in torch.cat(frames).split(FRAMES_PER_FORWARD)
-            ]
-        )
+        frames = [resize(torch.as_tensor(clip.frames, device=self._device)) for clip in clips]
         examples = [
-            vggish_examples(torch.from_numpy(clip.waveform).to(self._device)) for clip in clips
+            vggish_examples(torch.as_tensor(clip.waveform, device=self._device)) for clip in clips
         ]
-        audio = torch.cat(
-            [
-                self._embed_sound(example_batch)
-                for example_batch in torch.cat(examples).split(FRAMES_PER_FORWARD)
-            ]
-        )
+        size = FRAMES_PER_FORWARD[self._device.type]
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
+            visual = torch.cat(list(map(self._embed_frames, torch.cat(frames).split(size))))
+            audio = torch.cat(list(map(self._embed_sound, torch.cat(examples).split(size))))
         rows = zip(
             clips,
             visual.cpu().split([len(part) for part in frames]),
@@ -156,8 +164,12 @@ class FeatureExtractor:
             for clip, clip_visual, clip_audio in rows
         ]
 
+    def _embed_frames(self, frames: Tensor) -> Tensor:
+        pool3: Tensor = self._inception(to_inception_input(frames, grey=self._grey).to(self._dtype))
+        return pool3.float()
+
     def _embed_sound(self, examples: Tensor) -> Tensor:
-        embeddings: Tensor = self._vggish(examples)
+        embeddings: Tensor = self._vggish(examples.to(self._dtype)).float()
         if self._vggish_pca is None:
             return embeddings
         return dequantize(quantize(self._vggish_pca(embeddings)))

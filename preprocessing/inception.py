@@ -1,17 +1,20 @@
-"""Inception-v3 as of 2015-12-05, up to pool3: the network behind YouTube-8M's visual features.
+"""Inception-v3 up to pool3: the graph of 2015-12-05, and torchvision's own.
 
-torchvision's blocks, with what distinguishes the graph that Google released in 2015
-(``classify_image_graph_def.pb``): its average pools leave the padding out of the mean, and its
-last block pools by maximum.
+The graph that Google released in 2015 (``classify_image_graph_def.pb``) is the one behind
+YouTube-8M's visual features. It is built of torchvision's blocks, but its average pools leave the
+padding out of the mean, and its last block pools by maximum.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torchvision.models.inception import (
     BasicConv2d,
+    Inception3,
     InceptionA,
     InceptionB,
     InceptionC,
@@ -24,6 +27,8 @@ from preprocessing.weights import resolve
 
 POOL3_SIZE = 2048
 
+InceptionName = Literal["inception_v3_2015", "inception_v3_imagenet"]
+
 
 class Inception2015(nn.Sequential):
     """(B, 3, 299, 299) float32, scaled by (x - 128) / 128 → pool3, (B, 2048) float32.
@@ -31,6 +36,9 @@ class Inception2015(nn.Sequential):
     Tensors are named as in torchvision's ``Inception3``, without its auxiliary classifier and
     last layer: 21,802,784 numbers from the graph, and its batch norms' scale, which is one.
     """
+
+    GREY = 128.0
+    """The level of 8-bit pixels that becomes zero."""
 
     def __init__(self) -> None:
         layers: dict[str, nn.Module] = {
@@ -119,16 +127,39 @@ class BlockE(InceptionE):  # type: ignore[misc]
         return torch.cat(branches, dim=1)
 
 
-def load_inception(directory: Path | None = None) -> tuple[Inception2015, str]:
-    """The pretrained network and the sha256 of the file it came from.
+class InceptionImageNet(Inception3):  # type: ignore[misc]
+    """(B, 3, 299, 299) float32, scaled by (x - 127.5) / 127.5 → pool3, (B, 2048) float32.
+
+    torchvision's network with its ImageNet weights, which is a port of TensorFlow-slim's of 2016.
+    Its recipe normalises by ImageNet's mean and deviation, and undoes that inside the network:
+    what remains is the scale above.
+    """
+
+    GREY = 127.5
+    """The level of 8-bit pixels that becomes zero."""
+
+    def __init__(self) -> None:
+        super().__init__(aux_logits=False, init_weights=False)
+        self.fc = nn.Identity()
+
+
+Inception = Inception2015 | InceptionImageNet
+
+INCEPTIONS: Mapping[InceptionName, Callable[[], Inception]] = {
+    "inception_v3_2015": Inception2015,
+    "inception_v3_imagenet": InceptionImageNet,
+}
+
+
+def load_inception(name: InceptionName, directory: Path | None = None) -> Inception:
+    """The pretrained network.
 
     Raises:
         SetupError: the weights are nowhere to be had, or not the published ones.
     """
-    weights = resolve("inception_v3_2015", directory)
-    return pretrained(Inception2015, weights.tensors()), weights.sha256
+    return pretrained(INCEPTIONS[name], resolve(name, directory).tensors())
 
 
-def untrained_inception(seed: int) -> Inception2015:
+def untrained_inception(seed: int, name: InceptionName = "inception_v3_2015") -> Inception:
     """The network with seeded random weights: for trials of the machinery, not for results."""
-    return untrained(Inception2015, seed)
+    return untrained(INCEPTIONS[name], seed)

@@ -107,24 +107,23 @@ def dequantize(codes: Tensor) -> Tensor:
     return codes.float() * ((high - low) / 255) + ((high - low) / 512 + low)
 
 
-def load_vggish(directory: Path | None = None, *, final_relu: bool = True) -> tuple[VGGish, str]:
-    """The pretrained network and the sha256 of the file it came from.
+def load_vggish(directory: Path | None = None, *, final_relu: bool = True) -> VGGish:
+    """The pretrained network.
 
     Raises:
         SetupError: the weights are nowhere to be had, or not the published ones.
     """
-    weights = resolve("vggish", directory)
-    return pretrained(partial(VGGish, final_relu=final_relu), weights.tensors()), weights.sha256
+    tensors = resolve("vggish", directory).tensors()
+    return pretrained(partial(VGGish, final_relu=final_relu), tensors)
 
 
-def load_vggish_pca(directory: Path | None = None) -> tuple[VGGishPCA, str]:
-    """The published PCA and the sha256 of the file it came from.
+def load_vggish_pca(directory: Path | None = None) -> VGGishPCA:
+    """The published PCA.
 
     Raises:
         SetupError: the parameters are nowhere to be had, or not the published ones.
     """
-    weights = resolve("vggish_pca", directory)
-    return VGGishPCA(**weights.tensors()), weights.sha256
+    return VGGishPCA(**resolve("vggish_pca", directory).tensors())
 
 
 def untrained_vggish(seed: int, *, final_relu: bool = True) -> VGGish:

