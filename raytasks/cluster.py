@@ -30,11 +30,13 @@ class Cluster:
     Attributes:
         cpus: in the whole cluster.
         gpus: likewise.
+        memory: bytes that Ray lets processes have, in the whole cluster.
         dashboard: how to reach the dashboard, or empty where Ray has none.
     """
 
     cpus: int
     gpus: int
+    memory: int
     dashboard: str
 
     def __str__(self) -> str:
@@ -73,6 +75,7 @@ def connected(address: str | None = None) -> Iterator[Cluster]:
         yield Cluster(
             cpus=int(have.get("CPU", 0)),
             gpus=int(have.get("GPU", 0)),
+            memory=int(have.get("memory", 0)),
             dashboard=_dashboard(context.dashboard_url, local=not address),
         )
     finally:

@@ -1,5 +1,6 @@
 """Extraction on Ray: decoders and networks as actors, one driver that never touches a frame."""
 
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -13,68 +14,34 @@ from ray.actor import ActorHandle
 from preprocessing.audio import EXAMPLE_SECONDS
 from preprocessing.clips import Clip
 from preprocessing.decode import Decoder, PyAVDecoder, Sampling
+from preprocessing.direct import CLIPS_AT_ONCE
 from preprocessing.errors import ClipError, Reason, SetupError
-from preprocessing.extractor import FeatureExtractor, Networks
-from preprocessing.media import ClipFeatures, Media
+from preprocessing.extractor import CLIPS_PER_FORWARD, FeatureExtractor
+from preprocessing.media import ClipFeatures
 from preprocessing.store import FeatureWriter
-from raytasks.cluster import Cluster
+from raytasks.actors import DecodeActor, ExtractActor
+from raytasks.layout import Layout
 from raytasks.pool import Death, Outcome, SupervisedPool
-
-CLIPS_PER_FORWARD = 4
-"""Decoded clips that one network call takes: some forty frames of ten-second clips."""
 
 ATTEMPTS = 2
 """A clip whose decoder died is tried once more, in a fresh process, alone."""
 
-Decoded = tuple[Clip, ray.ObjectRef]
-"""A clip and a reference to its media, which the driver passes on but never fetches."""
+CLIPS_PER_DIRECT_CALL = 4 * CLIPS_AT_ONCE
+"""Clips that an extractor decodes itself in one call: enough that its threads seldom run dry."""
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """How many actors there are and what each takes of the cluster.
+class Item:
+    """A clip for an extractor.
 
     Attributes:
-        decoders: processes that decode.
-        extractors: processes that hold the networks.
-        decoder_cpus: share of a core each decoder reserves.
-        extractor_cpus: cores each extractor reserves.
-        extractor_gpus: GPUs each extractor reserves.
-        threads: torch threads of each extractor.
+        clip: the clip.
+        media: a reference to its media, which the driver passes on but never fetches; None where
+            the extractor decodes the clip itself.
     """
 
-    decoders: int
-    extractors: int
-    decoder_cpus: float
-    extractor_cpus: float
-    extractor_gpus: float
-    threads: int
-
-    @classmethod
-    def fitting(cls, cluster: Cluster) -> "Layout":
-        """One network per GPU and decoders on the cores; without GPUs, both share every core."""
-        cpus = max(cluster.cpus, 1)
-        if cluster.gpus:
-            extractors = min(cluster.gpus, cpus)
-            cores = max(cpus - extractors, 1)
-            return cls(
-                decoders=cores,
-                extractors=extractors,
-                decoder_cpus=(cpus - extractors * 0.5) / cores if cpus > extractors else 0.5,
-                extractor_cpus=0.5,
-                extractor_gpus=1,
-                threads=1,
-            )
-        extractors = max(1, round(cpus / 4))
-        threads = cpus // extractors
-        return cls(
-            decoders=cpus,
-            extractors=extractors,
-            decoder_cpus=0.5,
-            extractor_cpus=threads / 2,
-            extractor_gpus=0,
-            threads=threads,
-        )
+    clip: Clip
+    media: ray.ObjectRef | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,66 +60,40 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What an extraction did."""
+    """What an extraction did.
+
+    Attributes:
+        seconds: in all,
+        starting: of those, until a decoder and the networks were there.
+    """
 
     done: int
     failed: int
     reasons: dict[str, int]
     seconds: float
+    starting: float
     frames: int
     sound_seconds: float
-
-
-@ray.remote(max_restarts=0)
-class DecodeActor:
-    """Decodes one clip at a time, in a process that may die of it."""
-
-    def __init__(self, decoder: Callable[[], Decoder], sampling: Sampling) -> None:
-        torch.set_num_threads(1)
-        self._decoder = decoder()
-        self._sampling = sampling
-
-    def ready(self) -> None:
-        """Return once the process is up."""
-
-    @ray.method(num_returns=2)
-    def decode(self, clip: Clip) -> tuple[ClipError | None, Media | None]:
-        """What is wrong with the clip, for the driver; and the media, which it never fetches."""
-        try:
-            return None, self._decoder.decode(clip, self._sampling)
-        except ClipError as error:
-            return error, None
-        except Exception as error:  # whatever a file provokes in a decoder is the file's fault
-            return ClipError("corrupt", f"{clip.path}: {type(error).__name__}: {error}"), None
-
-
-@ray.remote(max_restarts=0)
-class ExtractActor:
-    """Holds the networks on one device."""
-
-    def __init__(self, networks: Networks, threads: int) -> None:
-        torch.set_num_threads(threads)
-        device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
-        self._extractor = FeatureExtractor.load(networks, device)
-
-    def ready(self) -> None:
-        """Return once the networks are loaded."""
-
-    def extract(self, *media: Media) -> list[ClipFeatures]:
-        """Features of some decoded clips."""
-        return self._extractor.extract(media)
 
 
 @dataclass(slots=True)
 class Extraction:
     """One run over the clips that are to do. Build it and call :meth:`run`.
 
+    Clips wait in one line. Decoders on the CPU and, with ``gpu_decoder``, extractors that decode
+    for themselves both take from it whenever they are free, so that each does the share that its
+    speed allows, whatever the machine.
+
     Attributes:
         writer: where finished and failed clips go, one by one.
         sampling: how clips are sampled.
-        networks: which networks.
+        load: loads the networks onto a device.
         layout: how many actors.
         decoder: makes the decoder of each decoding process.
+        gpu_decoder: makes the decoders of the extractors, on the device of the networks. A clip
+            that fails there is left to ``decoder``, whose verdict counts.
+        share: whether, with ``gpu_decoder``, the decoding processes take clips of their own accord
+            and not just those that fail on the GPU.
         clip_seconds: how long one clip may take to decode.
         fail_fast: stop at the first clip that fails, instead of going on without it.
         on_progress: called at least twice a second.
@@ -160,14 +101,18 @@ class Extraction:
 
     writer: FeatureWriter
     sampling: Sampling
-    networks: Networks
+    load: Callable[[torch.device], FeatureExtractor]
     layout: Layout
     decoder: Callable[[], Decoder] = PyAVDecoder
+    gpu_decoder: Callable[[], Decoder] | None = None
+    share: bool = True
     clip_seconds: float = 300.0
     fail_fast: bool = False
     on_progress: Callable[[Progress], None] = lambda progress: None
 
-    _decoded: deque[Decoded] = field(default_factory=deque)
+    _todo: deque[Clip] = field(default_factory=deque)
+    _retries: deque[Clip] = field(default_factory=deque)
+    _decoded: deque[Item] = field(default_factory=deque)
     _deaths: Counter[str] = field(default_factory=Counter)
     _reasons: Counter[str] = field(default_factory=Counter)
     _done: int = 0
@@ -182,30 +127,23 @@ class Extraction:
                 a clip has failed and ``fail_fast`` is set.
         """
         started = time.monotonic()
-        todo = deque(clips)
+        starting = 0.0
+        self._todo.extend(clips)
         decoders: SupervisedPool[Clip] = SupervisedPool(
-            self._make_decoder,
-            method="decode",
-            size=min(self.layout.decoders, len(clips)),
-            seconds=self.clip_seconds,
+            self._make_decoder, method="decode", size=min(self.layout.decoders, len(clips))
         )
-        extractors: SupervisedPool[list[Decoded]] = SupervisedPool(
+        extractors: SupervisedPool[list[Item]] = SupervisedPool(
             self._make_extractor, method="extract", size=min(self.layout.extractors, len(clips))
         )
         decoders.start()
         extractors.start()
-        # Enough decoded clips to keep every network busy, and no more: they take memory.
-        most_decoded = max(2 * CLIPS_PER_FORWARD * extractors.size, decoders.size)
         while self._done + self._reasons.total() < len(clips):
-            while todo and decoders.idle and len(self._decoded) + decoders.working < most_decoded:
-                clip = todo.popleft()
-                decoders.submit(clip, clip)
-            while self._decoded and extractors.idle:
-                batch = self._next_batch()
-                extractors.submit(batch, *(media for _, media in batch))
+            self._feed(decoders, extractors)
+            if not starting and decoders.started and extractors.started:
+                starting = time.monotonic() - started
             ready, _ = ray.wait(decoders.watched + extractors.watched, timeout=0.5)
             for decoded in decoders.collect(set(ready)):
-                self._after_decoding(decoded, todo)
+                self._after_decoding(decoded)
             for extracted in extractors.collect(set(ready)):
                 self._after_extraction(extracted)
             seconds = time.monotonic() - started
@@ -215,6 +153,7 @@ class Extraction:
             failed=self._reasons.total(),
             reasons=dict(self._reasons),
             seconds=time.monotonic() - started,
+            starting=starting,
             frames=self._frames,
             sound_seconds=self._sound_seconds,
         )
@@ -227,23 +166,49 @@ class Extraction:
         options = ExtractActor.options(
             num_cpus=self.layout.extractor_cpus, num_gpus=self.layout.extractor_gpus
         )
-        return options.remote(self.networks, self.layout.threads)
+        return options.remote(self.load, self.layout.threads, self.gpu_decoder, self.sampling)
 
-    def _next_batch(self) -> list[Decoded]:
-        """Clips for one network call; one that killed a network is tried again alone."""
-        batch = [self._decoded.popleft()]
-        while len(batch) < CLIPS_PER_FORWARD and self._decoded:
-            if any(self._deaths[clip.id] for clip, _ in (batch[-1], self._decoded[0])):
+    def _feed(self, decoders: SupervisedPool[Clip], extractors: SupervisedPool[list[Item]]) -> None:
+        """Give work to whoever is free."""
+        # Enough decoded clips to keep every network busy, and no more: they take memory.
+        most_decoded = max(2 * CLIPS_PER_FORWARD * extractors.size, decoders.size)
+        while decoders.idle and len(self._decoded) + decoders.working < most_decoded:
+            if self._retries:
+                clip = self._retries.popleft()
+            elif self._todo and (self.share or not self.gpu_decoder):
+                clip = self._todo.popleft()
+            else:
                 break
+            decoders.submit(clip, clip, seconds=self.clip_seconds)
+        while extractors.idle and (batch := self._next_batch()):
+            undecoded = sum(item.media is None for item in batch)
+            extractors.submit(
+                batch,
+                *(item.media or item.clip for item in batch),
+                seconds=self.clip_seconds * undecoded if undecoded else math.inf,
+            )
+
+    def _next_batch(self) -> list[Item]:
+        """Clips for one extractor: decoded ones, or if there are few, some it decodes itself."""
+        if self.gpu_decoder and self._todo and len(self._decoded) < CLIPS_PER_FORWARD:
+            count = min(CLIPS_PER_DIRECT_CALL, len(self._todo))
+            return [Item(self._todo.popleft()) for _ in range(count)]
+        batch: list[Item] = []
+        while self._decoded and len(batch) < CLIPS_PER_FORWARD:
+            suspect = self._deaths[self._decoded[0].clip.id] > 0
+            if suspect and batch:
+                break  # one that may have killed a network is tried again alone
             batch.append(self._decoded.popleft())
+            if suspect:
+                break
         return batch
 
-    def _after_decoding(self, outcome: Outcome[Clip], todo: deque[Clip]) -> None:
+    def _after_decoding(self, outcome: Outcome[Clip]) -> None:
         clip = outcome.job
         if outcome.death:
             self._deaths[clip.id] += 1
             if self._deaths[clip.id] < ATTEMPTS:
-                todo.append(clip)
+                self._retries.append(clip)
             else:
                 self._fail(clip, _killed(clip, outcome.death, self.clip_seconds))
             return
@@ -252,23 +217,36 @@ class Extraction:
         if error:
             self._fail(clip, error)
         else:
-            self._decoded.append((clip, media))
+            self._decoded.append(Item(clip, media))
 
-    def _after_extraction(self, outcome: Outcome[list[Decoded]]) -> None:
+    def _after_extraction(self, outcome: Outcome[list[Item]]) -> None:
         if outcome.death:
-            for clip, media in outcome.job:
-                # A whole batch is under suspicion at first; only a clip alone can be convicted.
-                self._deaths[clip.id] += 1
-                if len(outcome.job) > 1 or self._deaths[clip.id] < ATTEMPTS:
-                    self._decoded.append((clip, media))
-                else:
-                    self._fail(clip, _killed(clip, "out_of_memory", self.clip_seconds))
+            for item in outcome.job:
+                self._after_death(item, alone=len(outcome.job) == 1)
             return
-        for (clip, _), features in zip(outcome.job, ray.get(outcome.refs[0]), strict=True):
-            self.writer.add(clip, features)
-            self._done += 1
-            self._frames += len(features.visual)
-            self._sound_seconds += len(features.audio) * EXAMPLE_SECONDS
+        for item, result in zip(outcome.job, ray.get(outcome.refs[0]), strict=True):
+            if isinstance(result, ClipError):
+                self._retries.append(item.clip)  # what the GPU cannot decode, a core perhaps can
+            else:
+                self._store(item.clip, result)
+
+    def _after_death(self, item: Item, *, alone: bool) -> None:
+        """An extractor has died with this clip, and perhaps with others."""
+        if item.media is None:
+            self._retries.append(item.clip)
+            return
+        # A whole batch is under suspicion at first; only a clip alone can be convicted.
+        self._deaths[item.clip.id] += 1
+        if not alone or self._deaths[item.clip.id] < ATTEMPTS:
+            self._decoded.append(item)
+        else:
+            self._fail(item.clip, _killed(item.clip, "out_of_memory", self.clip_seconds))
+
+    def _store(self, clip: Clip, features: ClipFeatures) -> None:
+        self.writer.add(clip, features)
+        self._done += 1
+        self._frames += len(features.visual)
+        self._sound_seconds += len(features.audio) * EXAMPLE_SECONDS
 
     def _fail(self, clip: Clip, error: ClipError) -> None:
         self._reasons[error.reason] += 1

@@ -8,7 +8,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import OutOfMemoryError, RayActorError, RayError
+from ray.exceptions import OutOfMemoryError, RayActorError
 
 from preprocessing.errors import SetupError
 
@@ -44,13 +44,12 @@ class SupervisedPool(Generic[Job]):
         make_actor: starts an actor that has a method ``ready()``.
         method: the method that does a job.
         size: how many actors.
-        seconds: how long a job may take.
     """
 
     make_actor: Callable[[], ActorHandle]
     method: str
     size: int
-    seconds: float = math.inf
+    _started: bool = False
     _idle: list[ActorHandle] = field(default_factory=list)
     _busy: dict[ray.ObjectRef, _Busy[Job]] = field(default_factory=dict)
 
@@ -65,6 +64,11 @@ class SupervisedPool(Generic[Job]):
         return len(self._idle)
 
     @property
+    def started(self) -> bool:
+        """Whether any actor has come up."""
+        return self._started
+
+    @property
     def working(self) -> int:
         """Jobs under way."""
         return sum(busy.job is not None for busy in self._busy.values())
@@ -74,12 +78,15 @@ class SupervisedPool(Generic[Job]):
         """References for ``ray.wait``: one per actor that works or starts."""
         return list(self._busy)
 
-    def submit(self, job: Job, *arguments: object) -> None:
-        """Give a job to an idle actor; it has ended when its first reference is ready."""
+    def submit(self, job: Job, *arguments: object, seconds: float = math.inf) -> None:
+        """Give a job to an idle actor, for at most so many seconds.
+
+        It has ended when its first reference is ready.
+        """
         actor = self._idle.pop()
         refs = getattr(actor, self.method).remote(*arguments)
         refs = refs if isinstance(refs, list) else [refs]
-        self._busy[refs[0]] = _Busy(actor, job, refs, time.monotonic() + self.seconds)
+        self._busy[refs[0]] = _Busy(actor, job, refs, time.monotonic() + seconds)
 
     def collect(self, ready: set[ray.ObjectRef]) -> Iterator[Outcome[Job]]:
         """Jobs that ended: those whose first reference is ``ready``, and those past deadline.
@@ -89,17 +96,20 @@ class SupervisedPool(Generic[Job]):
         """
         for ref in [ref for ref in self._busy if ref in ready]:
             busy = self._busy.pop(ref)
-            death = _death(ref)
-            if death is None:
+            error = _error(ref)
+            if error is None:
+                self._started = True
                 self._idle.append(busy.actor)
             elif busy.job is None:
+                # Where its own code has failed, that is the last line of what Ray has to say.
+                cause = str(error).strip().rpartition("\n")[2]
                 raise SetupError(
-                    f"a process to {self.method} clips died while starting ({death}); {_free()}"
+                    f"a process to {self.method} clips died while starting ({cause}); {_free()}"
                 )
             else:
                 self._replace(busy.actor)
             if busy.job is not None:
-                yield Outcome(busy.job, busy.refs, death)
+                yield Outcome(busy.job, busy.refs, _death(error) if error else None)
         now = time.monotonic()
         for ref in [ref for ref, busy in self._busy.items() if busy.deadline < now]:
             busy = self._busy.pop(ref)
@@ -121,17 +131,17 @@ class SupervisedPool(Generic[Job]):
         self._start_one()
 
 
-def _death(ref: ray.ObjectRef) -> Death | None:
-    """None if the job came to an end, with a value or an exception of its own."""
+def _error(ref: ray.ObjectRef) -> RayActorError | OutOfMemoryError | None:
+    """What became of an actor; None if its job came to an end."""
     try:
         ray.get(ref)
-    except OutOfMemoryError:
-        return "out_of_memory"
-    except RayActorError:
-        return "crash"
-    except RayError:
-        raise  # an exception in our own code is a bug, and no clip's fault
-    return None
+    except (OutOfMemoryError, RayActorError) as error:
+        return error
+    return None  # an exception in our own code is a bug, no clip's fault, and not caught here
+
+
+def _death(error: RayActorError | OutOfMemoryError) -> Death:
+    return "out_of_memory" if isinstance(error, OutOfMemoryError) else "crash"
 
 
 def _free() -> str:

@@ -10,6 +10,7 @@ Examples:
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -36,6 +37,21 @@ def command(
     weights: Annotated[
         Path | None, typer.Option(help="Folder of pretrained weights; also $AVCMR_WEIGHTS.")
     ] = None,
+    visual: Annotated[
+        Literal["inception_v3_2015", "inception_v3_imagenet"],
+        typer.Option(help="2015: as in YouTube-8M and the paper. imagenet: torchvision's."),
+    ] = "inception_v3_2015",
+    vggish_relu: Annotated[
+        bool,
+        typer.Option(help="End VGGish in a ReLU, as AudioSet's and AVE's features; or not."),
+    ] = True,
+    audio_pca: Annotated[
+        bool, typer.Option(help="VGGish's published PCA and 8-bit steps, or its plain output.")
+    ] = True,
+    precision: Annotated[
+        Literal["float32", "bfloat16"],
+        typer.Option(help="bfloat16 is faster where the hardware has it, and good to 1 %."),
+    ] = "float32",
     untrained_audio: Annotated[
         bool, typer.Option("--untrained-audio", help="Random VGGish weights: for trials only.")
     ] = False,
@@ -63,14 +79,22 @@ def command(
     ] = None,
 ) -> None:
     from preprocessing.decode import DECODERS, Sampling  # noqa: PLC0415
-    from preprocessing.extractor import Networks  # noqa: PLC0415
+    from preprocessing.extractor import FeatureExtractor, Networks  # noqa: PLC0415
     from preprocessing.store import FeatureWriter, Provenance  # noqa: PLC0415
     from raytasks.cluster import connected  # noqa: PLC0415
-    from raytasks.extract import Extraction, Layout  # noqa: PLC0415
+    from raytasks.extract import Extraction  # noqa: PLC0415
+    from raytasks.layout import Layout  # noqa: PLC0415
 
     clips = _clips(videos, manifest, follow_links=follow_links)
     sampling = Sampling(frames_per_second=fps)
-    networks = Networks(weights=weights, untrained_audio=untrained_audio)
+    networks = Networks(
+        weights=weights,
+        visual=visual,
+        untrained_audio=untrained_audio,
+        audio_pca=audio_pca,
+        vggish_relu=vggish_relu,
+        precision=precision,
+    )
     provenance = Provenance(
         config=networks.describe(sampling),
         weights=networks.origins(),
@@ -94,7 +118,7 @@ def command(
                 summary = Extraction(
                     writer=writer,
                     sampling=sampling,
-                    networks=networks,
+                    load=partial(FeatureExtractor.load, networks),
                     layout=Layout.fitting(cluster),
                     decoder=DECODERS[decoder],
                     clip_seconds=clip_timeout,
@@ -138,7 +162,7 @@ def _show(summary: "Summary") -> None:
         table.add_row(f"  {reason}", f"{count:,}")
     table.add_row("frames", f"{summary.frames:,}")
     table.add_row("sound", f"{summary.sound_seconds / 60:.1f} min")
-    table.add_row("time", f"{summary.seconds:.0f} s")
+    table.add_row("time", f"{summary.seconds:.0f} s, of which start {summary.starting:.0f} s")
     table.add_row("speed", f"{(summary.done + summary.failed) / summary.seconds:.2f} clips/s")
     console.print(table)
 

@@ -4,26 +4,29 @@ import os
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from ray import cloudpickle
 
 from preprocessing.clips import Clip
 from preprocessing.decode import PyAVDecoder, Sampling
-from preprocessing.errors import SetupError
+from preprocessing.errors import ClipError, SetupError
 from preprocessing.extractor import FeatureExtractor, Networks
 from preprocessing.media import Media
 from preprocessing.store import FeatureStore, FeatureWriter, Provenance
 from preprocessing.synthesis import write_clip
 from raytasks.cluster import Cluster
-from raytasks.extract import Extraction, Layout, Progress
+from raytasks.extract import Extraction, Progress
+from raytasks.layout import Layout
 from raytasks.pool import SupervisedPool
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
 
-NETWORKS = Networks(untrained_audio=True)
+LOAD = partial(FeatureExtractor.load, Networks(untrained_audio=True))
 PROVENANCE = Provenance(config={"test": 1}, weights={"vggish": "untrained"}, decoder="test")
 
 
@@ -75,7 +78,7 @@ def test_bad_clips_cost_nothing_but_themselves(cluster: Cluster, tmp_path: Path)
         summary = Extraction(
             writer=writer,
             sampling=Sampling(),
-            networks=NETWORKS,
+            load=LOAD,
             layout=Layout.fitting(cluster),
             decoder=HostileDecoder,
             clip_seconds=6,
@@ -99,9 +102,9 @@ def test_features_are_those_of_a_single_process(cluster: Cluster, tmp_path: Path
     with FeatureWriter(out, PROVENANCE) as writer:
         writer.plan(clips)
         layout = Layout.fitting(cluster)
-        Extraction(writer, Sampling(), NETWORKS, layout).run(clips)
+        Extraction(writer, Sampling(), LOAD, layout).run(clips)
         writer.finish(clips)
-    decoder, extractor = PyAVDecoder(), FeatureExtractor.load(NETWORKS)
+    decoder, extractor = PyAVDecoder(), LOAD()
     with FeatureStore(out) as store:
         for row, clip in enumerate(clips):
             (alone,) = extractor.extract([decoder.decode(clip, Sampling())])
@@ -133,9 +136,56 @@ def test_no_room_for_an_actor_is_said_and_not_waited_for(cluster: Cluster, monke
     ("cpus", "gpus"), [(1, 0), (2, 0), (3, 0), (6, 0), (64, 0), (8, 1), (32, 8), (1, 1)]
 )
 def test_layouts_fit_their_machine(cpus: int, gpus: int) -> None:
-    layout = Layout.fitting(Cluster(cpus=cpus, gpus=gpus, dashboard=""))
+    layout = Layout.fitting(Cluster(cpus=cpus, gpus=gpus, memory=8 << 30, dashboard=""))
     reserved = layout.decoders * layout.decoder_cpus + layout.extractors * layout.extractor_cpus
     assert 0.5 * cpus <= reserved <= cpus + 1e-9
     assert layout.extractors * layout.extractor_gpus == gpus
     assert layout.decoders >= 1
     assert layout.extractors >= 1
+
+
+class PickyDecoder(HostileDecoder):
+    """Stands in for a GPU's: refuses some clips, which a CPU's decoder can take."""
+
+    def decode(self, clip: Clip, sampling: Sampling) -> Media:
+        if clip.id.startswith("refused"):
+            raise ClipError("corrupt", "not this profile")
+        return super().decode(clip, sampling)
+
+
+@pytest.mark.parametrize("share", [True, False], ids=["beside the CPU", "alone"])
+def test_extractors_that_decode(cluster: Cluster, tmp_path: Path, share: bool) -> None:
+    names = ["good 1", "good 2", "good 3", "refused 1", "segfault", "mute", "good 4", "refused 2"]
+    clips = [make_clip(tmp_path, name, sound=name != "mute") for name in names]
+    out = tmp_path / "features.h5"
+    with FeatureWriter(out, PROVENANCE) as writer:
+        writer.plan(clips)
+        summary = Extraction(
+            writer=writer,
+            sampling=Sampling(),
+            load=LOAD,
+            layout=Layout.fitting(cluster),
+            decoder=HostileDecoder,
+            gpu_decoder=PickyDecoder,
+            share=share,
+        ).run(clips)
+        writer.finish(clips)
+    assert summary.reasons == {"decoder_crashed": 1, "no_audio": 1}
+    with FeatureStore(out) as store:
+        assert sorted(store.ids) == sorted(set(names) - {"segfault", "mute"})
+        (alone,) = LOAD().extract([PyAVDecoder().decode(clips[3], Sampling())])
+        stored = store.clip(list(store.ids).index("refused 1"))
+        np.testing.assert_allclose(stored.visual, alone.visual, atol=1e-4)
+
+
+def no_weights(device: torch.device) -> FeatureExtractor:
+    raise SetupError("no weights here; put them there")
+
+
+def test_what_keeps_an_actor_from_starting_is_said(cluster: Cluster, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path, "good")
+    with FeatureWriter(tmp_path / "features.h5", PROVENANCE) as writer:
+        writer.plan([clip])
+        extraction = Extraction(writer, Sampling(), no_weights, Layout.fitting(cluster))
+        with pytest.raises(SetupError, match="no weights here; put them there"):
+            extraction.run([clip])

@@ -1,0 +1,72 @@
+"""Clips become features in one process: for decoders that leave their frames on the GPU."""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+
+import torch
+
+from preprocessing.clips import Clip
+from preprocessing.decode import Decoder, Sampling
+from preprocessing.decode.attempt import try_decode
+from preprocessing.errors import ClipError
+from preprocessing.extractor import CLIPS_PER_FORWARD, FeatureExtractor
+from preprocessing.media import ClipFeatures, Media
+
+CLIPS_AT_ONCE = 8
+"""A GPU's decoding engines (an H200 has seven) work side by side, each on one clip."""
+
+
+class DirectExtractor:
+    """Decodes clips side by side and takes them through the networks as they come.
+
+    On a GPU each decoding thread has a CUDA stream of its own, so that decoding, what the networks
+    compute and copies overlap.
+
+    Args:
+        make_decoder: makes one decoder for each thread.
+        extractor: the networks.
+        sampling: how clips are sampled.
+        device: where the frames are and the networks.
+        clips_at_once: decoding threads.
+    """
+
+    def __init__(
+        self,
+        make_decoder: Callable[[], Decoder],
+        extractor: FeatureExtractor,
+        sampling: Sampling,
+        device: torch.device,
+        clips_at_once: int = CLIPS_AT_ONCE,
+    ) -> None:
+        self._make_decoder = make_decoder
+        self._extractor = extractor
+        self._sampling = sampling
+        self._device = device
+        self._own = threading.local()
+        self._threads = ThreadPoolExecutor(
+            clips_at_once, thread_name_prefix="decode", initializer=self._prepare
+        )
+
+    def extract(self, clips: Sequence[Clip]) -> list[ClipFeatures | ClipError]:
+        """Features of each clip, in their order; or what is wrong with it."""
+        decoded = self._threads.map(self._decode, clips)
+        outcomes: list[ClipFeatures | ClipError] = []
+        while group := list(islice(decoded, CLIPS_PER_FORWARD)):
+            media = [item for item in group if isinstance(item, Media)]
+            features = iter(self._extractor.extract(media) if media else [])
+            outcomes += [item if isinstance(item, ClipError) else next(features) for item in group]
+        return outcomes
+
+    def _prepare(self) -> None:
+        """In each decoding thread: its decoder, and on a GPU its stream."""
+        self._own.decoder = self._make_decoder()
+        self._own.stream = torch.cuda.Stream(self._device) if self._device.type == "cuda" else None
+
+    def _decode(self, clip: Clip) -> Media | ClipError:
+        with torch.cuda.stream(self._own.stream):  # nothing where there is none
+            media = try_decode(self._own.decoder, clip, self._sampling)
+            if self._own.stream is not None:
+                self._own.stream.synchronize()  # the networks read the frames on another stream
+        return media

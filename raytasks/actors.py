@@ -1,0 +1,71 @@
+"""The processes of an extraction: some decode, others hold the networks."""
+
+from collections.abc import Callable
+
+import ray
+import torch
+
+from preprocessing.clips import Clip
+from preprocessing.decode import Decoder, Sampling
+from preprocessing.decode.attempt import try_decode
+from preprocessing.direct import DirectExtractor
+from preprocessing.errors import ClipError
+from preprocessing.extractor import FeatureExtractor
+from preprocessing.media import ClipFeatures, Media
+
+
+@ray.remote(max_restarts=0)
+class DecodeActor:
+    """Decodes one clip at a time, in a process that may die of it."""
+
+    def __init__(self, make_decoder: Callable[[], Decoder], sampling: Sampling) -> None:
+        torch.set_num_threads(1)
+        self._decoder = make_decoder()
+        self._sampling = sampling
+
+    def ready(self) -> None:
+        """Return once the process is up."""
+
+    @ray.method(num_returns=2)
+    def decode(self, clip: Clip) -> tuple[ClipError | None, Media | None]:
+        """What is wrong with the clip, for the driver; and the media, which it never fetches."""
+        media = try_decode(self._decoder, clip, self._sampling)
+        return (media, None) if isinstance(media, ClipError) else (None, media)
+
+
+@ray.remote(max_restarts=0)
+class ExtractActor:
+    """Holds the networks on one device, and where it decodes too, a decoder.
+
+    Args:
+        load: loads the networks onto a device.
+        threads: torch threads.
+        make_decoder: makes a decoder that works on the same device, or None.
+        sampling: how that decoder samples.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[torch.device], FeatureExtractor],
+        threads: int,
+        make_decoder: Callable[[], Decoder] | None,
+        sampling: Sampling,
+    ) -> None:
+        torch.set_num_threads(threads)
+        device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
+        self._extractor = load(device)
+        self._direct = (
+            DirectExtractor(make_decoder, self._extractor, sampling, device)
+            if make_decoder
+            else None
+        )
+
+    def ready(self) -> None:
+        """Return once the networks are loaded."""
+
+    def extract(self, *items: Clip | Media) -> list[ClipFeatures | ClipError]:
+        """Features of some clips, all of them decoded or none; or what is wrong with them."""
+        media = [item for item in items if isinstance(item, Media)]
+        if media or not self._direct:
+            return [*self._extractor.extract(media)]
+        return self._direct.extract([item for item in items if isinstance(item, Clip)])
