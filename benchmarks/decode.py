@@ -23,6 +23,7 @@ from preprocessing.clips import MEDIA_SUFFIXES, Clip
 from preprocessing.decode import DECODERS, Decoder, Sampling
 from preprocessing.decode.headers import opened, read_headers
 from preprocessing.decode.sound import read_waveform
+from preprocessing.errors import SetupError
 
 LIMIT = "ffmpeg -f null (the limit)"
 
@@ -35,6 +36,17 @@ def ffmpeg_null(path: Path) -> None:
 def whole_clip(decoder: Decoder) -> Callable[[Path], object]:
     """Frames at 1 a second in network size, and sound at 16 kHz."""
     return lambda path: decoder.decode(Clip("clip", path, "label"), Sampling())
+
+
+def usable() -> dict[str, Decoder]:
+    """The decoders that this machine has what it takes for."""
+    decoders = {}
+    for name, backend in DECODERS.items():
+        try:
+            decoders[name] = backend.make()
+        except SetupError as error:
+            print(f"without {name}: {error}")
+    return decoders
 
 
 def sound_only(path: Path) -> None:
@@ -77,7 +89,7 @@ def main() -> None:
     torch.set_num_threads(1)  # as in the decoding processes of `avcmr extract`
     ways: dict[str, Callable[[Path], object]] = {
         LIMIT: ffmpeg_null,
-        **{f"avcmr, {name}": whole_clip(make()) for name, make in DECODERS.items()},
+        **{f"avcmr, {name}": whole_clip(decoder) for name, decoder in usable().items()},
         "  of which sound": sound_only,
         "decord, every frame, no sound": all_frames,
     }

@@ -1,4 +1,4 @@
-"""Clips become features in one process: for decoders that leave their frames on the GPU."""
+"""Clips become features in one process: no frame is copied to another, or leaves the GPU."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -13,9 +13,6 @@ from preprocessing.decode.attempt import try_decode
 from preprocessing.errors import ClipError
 from preprocessing.extractor import CLIPS_PER_FORWARD, FeatureExtractor
 from preprocessing.media import ClipFeatures, Media
-
-CLIPS_AT_ONCE = 8
-"""A GPU's decoding engines (an H200 has seven) work side by side, each on one clip."""
 
 
 class DirectExtractor:
@@ -38,7 +35,7 @@ class DirectExtractor:
         extractor: FeatureExtractor,
         sampling: Sampling,
         device: torch.device,
-        clips_at_once: int = CLIPS_AT_ONCE,
+        clips_at_once: int,
     ) -> None:
         self._make_decoder = make_decoder
         self._extractor = extractor

@@ -4,6 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
+
+Frames = NDArray[np.uint8] | Tensor
+"""Pictures, (T, H, W, 3) uint8: an array, or where a GPU decoded them, a tensor on that GPU."""
 
 SAMPLE_RATE = 16_000
 """Samples per second of every waveform in avcmr (VGGish's input rate)."""
@@ -31,25 +35,25 @@ class Media:
     """One decoded clip; picture and sound share one clock that starts at 0.
 
     Attributes:
-        frames: (T, H, W, 3) uint8 RGB, upright (the container's rotation is applied).
+        frames: (T, H, W, 3) uint8 RGB, upright (the container's rotation is applied); on a GPU
+            if that is where they were decoded.
         frame_times: (T,) float64, the second at which each frame is sampled.
         waveform: (S,) float32 mono at 16,000 Hz, in [-1, 1].
         duration: seconds of picture.
         source: the file it came from.
     """
 
-    frames: NDArray[np.uint8]
+    frames: Frames
     frame_times: NDArray[np.float64]
     waveform: NDArray[np.float32]
     duration: float
     source: Source
 
     def __post_init__(self) -> None:
-        if self.frames.ndim != 4 or self.frames.shape[-1] != 3 or self.frames.dtype != np.uint8:
-            raise ValueError(
-                f"frames must be (T, H, W, 3) uint8, not {self.frames.shape} {self.frames.dtype}"
-            )
-        if self.frame_times.shape != self.frames.shape[:1]:
+        shape, dtype = tuple(self.frames.shape), str(self.frames.dtype).removeprefix("torch.")
+        if len(shape) != 4 or shape[-1] != 3 or dtype != "uint8":
+            raise ValueError(f"frames must be (T, H, W, 3) uint8, not {shape} {dtype}")
+        if self.frame_times.shape != shape[:1]:
             raise ValueError(f"{len(self.frames)} frames but {self.frame_times.shape} frame times")
         if self.waveform.ndim != 1 or self.waveform.dtype != np.float32:
             raise ValueError(
@@ -58,7 +62,7 @@ class Media:
 
     def __repr__(self) -> str:
         return (
-            f"Media(frames={self.frames.shape}, waveform={self.waveform.shape}, "
+            f"Media(frames={tuple(self.frames.shape)}, waveform={self.waveform.shape}, "
             f"duration={self.duration:.2f} s, source={self.source})"
         )
 

@@ -12,6 +12,7 @@ from preprocessing.direct import DirectExtractor
 from preprocessing.errors import ClipError
 from preprocessing.extractor import FeatureExtractor
 from preprocessing.media import ClipFeatures, Media
+from raytasks.layout import Layout
 
 
 @ray.remote(max_restarts=0)
@@ -39,7 +40,7 @@ class ExtractActor:
 
     Args:
         load: loads the networks onto a device.
-        threads: torch threads.
+        layout: threads, and how many clips it decodes at once.
         make_decoder: makes a decoder that works on the same device, or None.
         sampling: how that decoder samples.
     """
@@ -47,17 +48,15 @@ class ExtractActor:
     def __init__(
         self,
         load: Callable[[torch.device], FeatureExtractor],
-        threads: int,
+        layout: Layout,
         make_decoder: Callable[[], Decoder] | None,
         sampling: Sampling,
     ) -> None:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(layout.threads)
         device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
         self._extractor = load(device)
-        self._direct = (
-            DirectExtractor(make_decoder, self._extractor, sampling, device)
-            if make_decoder
-            else None
+        self._direct = make_decoder and DirectExtractor(
+            make_decoder, self._extractor, sampling, device, layout.clips_at_once
         )
 
     def ready(self) -> None:

@@ -13,21 +13,18 @@ from ray.actor import ActorHandle
 
 from preprocessing.audio import EXAMPLE_SECONDS
 from preprocessing.clips import Clip
-from preprocessing.decode import Decoder, PyAVDecoder, Sampling
-from preprocessing.direct import CLIPS_AT_ONCE
+from preprocessing.decode import Sampling
 from preprocessing.errors import ClipError, Reason, SetupError
 from preprocessing.extractor import CLIPS_PER_FORWARD, FeatureExtractor
 from preprocessing.media import ClipFeatures
 from preprocessing.store import FeatureWriter
 from raytasks.actors import DecodeActor, ExtractActor
+from raytasks.decoding import Decoding
 from raytasks.layout import Layout
 from raytasks.pool import Death, Outcome, SupervisedPool
 
 ATTEMPTS = 2
-"""A clip whose decoder died is tried once more, in a fresh process, alone."""
-
-CLIPS_PER_DIRECT_CALL = 4 * CLIPS_AT_ONCE
-"""Clips that an extractor decodes itself in one call: enough that its threads seldom run dry."""
+"""A clip whose process died is tried once more, in another, alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +61,7 @@ class Summary:
 
     Attributes:
         seconds: in all,
-        starting: of those, until a decoder and the networks were there.
+        starting: of those, until the first networks were there.
     """
 
     done: int
@@ -80,20 +77,16 @@ class Summary:
 class Extraction:
     """One run over the clips that are to do. Build it and call :meth:`run`.
 
-    Clips wait in one line. Decoders on the CPU and, with ``gpu_decoder``, extractors that decode
-    for themselves both take from it whenever they are free, so that each does the share that its
-    speed allows, whatever the machine.
+    Clips wait in one line, from which extractors take what they decode themselves, and decoders
+    what they decode for them. On a machine with GPUs both can work side by side: each takes its
+    next clips when it is free, and so the share that its speed allows.
 
     Attributes:
         writer: where finished and failed clips go, one by one.
         sampling: how clips are sampled.
         load: loads the networks onto a device.
         layout: how many actors.
-        decoder: makes the decoder of each decoding process.
-        gpu_decoder: makes the decoders of the extractors, on the device of the networks. A clip
-            that fails there is left to ``decoder``, whose verdict counts.
-        share: whether, with ``gpu_decoder``, the decoding processes take clips of their own accord
-            and not just those that fail on the GPU.
+        decoding: who decodes, and with what.
         clip_seconds: how long one clip may take to decode.
         fail_fast: stop at the first clip that fails, instead of going on without it.
         on_progress: called at least twice a second.
@@ -103,9 +96,7 @@ class Extraction:
     sampling: Sampling
     load: Callable[[torch.device], FeatureExtractor]
     layout: Layout
-    decoder: Callable[[], Decoder] = PyAVDecoder
-    gpu_decoder: Callable[[], Decoder] | None = None
-    share: bool = True
+    decoding: Decoding = field(default_factory=Decoding)
     clip_seconds: float = 300.0
     fail_fast: bool = False
     on_progress: Callable[[Progress], None] = lambda progress: None
@@ -135,11 +126,12 @@ class Extraction:
         extractors: SupervisedPool[list[Item]] = SupervisedPool(
             self._make_extractor, method="extract", size=min(self.layout.extractors, len(clips))
         )
-        decoders.start()
         extractors.start()
+        if self.decoding.beside:
+            decoders.start()
         while self._done + self._reasons.total() < len(clips):
             self._feed(decoders, extractors)
-            if not starting and decoders.started and extractors.started:
+            if not starting and extractors.started:
                 starting = time.monotonic() - started
             ready, _ = ray.wait(decoders.watched + extractors.watched, timeout=0.5)
             for decoded in decoders.collect(set(ready)):
@@ -160,38 +152,34 @@ class Extraction:
 
     def _make_decoder(self) -> ActorHandle:
         options = DecodeActor.options(num_cpus=self.layout.decoder_cpus)
-        return options.remote(self.decoder, self.sampling)
+        return options.remote(self.decoding.decoder, self.sampling)
 
     def _make_extractor(self) -> ActorHandle:
         options = ExtractActor.options(
             num_cpus=self.layout.extractor_cpus, num_gpus=self.layout.extractor_gpus
         )
-        return options.remote(self.load, self.layout.threads, self.gpu_decoder, self.sampling)
+        return options.remote(self.load, self.layout, self.decoding.own_decoder, self.sampling)
 
     def _feed(self, decoders: SupervisedPool[Clip], extractors: SupervisedPool[list[Item]]) -> None:
         """Give work to whoever is free."""
         # Enough decoded clips to keep every network busy, and no more: they take memory.
         most_decoded = max(2 * CLIPS_PER_FORWARD * extractors.size, decoders.size)
-        while decoders.idle and len(self._decoded) + decoders.working < most_decoded:
-            if self._retries:
-                clip = self._retries.popleft()
-            elif self._todo and (self.share or not self.gpu_decoder):
-                clip = self._todo.popleft()
-            else:
-                break
+        if self._retries and not decoders.actors:
+            decoders.start()
+        line = self._retries or (self._todo if self.decoding.beside else deque[Clip]())
+        while decoders.idle and line and len(self._decoded) + decoders.working < most_decoded:
+            clip = line.popleft()
             decoders.submit(clip, clip, seconds=self.clip_seconds)
         while extractors.idle and (batch := self._next_batch()):
-            undecoded = sum(item.media is None for item in batch)
-            extractors.submit(
-                batch,
-                *(item.media or item.clip for item in batch),
-                seconds=self.clip_seconds * undecoded if undecoded else math.inf,
-            )
+            items = [item.media or item.clip for item in batch]
+            # Clips whose batch is too slow are tried again one by one, with a deadline each.
+            seconds = math.inf if batch[0].media else self.clip_seconds
+            extractors.submit(batch, *items, seconds=seconds)
 
     def _next_batch(self) -> list[Item]:
         """Clips for one extractor: decoded ones, or if there are few, some it decodes itself."""
-        if self.gpu_decoder and self._todo and len(self._decoded) < CLIPS_PER_FORWARD:
-            count = min(CLIPS_PER_DIRECT_CALL, len(self._todo))
+        if self.decoding.own_decoder and self._todo and len(self._decoded) < CLIPS_PER_FORWARD:
+            count = min(self.layout.clips_per_call, len(self._todo))
             return [Item(self._todo.popleft()) for _ in range(count)]
         batch: list[Item] = []
         while self._decoded and len(batch) < CLIPS_PER_FORWARD:
@@ -212,32 +200,35 @@ class Extraction:
             else:
                 self._fail(clip, _killed(clip, outcome.death, self.clip_seconds))
             return
-        fault, media = outcome.refs
-        error: ClipError | None = ray.get(fault)
+        error: ClipError | None = outcome.value
         if error:
             self._fail(clip, error)
         else:
-            self._decoded.append(Item(clip, media))
+            self._decoded.append(Item(clip, outcome.refs[0]))
 
     def _after_extraction(self, outcome: Outcome[list[Item]]) -> None:
         if outcome.death:
             for item in outcome.job:
                 self._after_death(item, alone=len(outcome.job) == 1)
             return
-        for item, result in zip(outcome.job, ray.get(outcome.refs[0]), strict=True):
-            if isinstance(result, ClipError):
-                self._retries.append(item.clip)  # what the GPU cannot decode, a core perhaps can
-            else:
+        results: list[ClipFeatures | ClipError] = outcome.value
+        for item, result in zip(outcome.job, results, strict=True):
+            if not isinstance(result, ClipError):
                 self._store(item.clip, result)
+            elif self.decoding.own_decoder == self.decoding.decoder:
+                self._fail(item.clip, result)
+            else:
+                self._retries.append(item.clip)  # what a GPU cannot decode, a core perhaps can
 
     def _after_death(self, item: Item, *, alone: bool) -> None:
-        """An extractor has died with this clip, and perhaps with others."""
+        """An extractor has died with this clip, and perhaps with others.
+
+        A whole batch is under suspicion at first; only a clip alone can be convicted.
+        """
+        self._deaths[item.clip.id] += 1
         if item.media is None:
             self._retries.append(item.clip)
-            return
-        # A whole batch is under suspicion at first; only a clip alone can be convicted.
-        self._deaths[item.clip.id] += 1
-        if not alone or self._deaths[item.clip.id] < ATTEMPTS:
+        elif not alone or self._deaths[item.clip.id] < ATTEMPTS:
             self._decoded.append(item)
         else:
             self._fail(item.clip, _killed(item.clip, "out_of_memory", self.clip_seconds))

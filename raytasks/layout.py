@@ -3,13 +3,17 @@
 from dataclasses import dataclass
 from typing import Self
 
+from preprocessing.extractor import CLIPS_PER_FORWARD
 from raytasks.cluster import Cluster
 
 EXTRACTOR_BYTES = 2 << 30
 """Memory of a process with both networks on the CPU, and of the clips that are with it."""
 
 EXTRACTORS_PER_GPU = 2
-"""While one decodes its next clips or hands over features, the other computes."""
+"""While one begins to decode its next clips or hands over features, the other computes."""
+
+CLIPS_AT_ONCE = 8
+"""A GPU's decoding engines (an H200 has seven) work side by side, each on one clip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +21,14 @@ class Layout:
     """How many actors there are and what each takes of the cluster.
 
     Attributes:
-        decoders: processes that decode, on the CPU.
-        extractors: processes that hold the networks.
+        decoders: processes that only decode, on the CPU.
+        extractors: processes that hold the networks, and decode if they can on their device.
         decoder_cpus: share of a core each decoder reserves.
         extractor_cpus: cores each extractor reserves.
         extractor_gpus: share of a GPU each extractor reserves.
         threads: torch threads of each extractor.
+        clips_at_once: clips that an extractor decodes side by side,
+        clips_per_call: and how many it is given at a time.
     """
 
     decoders: int
@@ -31,10 +37,16 @@ class Layout:
     extractor_cpus: float
     extractor_gpus: float
     threads: int
+    clips_at_once: int
+    clips_per_call: int
 
     @classmethod
     def fitting(cls, cluster: Cluster) -> Self:
-        """Networks on the GPUs and decoders on the cores; without GPUs, both share every core."""
+        """Networks on the GPUs and decoders on the cores; or both in one process for each core.
+
+        On the CPU a process that decodes and computes in turn keeps its core busy, and no frame
+        is copied to another process. One decoder is for clips that have killed such a process.
+        """
         cpus = max(cluster.cpus, 1)
         if cluster.gpus:
             extractors = EXTRACTORS_PER_GPU * cluster.gpus
@@ -45,16 +57,20 @@ class Layout:
                 extractor_cpus=0.5 * cpus / extractors,
                 extractor_gpus=1 / EXTRACTORS_PER_GPU,
                 threads=1,
+                clips_at_once=CLIPS_AT_ONCE,
+                clips_per_call=4 * CLIPS_AT_ONCE,
             )
-        # One thread each: threads of one network wait for each other at every layer, and the
-        # decoders beside them make that wait long. As many as the memory holds.
+        # One thread each where memory allows: threads of one network wait for each other at every
+        # layer, and whatever else runs on their cores makes that wait long.
         extractors = min(cpus, max(1, cluster.memory // EXTRACTOR_BYTES))
         threads = cpus // extractors
         return cls(
-            decoders=cpus,
+            decoders=1,
             extractors=extractors,
             decoder_cpus=0.5,
-            extractor_cpus=threads / 2,
+            extractor_cpus=(cpus - 0.5) / extractors,
             extractor_gpus=0,
             threads=threads,
+            clips_at_once=1,
+            clips_per_call=CLIPS_PER_FORWARD,
         )

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
@@ -21,10 +21,18 @@ START_SECONDS = 180.0
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[Job]):
-    """How a job ended: with the references it promised, or with the death of its actor."""
+    """How a job ended.
+
+    Attributes:
+        job: the job.
+        value: what its method returned; where that was several values, the first.
+        refs: references to the others, which may be large and are not fetched.
+        death: how its actor died, if it did; there is no value then.
+    """
 
     job: Job
-    refs: list[ray.ObjectRef]
+    value: Any = None
+    refs: Sequence[ray.ObjectRef] = ()
     death: Death | None = None
 
 
@@ -64,6 +72,11 @@ class SupervisedPool(Generic[Job]):
         return len(self._idle)
 
     @property
+    def actors(self) -> int:
+        """Actors there are; the start may still take them a while."""
+        return len(self._idle) + len(self._busy)
+
+    @property
     def started(self) -> bool:
         """Whether any actor has come up."""
         return self._started
@@ -96,20 +109,22 @@ class SupervisedPool(Generic[Job]):
         """
         for ref in [ref for ref in self._busy if ref in ready]:
             busy = self._busy.pop(ref)
-            error = _error(ref)
-            if error is None:
+            try:
+                value = ray.get(ref)
+            except (OutOfMemoryError, RayActorError) as error:
+                if busy.job is None:
+                    # Where its own code has failed, that is the last line of Ray's message.
+                    cause = str(error).strip().rpartition("\n")[2]
+                    raise SetupError(
+                        f"a process to {self.method} clips died while starting ({cause}); {_free()}"
+                    ) from None
+                self._replace(busy.actor)
+                yield Outcome(busy.job, death=_death(error))
+            else:
                 self._started = True
                 self._idle.append(busy.actor)
-            elif busy.job is None:
-                # Where its own code has failed, that is the last line of what Ray has to say.
-                cause = str(error).strip().rpartition("\n")[2]
-                raise SetupError(
-                    f"a process to {self.method} clips died while starting ({cause}); {_free()}"
-                )
-            else:
-                self._replace(busy.actor)
-            if busy.job is not None:
-                yield Outcome(busy.job, busy.refs, _death(error) if error else None)
+                if busy.job is not None:
+                    yield Outcome(busy.job, value, busy.refs[1:])
         now = time.monotonic()
         for ref in [ref for ref, busy in self._busy.items() if busy.deadline < now]:
             busy = self._busy.pop(ref)
@@ -119,7 +134,7 @@ class SupervisedPool(Generic[Job]):
                     f"{START_SECONDS:.0f} s; {_free()}"
                 )
             self._replace(busy.actor)
-            yield Outcome(busy.job, busy.refs, "timeout")
+            yield Outcome(busy.job, death="timeout")
 
     def _start_one(self) -> None:
         actor: Any = self.make_actor()
@@ -129,15 +144,6 @@ class SupervisedPool(Generic[Job]):
     def _replace(self, actor: ActorHandle) -> None:
         ray.kill(actor)  # also one that hangs in native code
         self._start_one()
-
-
-def _error(ref: ray.ObjectRef) -> RayActorError | OutOfMemoryError | None:
-    """What became of an actor; None if its job came to an end."""
-    try:
-        ray.get(ref)
-    except (OutOfMemoryError, RayActorError) as error:
-        return error
-    return None  # an exception in our own code is a bug, no clip's fault, and not caught here
 
 
 def _death(error: RayActorError | OutOfMemoryError) -> Death:

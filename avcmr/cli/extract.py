@@ -57,8 +57,9 @@ def command(
     ] = False,
     fps: Annotated[float, typer.Option(help="Frames taken per second.", min=0.01, max=60)] = 1.0,
     decoder: Annotated[
-        Literal["pyav", "decord"], typer.Option(help="What decodes; pyav needs least CPU time.")
-    ] = "pyav",
+        Literal["auto", "pyav", "decord", "decord-gpu", "torchcodec", "torchcodec-cuda"],
+        typer.Option(help="What decodes. auto: this machine's GPU if it can, beside its cores."),
+    ] = "auto",
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try clips again that failed before.")
     ] = False,
@@ -78,10 +79,11 @@ def command(
         str | None, typer.Option(help="Ray cluster to join; also $RAY_ADDRESS. Default: local.")
     ] = None,
 ) -> None:
-    from preprocessing.decode import DECODERS, Sampling  # noqa: PLC0415
+    from preprocessing.decode import DECODERS, Sampling, best_decoder  # noqa: PLC0415
     from preprocessing.extractor import FeatureExtractor, Networks  # noqa: PLC0415
     from preprocessing.store import FeatureWriter, Provenance  # noqa: PLC0415
     from raytasks.cluster import connected  # noqa: PLC0415
+    from raytasks.decoding import Decoding, describe  # noqa: PLC0415
     from raytasks.extract import Extraction  # noqa: PLC0415
     from raytasks.layout import Layout  # noqa: PLC0415
 
@@ -95,10 +97,12 @@ def command(
         vggish_relu=vggish_relu,
         precision=precision,
     )
+    auto = decoder == "auto"
+    backend = DECODERS[best_decoder() if auto else decoder]
     provenance = Provenance(
         config=networks.describe(sampling),
         weights=networks.origins(),
-        decoder=DECODERS[decoder]().name,
+        decoder=describe(backend),
     )
     if provenance.untrained:
         console.print(
@@ -120,7 +124,7 @@ def command(
                     sampling=sampling,
                     load=partial(FeatureExtractor.load, networks),
                     layout=Layout.fitting(cluster),
-                    decoder=DECODERS[decoder],
+                    decoding=Decoding.fitting(backend, cluster, beside=auto),
                     clip_seconds=clip_timeout,
                     fail_fast=fail_fast,
                     on_progress=lambda progress: line.update(

@@ -1,12 +1,7 @@
 """A media file becomes frames and sound on one clock."""
 
-from collections.abc import Callable, Mapping
-
-from preprocessing.decode.decord_cpu import DecordDecoder
-from preprocessing.decode.pyav_cpu import PyAVDecoder
+from preprocessing.decode.backends import DECODERS, Backend, best_decoder
+from preprocessing.decode.pyav import PyAVDecoder
 from preprocessing.decode.sampling import Decoder, Sampling
 
-DECODERS: Mapping[str, Callable[[], Decoder]] = {"pyav": PyAVDecoder, "decord": DecordDecoder}
-"""What ``--decoder`` chooses from; the first needs the least CPU time (``benchmarks/``)."""
-
-__all__ = ["DECODERS", "Decoder", "DecordDecoder", "PyAVDecoder", "Sampling"]
+__all__ = ["DECODERS", "Backend", "Decoder", "PyAVDecoder", "Sampling", "best_decoder"]

@@ -98,9 +98,13 @@ def read_headers(container: InputContainer, path: Path, *, max_seconds: float) -
     if not container.streams.audio:
         raise ClipError("no_audio", f"{path}: no audio stream")
     video = pictures[0]
+    picture_start = float((video.start_time or 0) * (video.time_base or 0))
     # The container knows of edit lists and the stream does not; a longer sound track is the
     # container's business and not the picture's. The smaller of the two is what is promised.
-    promised = [seconds for seconds in (_length(container), _length(video)) if seconds is not None]
+    whole = _length(container)
+    if whole is not None and "matroska" in container.format.name:
+        whole -= max(picture_start, 0.0)  # counted from zero, wherever the first frame is
+    promised = [seconds for seconds in (whole, _length(video)) if seconds is not None]
     duration = min(promised, default=None)
     if duration is not None and duration > max_seconds:
         raise ClipError(
@@ -118,7 +122,7 @@ def read_headers(container: InputContainer, path: Path, *, max_seconds: float) -
         ),
         duration=duration,
         video=video,
-        picture_start=float((video.start_time or 0) * (video.time_base or 0)),
+        picture_start=picture_start,
     )
 
 

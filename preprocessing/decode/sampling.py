@@ -31,9 +31,6 @@ class Sampling:
 class Decoder(Protocol):
     """Opens media files; one instance serves many clips, one after the other."""
 
-    name: str
-    """Library and version, recorded in the feature store."""
-
     def decode(self, clip: Clip, sampling: Sampling) -> Media:
         """Decode one clip.
 

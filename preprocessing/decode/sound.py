@@ -22,6 +22,10 @@ from preprocessing.media import SAMPLE_RATE
 INAUDIBLE = 2.0**-15
 """Least peak of a waveform that counts as sound: one step of 16-bit audio."""
 
+STAMP_TOLERANCE = 0.01
+"""Seconds by which time stamps may differ from the samples counted: containers round them, so that
+only more than this is a gap or an overlap."""
+
 
 def read_waveform(
     frames: Iterable[AudioFrame], headers: Headers, max_seconds: float
@@ -29,11 +33,10 @@ def read_waveform(
     """Decoded sound as (S,) float32 at 16 kHz on the picture's clock.
 
     Channels are averaged (FFmpeg's own down-mix is √2 louder). Where sound starts after the
-    picture, the gap is filled with zeros; where before, what precedes the picture is cut off.
+    picture, or is missing in between, zeros fill the gap; what precedes the picture is cut off.
     """
-    channels, rate, start = _join(frames, max_seconds)
-    mono = torch.from_numpy(channels.mean(axis=0, dtype=np.float32))
-    waveform: NDArray[np.float32] = resample(mono, rate, SAMPLE_RATE).numpy()
+    mono, rate, start = _join(frames, max_seconds)
+    waveform: NDArray[np.float32] = resample(torch.from_numpy(mono), rate, SAMPLE_RATE).numpy()
     shift = round((start - headers.picture_start) * SAMPLE_RATE)
     return np.pad(waveform, (shift, 0)) if shift > 0 else waveform[-shift:]
 
@@ -62,18 +65,38 @@ def cut_sound(
 def _join(
     frames: Iterable[AudioFrame], max_seconds: float
 ) -> tuple[NDArray[np.float32], int, float]:
-    """Samples (channels, S) as they are, their rate, and the time stamp of the first."""
-    to_float = av.AudioResampler(format="fltp")  # only the sample format changes
-    blocks: list[NDArray[np.float32]] = []
-    start, rate, samples = 0.0, SAMPLE_RATE, 0
+    """Samples (S,) of all channels' mean where their time stamps put them, rate, and first stamp.
+
+    Raises:
+        av.FFmpegError: the rate changes in between.
+    """
+    blocks: list[NDArray[np.float32]] = [np.zeros(0, np.float32)]
+    converters: dict[tuple[str, str], av.AudioResampler] = {}
+    start, rate, samples = 0.0, 0, 0
     for frame in frames:
-        if not blocks:
+        if not rate:
             start, rate = frame.time or 0.0, frame.sample_rate
-        for converted in to_float.resample(frame):
-            blocks.append(converted.to_ndarray().astype(np.float32, copy=False))
-            samples += converted.samples
+        if frame.sample_rate != rate:
+            raise av.InvalidDataError(0, f"sound of {rate} Hz goes on at {frame.sample_rate} Hz")
+        block = _mean(frame, converters)
+        late = 0 if frame.time is None else round((frame.time - start) * rate) - samples
+        if late > STAMP_TOLERANCE * rate:
+            blocks.append(np.zeros(min(late, round(max_seconds * rate)), np.float32))
+            samples += len(blocks[-1])
+        elif late < -STAMP_TOLERANCE * rate:
+            block = block[-late:]
+        blocks.append(block)
+        samples += len(blocks[-1])
         if samples > max_seconds * rate:
             break
-    if not blocks:
-        return np.zeros((1, 0), np.float32), rate, start
-    return np.concatenate(blocks, axis=1), rate, start
+    return np.concatenate(blocks), rate or SAMPLE_RATE, start
+
+
+def _mean(
+    frame: AudioFrame, converters: dict[tuple[str, str], av.AudioResampler]
+) -> NDArray[np.float32]:
+    """The mean of a frame's channels, (S,); ``converters`` keeps one for each format met."""
+    kind = frame.format.name, frame.layout.name
+    to_float = converters.setdefault(kind, av.AudioResampler(format="fltp"))
+    parts = [part.to_ndarray().mean(axis=0, dtype=np.float32) for part in to_float.resample(frame)]
+    return np.concatenate(parts) if parts else np.zeros(0, np.float32)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -10,18 +11,13 @@ from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
 from preprocessing.clips import Clip
-from preprocessing.decode import DECODERS, Decoder, PyAVDecoder, Sampling
+from preprocessing.decode import Decoder, PyAVDecoder, Sampling
 from preprocessing.decode.sampling import frame_times
 from preprocessing.errors import ClipError, Reason
 from preprocessing.media import SAMPLE_RATE, Media
 from preprocessing.synthesis import write_clip
 
 LEVELS = (16, 96, 176, 240)  # grey levels far enough apart to survive encoding
-
-
-@pytest.fixture(scope="module", params=DECODERS)
-def decoder(request: pytest.FixtureRequest) -> Decoder:
-    return DECODERS[request.param]()
 
 
 def decode(decoder: Decoder, path: Path, sampling: Sampling | None = None, **cut: float) -> Media:
@@ -288,8 +284,15 @@ def test_real_clips_agree_with_pyav(decoder, assets, name) -> None:
 
     with av.open(str(path)) as container:
         blocks = list(container.decode(audio=0))
-    raw = np.concatenate([np.atleast_2d(block.to_ndarray()) for block in blocks], axis=1)
     rate = blocks[0].sample_rate
+    parts: list[NDArray[Any]] = []
+    for block in blocks:  # one clip's sound has a gap of 33 ms
+        samples = np.atleast_2d(block.to_ndarray())
+        gap = round((block.time - blocks[0].time) * rate) - sum(part.shape[1] for part in parts)
+        if gap > rate / 50:
+            parts.append(np.zeros((len(samples), gap), samples.dtype))
+        parts.append(samples)
+    raw = np.concatenate(parts, axis=1)
     if raw.dtype == np.int16:
         raw = raw / 2**15
     assert blocks[0].format.is_planar

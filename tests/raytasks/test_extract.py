@@ -20,6 +20,7 @@ from preprocessing.media import Media
 from preprocessing.store import FeatureStore, FeatureWriter, Provenance
 from preprocessing.synthesis import write_clip
 from raytasks.cluster import Cluster
+from raytasks.decoding import Decoding
 from raytasks.extract import Extraction, Progress
 from raytasks.layout import Layout
 from raytasks.pool import SupervisedPool
@@ -80,7 +81,7 @@ def test_bad_clips_cost_nothing_but_themselves(cluster: Cluster, tmp_path: Path)
             sampling=Sampling(),
             load=LOAD,
             layout=Layout.fitting(cluster),
-            decoder=HostileDecoder,
+            decoding=Decoding(HostileDecoder, HostileDecoder),
             clip_seconds=6,
             on_progress=progress.append,
         ).run(clips)
@@ -153,8 +154,14 @@ class PickyDecoder(HostileDecoder):
         return super().decode(clip, sampling)
 
 
-@pytest.mark.parametrize("share", [True, False], ids=["beside the CPU", "alone"])
-def test_extractors_that_decode(cluster: Cluster, tmp_path: Path, share: bool) -> None:
+@pytest.mark.parametrize(
+    ("own_decoder", "beside"),
+    [(None, True), (PickyDecoder, True), (PickyDecoder, False)],
+    ids=["decoders only", "extractors and decoders", "decoders for what extractors refuse"],
+)
+def test_who_decodes(
+    cluster: Cluster, tmp_path: Path, own_decoder: type[HostileDecoder] | None, beside: bool
+) -> None:
     names = ["good 1", "good 2", "good 3", "refused 1", "segfault", "mute", "good 4", "refused 2"]
     clips = [make_clip(tmp_path, name, sound=name != "mute") for name in names]
     out = tmp_path / "features.h5"
@@ -165,9 +172,7 @@ def test_extractors_that_decode(cluster: Cluster, tmp_path: Path, share: bool) -
             sampling=Sampling(),
             load=LOAD,
             layout=Layout.fitting(cluster),
-            decoder=HostileDecoder,
-            gpu_decoder=PickyDecoder,
-            share=share,
+            decoding=Decoding(HostileDecoder, own_decoder, beside),
         ).run(clips)
         writer.finish(clips)
     assert summary.reasons == {"decoder_crashed": 1, "no_audio": 1}

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, cast
 
-import av
 import numpy as np
 from av import AudioFrame, Packet, VideoFrame
 from av.video.stream import VideoStream
@@ -28,10 +27,6 @@ class PyAVDecoder:
     Frames that no other is built on (most B-frames) are then decoded only if they are among the
     sampled ones, which changes no pixel of those.
     """
-
-    def __init__(self) -> None:
-        # Features are made anew when this changes, which PyAV's minor releases do not call for.
-        self.name = f"PyAV {av.__version__.partition('.')[0]} cpu"
 
     def decode(self, clip: Clip, sampling: Sampling) -> Media:
         """See :meth:`preprocessing.decode.Decoder.decode`."""

@@ -1,0 +1,124 @@
+"""The libraries that decode, by the names that ``--decoder`` takes."""
+
+import logging
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from preprocessing.clips import Clip
+from preprocessing.decode.pyav import PyAVDecoder
+from preprocessing.decode.sampling import Decoder, Sampling
+from preprocessing.errors import ClipError, SetupError
+from preprocessing.synthesis import write_clip
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A library that decodes, on one kind of device.
+
+    Attributes:
+        libraries: distributions whose versions decide what comes out, the pictures' first.
+        make: makes a decoder, in the process that is to decode.
+        device: ``cpu`` or ``cuda``.
+    """
+
+    libraries: tuple[str, ...]
+    make: Callable[[], Decoder]
+    device: str = "cpu"
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.device != "cpu"
+
+    def describe(self) -> str:
+        """Libraries, versions and device, for the feature store; needs no device.
+
+        Raises:
+            SetupError: a library is not installed.
+        """
+        first, *others = [_versioned(library) for library in self.libraries]
+        return ", ".join([f"{first} {self.device}", *others])
+
+
+def _versioned(library: str) -> str:
+    try:
+        version = metadata.version(library)
+    except metadata.PackageNotFoundError:
+        raise SetupError(
+            f"{library} is not installed: pip install 'avcmr[{library}]', or --decoder pyav"
+        ) from None
+    # Features are made anew when this changes, which PyAV's minor releases do not call for.
+    return f"PyAV {version.partition('.')[0]}" if library == "av" else f"{library} {version}"
+
+
+def _decord(device: str) -> Decoder:
+    from preprocessing.decode.decord import DecordDecoder  # noqa: PLC0415
+
+    return _proven(DecordDecoder(device), device, "see docs/decoding.md on building decord")
+
+
+def _torchcodec(device: str) -> Decoder:
+    try:
+        from preprocessing.decode.torchcodec import TorchcodecDecoder  # noqa: PLC0415
+    except (ImportError, OSError, RuntimeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise SetupError(
+            f"torchcodec cannot be loaded ({reason}); it needs pip install 'avcmr[torchcodec]' and "
+            "FFmpeg's libraries (on Debian: apt-get install ffmpeg), or take --decoder pyav"
+        ) from None
+    return _proven(TorchcodecDecoder(device), device, "it needs NVIDIA's libnvcuvid")
+
+
+def _proven(decoder: Decoder, device: str, remedy: str) -> Decoder:
+    """The decoder, which on a GPU has shown that it can decode there.
+
+    Raises:
+        SetupError: it cannot.
+    """
+    if device == "cpu":
+        return decoder
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "probe.mp4"
+        noise = np.random.default_rng(0).normal(0, 0.1, (1, 32_000)).astype(np.float32)
+        write_clip(path, [np.full((256, 256, 3), 128, np.uint8)] * 20, 10, noise, 16_000)
+        try:
+            if not torch.cuda.is_available():
+                raise ClipError("corrupt", "no GPU is visible")
+            decoder.decode(Clip("probe", path, ""), Sampling())
+        except ClipError as error:
+            raise SetupError(
+                f"no decoding on the GPU ({error.message}); {remedy}, or take --decoder pyav"
+            ) from None
+    return decoder
+
+
+DECODERS: Mapping[str, Backend] = {
+    "pyav": Backend(("av",), PyAVDecoder),
+    "decord": Backend(("decord", "av"), partial(_decord, "cpu")),
+    "decord-gpu": Backend(("decord", "av"), partial(_decord, "cuda"), "cuda"),
+    "torchcodec": Backend(("torchcodec", "av"), partial(_torchcodec, "cpu")),
+    "torchcodec-cuda": Backend(("torchcodec", "av"), partial(_torchcodec, "cuda"), "cuda"),
+}
+"""What ``--decoder`` chooses from; on the CPU the first needs least time (``benchmarks/``)."""
+
+
+def best_decoder() -> str:
+    """The fastest decoder of this machine: one on its GPU if any works there, else ``pyav``."""
+    if torch.cuda.is_available():
+        for name, backend in DECODERS.items():
+            if backend.on_gpu:
+                try:
+                    backend.make()
+                except SetupError as error:
+                    _log.info("%s: %s", name, error)
+                else:
+                    return name
+    return "pyav"

@@ -1,0 +1,79 @@
+"""Decoding with decord, on the CPU or, where it has been built for that, on a GPU."""
+
+import decord
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from preprocessing.clips import Clip
+from preprocessing.decode.headers import Headers, opened, read_headers
+from preprocessing.decode.sampling import Sampling, cut, frame_times, shown_at
+from preprocessing.decode.sound import cut_sound, read_waveform
+from preprocessing.errors import ClipError
+from preprocessing.media import Frames, Media
+
+MAX_REPAIRED = 0.1
+"""Share of frames that decord may replace by their neighbours before the clip counts as corrupt."""
+
+decord.logging.set_level(decord.logging.FATAL)  # a bad clip is reported once, by us
+
+
+class DecordDecoder:
+    """Pictures by decord, sound by PyAV.
+
+    Frames are picked by their time stamps and never by index over rate, which is wrong for
+    variable frame rates and edit lists. On the CPU they are resized inside the decoder, so that
+    full-size pictures are never copied; on a GPU they stay there, at their own size.
+
+    Args:
+        device: ``cpu`` or ``cuda``.
+    """
+
+    def __init__(self, device: str = "cpu") -> None:
+        self._context = decord.gpu(0) if device == "cuda" else decord.cpu(0)
+        self._on_gpu = device == "cuda"
+
+    def decode(self, clip: Clip, sampling: Sampling) -> Media:
+        """See :meth:`preprocessing.decode.Decoder.decode`."""
+        with opened(clip.path) as container:
+            headers = read_headers(container, clip.path, max_seconds=sampling.max_seconds)
+            waveform = read_waveform(container.decode(audio=0), headers, sampling.max_seconds)
+        try:
+            frames, times, start, end = self._read_frames(clip, sampling, headers)
+        except (decord.DECORDError, decord.DECORDLimitReachedError, RuntimeError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise ClipError(
+                "corrupt",
+                f"{clip.path}: decord cannot decode its {headers.source.codec} video ({reason}); "
+                "try --decoder pyav",
+            ) from None
+        return Media(
+            frames=frames,
+            frame_times=times,
+            waveform=cut_sound(waveform, start, end, clip.path),
+            duration=end - start,
+            source=headers.source,
+        )
+
+    def _read_frames(
+        self, clip: Clip, sampling: Sampling, headers: Headers
+    ) -> tuple[Frames, NDArray[np.float64], float, float]:
+        """Frames (T, H, W, 3), their times (T,) from the start of the cut, and the cut itself."""
+        size = -1 if self._on_gpu else sampling.frame_size or -1
+        reader = decord.VideoReader(
+            str(clip.path.absolute()),
+            ctx=self._context,
+            width=size,
+            height=size,
+            num_threads=1,
+            fault_tol=MAX_REPAIRED,
+        )
+        shown = reader.get_frame_timestamp(np.arange(len(reader)))  # (frames, 2): from, until
+        duration = float(shown[-1, 1])
+        headers.require_all(duration, clip.path)
+        start, end = cut(clip, duration)
+        times = frame_times(end - start, sampling.frames_per_second)
+        batch = reader.get_batch(shown_at(shown[:, 0], start + times))
+        if self._on_gpu:
+            return torch.utils.dlpack.from_dlpack(batch.to_dlpack()), times, start, end
+        return batch.asnumpy(), times, start, end

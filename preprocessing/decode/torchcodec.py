@@ -1,0 +1,64 @@
+"""Decoding with torchcodec, on the CPU or on NVIDIA's decoding engines."""
+
+import torch
+from torchcodec.decoders import VideoDecoder
+from torchcodec.transforms import Resize
+
+from preprocessing.clips import Clip
+from preprocessing.decode.headers import opened, read_headers
+from preprocessing.decode.sampling import Sampling, cut, frame_times
+from preprocessing.decode.sound import cut_sound, read_waveform
+from preprocessing.errors import ClipError
+from preprocessing.media import Media
+
+
+class TorchcodecDecoder:
+    """Pictures by torchcodec, sound by PyAV.
+
+    On the CPU frames are resized inside the decoder. On a GPU they stay there, at their own size;
+    what its engines cannot decode (10 bit H.264, for instance) is refused and left to a CPU.
+
+    Args:
+        device: ``cpu`` or ``cuda``.
+    """
+
+    def __init__(self, device: str = "cpu") -> None:
+        self._device = torch.device(device)
+
+    def decode(self, clip: Clip, sampling: Sampling) -> Media:
+        """See :meth:`preprocessing.decode.Decoder.decode`."""
+        with opened(clip.path) as container:
+            headers = read_headers(container, clip.path, max_seconds=sampling.max_seconds)
+            waveform = read_waveform(container.decode(audio=0), headers, sampling.max_seconds)
+            stream = headers.video.index  # memory of the container, which is about to be closed
+        size, on_gpu = sampling.frame_size, self._device.type == "cuda"
+        try:
+            video = VideoDecoder(
+                clip.path.absolute(),
+                stream_index=stream,
+                dimension_order="NHWC",
+                device=self._device,
+                transforms=[Resize((size, size))] if size and not on_gpu else None,
+            )
+            if on_gpu and video.cpu_fallback:
+                raise ClipError("corrupt", f"{clip.path}: {video.cpu_fallback}")
+            first = video.metadata.begin_stream_seconds or 0.0
+            last = video.metadata.end_stream_seconds or 0.0
+            headers.require_all(last - first, clip.path)
+            start, end = cut(clip, last - first)
+            times = frame_times(end - start, sampling.frames_per_second)
+            frames = video.get_frames_played_at((first + start + times).tolist()).data
+        except (RuntimeError, ValueError, IndexError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise ClipError(
+                "corrupt",
+                f"{clip.path}: torchcodec cannot decode its {headers.source.codec} video "
+                f"({reason}); try --decoder pyav",
+            ) from None
+        return Media(
+            frames=frames if on_gpu else frames.numpy(),
+            frame_times=times,
+            waveform=cut_sound(waveform, start, end, clip.path),
+            duration=end - start,
+            source=headers.source,
+        )
