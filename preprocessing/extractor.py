@@ -1,6 +1,6 @@
 """Decoded clips become features: both networks, with what comes before and after them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -34,7 +34,7 @@ UNTRAINED_SEED = 0
 CLIPS_PER_FORWARD = 4
 """Decoded clips to hand over at once: some forty frames, where clips are ten seconds long."""
 
-FRAMES_PER_FORWARD: Mapping[str, int] = {"cpu": 32, "cuda": 256}
+FRAMES_PER_FORWARD: Mapping[str, int] = {"cpu": 8, "cuda": 256}
 """Frames of one forward pass, by device: enough to fill it, and on the CPU few enough to stay in
 its caches."""
 
@@ -100,7 +100,7 @@ class FeatureExtractor:
     """Both networks on one device.
 
     Frames and sound of several clips go through the networks together; the features of a clip do
-    not depend on its company but for rounding.
+    not depend on its company: on the CPU to the last bit, on a GPU but for rounding.
     """
 
     def __init__(
@@ -145,10 +145,9 @@ class FeatureExtractor:
         examples = [
             vggish_examples(torch.as_tensor(clip.waveform, device=self._device)) for clip in clips
         ]
-        size = FRAMES_PER_FORWARD[self._device.type]
         with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
-            visual = torch.cat(list(map(self._embed_frames, torch.cat(frames).split(size))))
-            audio = torch.cat(list(map(self._embed_sound, torch.cat(examples).split(size))))
+            visual = self._in_batches(self._embed_frames, torch.cat(frames))
+            audio = self._in_batches(self._embed_sound, torch.cat(examples))
         rows = zip(
             clips,
             visual.cpu().split([len(part) for part in frames]),
@@ -166,6 +165,14 @@ class FeatureExtractor:
             )
             for clip, clip_visual, clip_audio in rows
         ]
+
+    def _in_batches(self, embed: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+        size, count = FRAMES_PER_FORWARD[self._device.type], len(rows)
+        if self._device.type == "cpu":
+            # Kernels are chosen by the shape and each rounds in its own way: so one shape for all,
+            # where a GPU, whose batches are large, would rather not compute for nothing.
+            rows = torch.cat([rows, rows.new_zeros(-count % size, *rows.shape[1:])])
+        return torch.cat([embed(batch) for batch in rows.split(size)])[:count]
 
     def _embed_frames(self, frames: Tensor) -> Tensor:
         pool3: Tensor = self._inception(to_inception_input(frames, grey=self._grey).to(self._dtype))
