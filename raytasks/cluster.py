@@ -3,9 +3,12 @@
 import logging
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 # Read by Ray when it is imported: no telemetry, and an API that asks for a token, so that other
 # users of this machine cannot run code through the dashboard's port.
@@ -79,7 +82,56 @@ def connected(address: str | None = None) -> Iterator[Cluster]:
             dashboard=_dashboard(context.dashboard_url, local=not address),
         )
     finally:
-        ray.shutdown()
+        with _none_left():
+            ray.shutdown()
+
+
+def require_ray() -> None:
+    """Make sure that the Ray which :func:`connected` started has not died.
+
+    Without its raylet Ray ends this process at the next access to an object, without a word, and
+    without its GCS after a minute. So this is to be called before either can happen.
+
+    Raises:
+        SetupError: it has.
+    """
+    node = ray._private.worker._global_node
+    dead: set[str] = {name for name, _ in node.dead_processes()} if node else set()
+    vital = sorted(dead & {"raylet", "gcs_server"})
+    if vital:
+        raise SetupError(
+            f"Ray's {' and '.join(vital)} died (killed, or out of memory?); "
+            "what is finished is kept, and the same command goes on from here"
+        )
+
+
+@contextmanager
+def _none_left() -> Iterator[None]:
+    """Afterwards kill what is left of the local Ray: its agents outlive a dead GCS by minutes."""
+    node = ray._private.worker._global_node
+    started: dict[str, list[Any]] = node.all_processes if node else {}
+    roots = [info.process.pid for infos in started.values() for info in infos]
+    with ExitStack() as stack:
+        handles = []  # not ids, which another process might get
+        for pid in _with_descendants(roots):
+            with suppress(OSError):
+                handles.append(os.pidfd_open(pid))
+                stack.callback(os.close, handles[-1])
+        yield
+        for handle in handles:
+            with suppress(OSError):
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+
+
+def _with_descendants(roots: Sequence[int]) -> list[int]:
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has just ended
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    found = list(roots)
+    for pid in found:  # which grows as it is walked
+        found += [child for child, parent in parents.items() if parent == pid]
+    return found
 
 
 def _dashboard(url: str | None, *, local: bool) -> str:

@@ -19,6 +19,7 @@ from preprocessing.extractor import CLIPS_PER_FORWARD, FeatureExtractor
 from preprocessing.media import ClipFeatures
 from preprocessing.store import FeatureWriter
 from raytasks.actors import DecodeActor, ExtractActor
+from raytasks.cluster import require_ray
 from raytasks.decoding import Decoding
 from raytasks.layout import Layout
 from raytasks.pool import Death, Outcome, SupervisedPool
@@ -134,6 +135,7 @@ class Extraction:
             if not starting and extractors.started:
                 starting = time.monotonic() - started
             ready, _ = ray.wait(decoders.watched + extractors.watched, timeout=0.5)
+            require_ray()
             for decoded in decoders.collect(set(ready)):
                 self._after_decoding(decoded)
             for extracted in extractors.collect(set(ready)):
