@@ -1,6 +1,6 @@
 """The processes of an extraction: some decode, others hold the networks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import ray
 import torch
@@ -13,6 +13,7 @@ from preprocessing.errors import ClipError
 from preprocessing.extractor import FeatureExtractor
 from preprocessing.media import ClipFeatures, Media
 from raytasks.layout import Layout
+from raytasks.memory import MemoryGuard
 
 
 @ray.remote(max_restarts=0)
@@ -23,14 +24,19 @@ class DecodeActor:
         torch.set_num_threads(1)
         self._decoder = make_decoder()
         self._sampling = sampling
+        self._guard = MemoryGuard()
 
     def ready(self) -> None:
         """Return once the process is up."""
 
     @ray.method(num_returns=2)
     def decode(self, clip: Clip) -> tuple[ClipError | None, Media | None]:
-        """What is wrong with the clip, for the driver; and the media, which it never fetches."""
-        media = try_decode(self._decoder, clip, self._sampling)
+        """What is wrong with the clip, for the driver; and the media, which it never fetches.
+
+        Raises:
+            MemoryError: it takes too much memory, and this process must end.
+        """
+        media = self._guard.run(lambda: try_decode(self._decoder, clip, self._sampling))
         return (media, None) if isinstance(media, ClipError) else (None, media)
 
 
@@ -58,12 +64,20 @@ class ExtractActor:
         self._direct = make_decoder and DirectExtractor(
             make_decoder, self._extractor, sampling, device, layout.clips_at_once
         )
+        self._guard = MemoryGuard()
 
     def ready(self) -> None:
         """Return once the networks are loaded."""
 
     def extract(self, *items: Clip | Media) -> list[ClipFeatures | ClipError]:
-        """Features of some clips, all of them decoded or none; or what is wrong with them."""
+        """Features of some clips, all of them decoded or none; or what is wrong with them.
+
+        Raises:
+            MemoryError: they take too much memory, and this process must end.
+        """
+        return self._guard.run(lambda: self._extract(items))
+
+    def _extract(self, items: Sequence[Clip | Media]) -> list[ClipFeatures | ClipError]:
         media = [item for item in items if isinstance(item, Media)]
         if media or not self._direct:
             return [*self._extractor.extract(media)]

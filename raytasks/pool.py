@@ -111,7 +111,7 @@ class SupervisedPool(Generic[Job]):
             busy = self._busy.pop(ref)
             try:
                 value = ray.get(ref)
-            except (OutOfMemoryError, RayActorError) as error:
+            except (RayActorError, OutOfMemoryError, MemoryError) as error:  # Ray's guard, ours
                 if busy.job is None:
                     # Where its own code has failed, that is the last line of Ray's message.
                     cause = str(error).strip().rpartition("\n")[2]
@@ -146,8 +146,8 @@ class SupervisedPool(Generic[Job]):
         self._start_one()
 
 
-def _death(error: RayActorError | OutOfMemoryError) -> Death:
-    return "out_of_memory" if isinstance(error, OutOfMemoryError) else "crash"
+def _death(error: RayActorError | OutOfMemoryError | MemoryError) -> Death:
+    return "out_of_memory" if isinstance(error, OutOfMemoryError | MemoryError) else "crash"
 
 
 def _free() -> str:

@@ -76,6 +76,8 @@ def opened(path: Path) -> Iterator[InputContainer]:
     with container:
         try:
             yield container
+        except MemoryError:  # PyAV's is an FFmpegError too, but says nothing against the file
+            raise
         except av.FFmpegError as error:
             raise ClipError("corrupt", f"{path}: cannot be decoded ({_reason(error)})") from None
 

@@ -22,7 +22,7 @@ _WORDS: dict[Cause, str] = {
     "retried": "failed before",
 }
 
-_ABSENT = Source(size=0, mtime=0)
+ABSENT = Source(size=0, mtime=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def make_plan(
         elif entry is not None and isinstance(entry.item, Failure):
             failed.append(entry.item)
         else:
-            gone += sources[clip.id] == _ABSENT
+            gone += sources[clip.id] == ABSENT
     done = len(clips) - len(todo) - len(failed)
     return Plan(tuple(todo), done, gone, tuple(failed), causes)
 
@@ -91,7 +91,7 @@ def _cause(clip: Clip, now: Source, entry: Entry, *, retry_failed: bool) -> Caus
     """Why a clip that is known has to be done again; None if it has not."""
     then = entry.item.source
     # A file that has gone is no reason: there is nothing to make better features from.
-    if now != _ABSENT and (now.size, now.mtime) != (then.size, then.mtime):
+    if now != ABSENT and (now.size, now.mtime) != (then.size, then.mtime):
         return "changed"
     if (clip.start, clip.end) != (entry.item.clip.start, entry.item.clip.end):
         return "recut"
@@ -119,5 +119,5 @@ def source_of(path: Path) -> Source:
     try:
         status = path.stat()
     except OSError:
-        return _ABSENT
+        return ABSENT
     return Source(status.st_size, status.st_mtime_ns)

@@ -15,7 +15,7 @@ from preprocessing.store.disk import disk_errors, replacing
 from preprocessing.store.ledger import read_ledger
 from preprocessing.store.merge import merge
 from preprocessing.store.parts import Parts
-from preprocessing.store.plan import Plan, look_up, make_plan, source_of
+from preprocessing.store.plan import ABSENT, Plan, look_up, make_plan, source_of
 from preprocessing.store.records import Failure, Provenance, Record
 from preprocessing.store.storefile import StoreFile
 
@@ -114,8 +114,10 @@ class FeatureWriter:
 
     def fail(self, clip: Clip, error: ClipError, *, attempts: int) -> None:
         """Store that a clip cannot be used, after so many attempts."""
-        # As the plan saw the file: had it still been copied then, it is tried again.
-        source = self._sources.get(clip.id) or source_of(clip.path)
+        # As the plan saw the file: had it still been copied then, it is tried again. So is one that
+        # went missing, even if it comes back just as it was.
+        seen = self._sources.get(clip.id) or source_of(clip.path)
+        source = ABSENT if error.reason == "missing" else seen
         message = error.message.replace("\0", "\N{REPLACEMENT CHARACTER}")  # HDF5 takes no NUL
         self._wait(clip.id, Failure(clip, source, error.reason, message, attempts), 0)
 

@@ -103,3 +103,16 @@ def test_plan_of_many_clips(kit: SimpleNamespace, path: Path, tmp_path: Path) ->
             writer.fail(clip, ClipError("missing", "no such file"), attempts=1)
         plan = writer.plan(clips)
     assert plan.summary() == "20,000 clips: 0 done, 0 to do, 20,000 failed before"
+
+
+def test_a_file_that_went_missing_is_done_once_it_is_back(
+    kit: SimpleNamespace, path: Path, clips: list[Clip], tmp_path: Path
+) -> None:
+    with FeatureWriter(path, kit.provenance) as writer:
+        writer.plan(clips[:1])
+        clips[0].path.rename(tmp_path / "elsewhere")
+        writer.fail(clips[0], ClipError("missing", "gone"), attempts=1)
+        writer.finish(clips[:1])
+        assert writer.plan(clips[:1]).todo == ()
+        (tmp_path / "elsewhere").rename(clips[0].path)  # with size and time stamp as before
+        assert writer.plan(clips[:1]).todo == (clips[0],)
