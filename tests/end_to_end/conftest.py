@@ -1,0 +1,180 @@
+"""Runs of ``avcmr extract`` to be disturbed, and what must be true after any of them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from preprocessing.store import FeatureStore
+from preprocessing.synthesis import write_clip
+
+AVCMR = Path(sys.executable).with_name("avcmr")
+HOSTILE_AVCMR = Path(__file__).with_name("hostile_avcmr.py")
+OPTIONS = ("--untrained-audio", "--out")
+
+Values = tuple[np.ndarray, ...]
+
+
+def eventually(holds: Callable[[], bool], what: str, seconds: float = 120) -> None:
+    """Wait until something holds; fail if it does not within a generous time."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        time.sleep(0.1)
+
+
+def shared_memory() -> set[str]:
+    """What Ray's object stores and torch have in shared memory."""
+    names = (path.name for path in Path("/dev/shm").iterdir())
+    return {name for name in names if name.startswith(("plasma", "ray", "torch"))}
+
+
+@dataclass
+class Run:
+    """A command in a session of its own, by which all its processes are known."""
+
+    process: "subprocess.Popen[bytes]"
+    stderr: Path
+    shared_before: set[str] = field(default_factory=shared_memory)
+
+    @property
+    def narration(self) -> str:
+        return self.stderr.read_text()
+
+    def processes(self) -> dict[int, str]:
+        """Process id → title of everything that belongs to the run and has not ended."""
+        found = {}
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                state, _, _, session = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
+                if int(session) == self.process.pid and state != "Z":
+                    title = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                    found[int(entry.name)] = title
+            except OSError:
+                continue  # it ended while we looked
+        return found
+
+    def kill(self, title: str) -> None:
+        """SIGKILL for each of the run's processes with such a title."""
+        victims = [pid for pid, name in self.processes().items() if title in name]
+        assert victims, f"no {title} among {self.processes()}"
+        for victim in victims:
+            os.kill(victim, signal.SIGKILL)
+
+    def says(self, text: str) -> None:
+        """Wait until it has said this."""
+        eventually(lambda: text in self.narration or self.process.poll() is not None, text)
+        assert text in self.narration, self.narration
+
+    def ends(self, exit_code: int) -> str:
+        """Wait for its end, and make sure that it has left nothing behind; what it has said."""
+        found = self.process.wait(timeout=300)
+        narration = self.narration
+        assert found == exit_code, narration
+        assert "Traceback" not in narration
+        errors = [line for line in narration.splitlines() if line.startswith("error: ")]
+        assert len(errors) == (exit_code == 2), narration
+        eventually(lambda: not self.processes(), f"end of {self.processes()}", 30)
+        eventually(lambda: shared_memory() <= self.shared_before, "shared memory is free", 30)
+        return narration
+
+
+def write_good_clips(root: Path, count: int) -> None:
+    """Clips of 2 to 4 seconds, ``a/0``, ``b/1`` and so on."""
+    for number in range(count):
+        rng, seconds = np.random.default_rng(number), 2 + number % 3
+        picture = rng.integers(0, 255, (48, 64, 3), dtype=np.uint8)
+        frames = [np.roll(picture, shift, axis=1) for shift in range(10 * seconds)]
+        sound = rng.normal(0, 0.1, (1, 16_000 * seconds)).astype(np.float32)
+        path = root / "ab"[number % 2] / f"{number}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_clip(path, frames, 10, sound, 16_000)
+
+
+def values(store: FeatureStore) -> dict[str, Values]:
+    """All that was measured of each clip."""
+    stored = {str(clip_id): store.clip(row) for row, clip_id in enumerate(store.ids)}
+    assert len(stored) == len(store)  # no clip twice
+    return {
+        clip_id: (clip.visual, clip.visual_times, clip.audio, clip.audio_times)
+        for clip_id, clip in stored.items()
+    }
+
+
+def check(
+    out: Path, undisturbed: Mapping[str, Values], failed: Mapping[str, str] | None = None
+) -> None:
+    """Each clip is there once and as if nothing had happened, or has failed for this reason."""
+    failed = failed or {}
+    assert not out.with_name(f"{out.name}.parts").exists()
+    with FeatureStore(out) as store:
+        found = values(store)
+        assert {failure.clip.id: failure.reason for failure in store.failures} == failed
+    assert found.keys() == undisturbed.keys() - failed.keys()
+    for clip_id, expected in undisturbed.items():
+        for one, other in zip(found.get(clip_id, ()), expected, strict=clip_id in found):
+            np.testing.assert_array_equal(one, other, strict=True)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
+    """Starts a command, in the test's folder; whatever is left of it at the end is killed."""
+    runs: list[Run] = []
+
+    def start(command: Sequence[object], **environment: str) -> Run:
+        stderr = tmp_path / f"stderr-{len(runs)}"
+        with stderr.open("wb") as file:
+            process = subprocess.Popen(
+                [str(part) for part in command],
+                cwd=tmp_path,
+                env=os.environ | environment,
+                stdout=subprocess.DEVNULL,
+                stderr=file,
+                start_new_session=True,
+            )
+        runs.append(Run(process, stderr))
+        return runs[-1]
+
+    yield start
+    for run in runs:
+        for pid in run.processes():
+            os.kill(pid, signal.SIGKILL)
+        run.process.wait()
+
+
+@pytest.fixture(scope="session")
+def good_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("good") / "videos"
+    write_good_clips(folder, 12)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def undisturbed(good_clips: Path) -> dict[str, Values]:
+    """What a run that nothing disturbs makes of the good clips."""
+    out = good_clips.with_name("undisturbed.h5")
+    command = [AVCMR, "extract", "--videos", good_clips, *OPTIONS, out]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    with FeatureStore(out) as store:
+        assert len(store) == 12
+        return values(store)
+
+
+@pytest.fixture(scope="session")
+def kit() -> SimpleNamespace:
+    """The helpers above, for tests: their modules cannot import this one."""
+    return SimpleNamespace(
+        extract=[AVCMR, "extract", *OPTIONS],
+        hostile_extract=[sys.executable, HOSTILE_AVCMR, "extract", *OPTIONS],
+        eventually=eventually,
+        values=values,
+        check=check,
+    )

@@ -1,0 +1,166 @@
+"""Faults while ``avcmr extract`` runs: they cost no clip but the faulty, and leave nothing behind.
+
+What :meth:`Run.ends` and ``check`` make sure of after each fault: no process and no shared memory
+is left, an error is one line, and every good clip is stored once, with the bits of an undisturbed
+run.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from preprocessing.store import FeatureStore
+
+pytestmark = pytest.mark.slow
+
+HELD = "b/7"
+"""The clip at which a run waits until the fault has happened."""
+
+
+@pytest.fixture
+def hold(tmp_path: Path) -> Path:
+    """While this file is there, a run of ``hostile_extract`` waits at the clip :data:`HELD`."""
+    file = tmp_path / "hold"
+    file.touch()
+    return file
+
+
+def start_held(kit, start, good_clips: Path, hold: Path, *options: str):
+    """A run that has come to the held clip; and the process that decodes it."""
+    command = [*kit.hostile_extract, "out.h5", "--videos", good_clips, *options]
+    run = start(command, HOSTILE_HOLD=f"{HELD} {hold}")
+    pid = hold.with_suffix(".pid")
+    kit.eventually(lambda: pid.exists() or run.process.poll() is not None, "held clip")
+    assert pid.exists(), run.narration
+    return run, int(pid.read_text())
+
+
+def test_kill_of_the_driver(kit, start, good_clips, undisturbed, hold, tmp_path) -> None:
+    run, _ = start_held(kit, start, good_clips, hold)
+    run.process.kill()
+    run.ends(-signal.SIGKILL)
+    hold.unlink()
+    start([*kit.extract, "out.h5", "--videos", good_clips]).ends(0)
+    kit.check(tmp_path / "out.h5", undisturbed)
+
+
+def test_kill_of_a_decoder(kit, start, good_clips, undisturbed, hold, tmp_path) -> None:
+    run, decoder = start_held(kit, start, good_clips, hold)
+    os.kill(decoder, signal.SIGKILL)
+    hold.unlink()
+    run.ends(0)
+    kit.check(tmp_path / "out.h5", undisturbed)
+
+
+def test_kill_of_the_extractors(kit, start, good_clips, undisturbed, hold, tmp_path) -> None:
+    run, _ = start_held(kit, start, good_clips, hold)
+
+    def loaded() -> bool:
+        titles = [title for title in run.processes().values() if "ExtractActor" in title]
+        return bool(titles) and not any("__init__" in title for title in titles)
+
+    kit.eventually(loaded, "networks are loaded")
+    run.kill("ExtractActor")
+    hold.unlink()
+    run.ends(0)
+    kit.check(tmp_path / "out.h5", undisturbed)
+
+
+@pytest.mark.parametrize("part", ["raylet", "gcs_server"])
+def test_kill_of_ray(part, kit, start, good_clips, undisturbed, hold, tmp_path) -> None:
+    run, _ = start_held(kit, start, good_clips, hold)
+    run.kill(f"/{part} ")
+    assert f"Ray's {part} died" in run.ends(2)
+    hold.unlink()
+    start([*kit.extract, "out.h5", "--videos", good_clips]).ends(0)
+    kit.check(tmp_path / "out.h5", undisturbed)
+
+
+def test_two_runs_on_one_store(kit, start, good_clips, undisturbed, hold, tmp_path) -> None:
+    first, _ = start_held(kit, start, good_clips, hold)
+    second = start([*kit.extract, "out.h5", "--videos", good_clips])
+    assert f"is being written by process {first.process.pid} on" in second.ends(2)
+    hold.unlink()
+    first.ends(0)
+    kit.check(tmp_path / "out.h5", undisturbed)
+
+
+def test_decoder_that_eats_memory(kit, start, good_clips, undisturbed, tmp_path) -> None:
+    command = [*kit.hostile_extract, "out.h5", "--videos", good_clips]
+    narration = start(command, HOSTILE_EAT=HELD).ends(1)
+    assert f"{HELD}: out_of_memory: {good_clips / HELD}.mp4: " in narration
+    kit.check(tmp_path / "out.h5", undisturbed, {HELD: "out_of_memory"})
+
+
+def test_source_files_that_vanish(kit, start, good_clips, undisturbed, tmp_path) -> None:
+    """They are listed as missing, and done once they are back, though nothing else has changed."""
+    videos = tmp_path / "videos"
+    shutil.copytree(good_clips, videos)
+    run = start([*kit.extract, "out.h5", "--videos", videos])
+    run.says("plan: 12 clips: 0 done, 12 to do")  # so Ray has yet to start
+    (videos / "a").rename(tmp_path / "a")
+    gone = {clip_id: "missing" for clip_id in undisturbed if clip_id.startswith("a/")}
+    assert f"a/0: missing: {videos}/a/0.mp4: No such file" in run.ends(1)
+    kit.check(tmp_path / "out.h5", undisturbed, gone)
+    (tmp_path / "a").rename(videos / "a")
+    again = start([*kit.extract, "out.h5", "--videos", videos]).ends(0)
+    assert "12 clips: 6 done, 6 to do" in again
+    kit.check(tmp_path / "out.h5", undisturbed)
+
+
+def on_a_disk(size: str, commands: str) -> list[str]:
+    """Runs shell commands with ``disk`` a disk of this size, which nobody else sees."""
+    enter = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec"]
+    try:
+        may = subprocess.run(
+            [*enter, "mount -t tmpfs tmpfs /mnt"], capture_output=True, check=False
+        )
+    except FileNotFoundError:
+        pytest.skip("needs unshare, of util-linux")
+    if may.returncode:
+        pytest.skip(f"may not mount a file system of its own: {may.stderr.decode().strip()}")
+    return [*enter, f"mkdir disk; mount -t tmpfs -o size={size} tmpfs disk; {commands}"]
+
+
+@pytest.mark.parametrize(
+    ("room", "done"), [("64k", 0), ("600k", 12)], ids=["for no part", "for parts alone"]
+)
+def test_full_disk(room, done, kit, start, good_clips, undisturbed, tmp_path) -> None:
+    extract = f"{' '.join(map(str, kit.extract))} disk/out.h5 --videos {good_clips}"
+    free_some = "mount -o remount,size=64m disk"
+    commands = on_a_disk(room, f"{extract} || [ $? = 2 ]; {free_some}; {extract}; mv disk/out.h5 .")
+    run = start(commands)
+    run.process.wait(timeout=300)
+    first, _, second = run.narration.partition("error: ")
+    assert "plan: 12 clips: 0 done, 12 to do" in first
+    assert second.startswith("no room left to write ")
+    assert "disk/out.h5" in second
+    assert "free some space and run the same command again" in second
+    assert f"plan: 12 clips: {done} done, {12 - done} to do" in second
+    kit.eventually(lambda: not run.processes(), "end of all processes", 30)
+    assert run.process.returncode == 0
+    assert "Traceback" not in run.narration
+    kit.check(tmp_path / "out.h5", undisturbed)
+
+
+def test_read_only_output(kit, start, good_clips) -> None:
+    extract = f"{' '.join(map(str, kit.extract))} disk/out.h5 --videos {good_clips}"
+    narration = start(on_a_disk("1m", f"mount -o remount,ro disk; {extract}")).ends(2)
+    assert "error: not allowed to write " in narration
+    assert "disk/out.h5" in narration
+    assert "change its permissions or choose another --out" in narration
+    assert "starting Ray" not in narration
+
+
+def test_attempts_are_told(kit, start, good_clips, hold, tmp_path) -> None:
+    """A clip that hangs its decoder is tried twice, and its process is gone in the end."""
+    run, _ = start_held(kit, start, good_clips, hold, "--clip-timeout", "5")
+    narration = run.ends(1)
+    assert f"{HELD}: decode_timeout: " in narration
+    with FeatureStore(tmp_path / "out.h5") as store:
+        (failure,) = store.failures
+    assert (failure.clip.id, failure.reason, failure.attempts) == (HELD, "decode_timeout", 2)
