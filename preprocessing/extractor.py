@@ -88,6 +88,7 @@ class Networks:
         return {
             "frames_per_second": sampling.frames_per_second,
             "frame_size": sampling.frame_size,
+            "frames": "nearest key frame" if sampling.key_frames else "as shown",
             "visual": f"{self.visual} pool3",
             "audio": "vggish",
             "audio_relu": self.vggish_relu,

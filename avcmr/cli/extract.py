@@ -60,6 +60,10 @@ def command(
         Literal["auto", "pyav", "decord", "decord-gpu", "torchcodec", "torchcodec-cuda"],
         typer.Option(help="What decodes. auto: this machine's GPU if it can, beside its cores."),
     ] = "auto",
+    frames: Annotated[
+        Literal["shown", "key"],
+        typer.Option(help="key: the nearest key frames, which is faster and up to seconds off."),
+    ] = "shown",
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try clips again that failed before.")
     ] = False,
@@ -88,7 +92,7 @@ def command(
     from raytasks.layout import Layout  # noqa: PLC0415
 
     clips = _clips(videos, manifest, follow_links=follow_links)
-    sampling = Sampling(frames_per_second=fps)
+    sampling = Sampling(frames_per_second=fps, key_frames=frames == "key")
     networks = Networks(
         weights=weights,
         visual=visual,
@@ -98,7 +102,10 @@ def command(
         precision=precision,
     )
     auto = decoder == "auto"
-    backend = DECODERS[best_decoder() if auto else decoder]
+    fast = sampling.key_frames  # then there is little left for a GPU to decode
+    backend = DECODERS["pyav" if auto and fast else best_decoder() if auto else decoder]
+    if fast and not backend.takes_key_frames:
+        raise SetupError("--frames key needs --decoder pyav")
     provenance = Provenance(
         config=networks.describe(sampling),
         weights=networks.origins(),

@@ -28,11 +28,13 @@ class Backend:
         libraries: distributions whose versions decide what comes out, the pictures' first.
         make: makes a decoder, in the process that is to decode.
         device: ``cpu`` or ``cuda``.
+        takes_key_frames: whether it knows :attr:`Sampling.key_frames`.
     """
 
     libraries: tuple[str, ...]
     make: Callable[[], Decoder]
     device: str = "cpu"
+    takes_key_frames: bool = False
 
     @property
     def on_gpu(self) -> bool:
@@ -101,7 +103,7 @@ def _proven(decoder: Decoder, device: str, remedy: str) -> Decoder:
 
 
 DECODERS: Mapping[str, Backend] = {
-    "pyav": Backend(("av",), PyAVDecoder),
+    "pyav": Backend(("av",), PyAVDecoder, takes_key_frames=True),
     "decord": Backend(("decord", "av"), partial(_decord, "cpu")),
     "decord-gpu": Backend(("decord", "av"), partial(_decord, "cuda"), "cuda"),
     "torchcodec": Backend(("torchcodec", "av"), partial(_torchcodec, "cpu")),

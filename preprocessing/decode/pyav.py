@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from preprocessing.clips import Clip
 from preprocessing.decode.headers import opened, read_headers
-from preprocessing.decode.sampling import Sampling, cut, frame_times, shown_at
+from preprocessing.decode.sampling import Sampling, cut, frame_times, nearest, shown_at
 from preprocessing.decode.sound import cut_sound, read_waveform
 from preprocessing.errors import ClipError
 from preprocessing.media import Media
@@ -25,7 +25,7 @@ class PyAVDecoder:
 
     All packets are read first, so that every frame's time stamp is known before any is decoded.
     Frames that no other is built on (most B-frames) are then decoded only if they are among the
-    sampled ones, which changes no pixel of those.
+    sampled ones, which changes no pixel of those. If key frames will do, no other is decoded.
     """
 
     def decode(self, clip: Clip, sampling: Sampling) -> Media:
@@ -41,8 +41,14 @@ class PyAVDecoder:
             headers.require_all(timeline.duration, clip.path)
             start, end = cut(clip, timeline.duration)
             times = frame_times(end - start, sampling.frames_per_second)
-            wanted = timeline.stamps[shown_at(timeline.starts, start + times)]  # (T,)
-            frames = _decode_wanted(video, packets[video.index], wanted, sampling.frame_size)
+            pictures = packets[video.index]
+            if sampling.key_frames and timeline.keys.any():
+                pictures = [packet for packet in pictures if packet.is_keyframe or not packet.size]
+                stamps, starts = timeline.stamps[timeline.keys], timeline.starts[timeline.keys]
+                wanted = stamps[nearest(starts, start + times)]  # (T,)
+            else:
+                wanted = timeline.stamps[shown_at(timeline.starts, start + times)]
+            frames = _decode_wanted(video, pictures, wanted, sampling.frame_size)
             sound = (frame for packet in packets[audio.index] for frame in packet.decode())
             waveform = read_waveform(
                 cast(Iterator[AudioFrame], sound), headers, sampling.max_seconds
@@ -64,11 +70,13 @@ class _Timeline:
     Attributes:
         stamps: (N,) int64 time stamps in the stream's ticks, rising.
         starts: (N,) float64 seconds from the first frame.
+        keys: (N,) bool, whether the frame can be decoded without any other.
         duration: seconds until the last frame ends.
     """
 
     stamps: NDArray[np.int64]
     starts: NDArray[np.float64]
+    keys: NDArray[np.bool_]
     duration: float
 
     @classmethod
@@ -79,17 +87,21 @@ class _Timeline:
             ClipError: ``corrupt`` where no packet says when it is shown.
         """
         shown: dict[int, int] = {}
+        keys: set[int] = set()
         for packet in packets:
             stamp = _stamp(packet)
             if packet.size and not packet.is_discard and stamp is not None:
                 shown[stamp] = packet.duration or 0
+                if packet.is_keyframe:
+                    keys.add(stamp)
         tick = packets[0].time_base if packets else None
         if not shown or tick is None:
             raise ClipError("corrupt", f"{clip.path}: no video frame has a time stamp")
         stamps = np.array(sorted(shown), dtype=np.int64)
         end = max(stamp + duration for stamp, duration in shown.items())
         starts = (stamps - stamps[0]) * float(tick)
-        return cls(stamps, starts, float((end - stamps[0]) * tick))
+        key = np.array([stamp in keys for stamp in stamps.tolist()])
+        return cls(stamps, starts, key, float((end - stamps[0]) * tick))
 
     def require_frames(self, wanted: NDArray[np.int64], found: list[int], clip: Clip) -> None:
         """Refuse a clip in which too many frames were replaced by others far from them.

@@ -20,11 +20,14 @@ class Sampling:
         frames_per_second: frames kept of every second of picture.
         frame_size: height and width of the kept frames in pixels (Inception-v3 wants 299);
             None keeps the clip's own size.
+        key_frames: take the key frame nearest to each time, and not the frame shown at it: much
+            less is decoded, and the picture may be seconds off (``benchmarks/key_frames.py``).
         max_seconds: longer clips are refused, so that one ten-hour file cannot fill the memory.
     """
 
     frames_per_second: float = 1.0
     frame_size: int | None = 299
+    key_frames: bool = False
     max_seconds: float = 1800.0
 
 
@@ -65,6 +68,12 @@ def shown_at(starts: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray
     """
     # A tick of tolerance: time stamps are rational, and their floats may fall just short.
     return np.maximum(np.searchsorted(starts, times + 1e-6, side="right") - 1, 0)
+
+
+def nearest(starts: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Which of (N,) rising ``starts`` is nearest to each of (T,) ``times``, in seconds: (T,)."""
+    between = (starts[1:] + starts[:-1]) / 2
+    return np.searchsorted(between, times)
 
 
 def cut(clip: Clip, duration: float) -> tuple[float, float]:

@@ -6,6 +6,7 @@
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 import preprocessing.decode
 from avcmr.cli import main
 from preprocessing.clips import Clip
-from preprocessing.decode import PyAVDecoder, Sampling
+from preprocessing.decode import DECODERS, PyAVDecoder, Sampling
 from preprocessing.media import Media
 
 BLOCK_BYTES = 128 << 20
@@ -43,5 +44,6 @@ def hold(file: Path) -> None:
 
 
 if __name__ == "__main__":
-    preprocessing.decode.DECODERS = {"pyav": HostileDecoder}
+    hostile = replace(DECODERS["pyav"], make=HostileDecoder)
+    preprocessing.decode.DECODERS = {"pyav": hostile}
     main()

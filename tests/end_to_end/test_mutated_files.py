@@ -68,8 +68,7 @@ def huge(draw: random.Random, originals: Originals, suffix: str) -> bytes:
         scaled = (side << 16 if width > 64 else side,) * 2
         whole = whole.replace(struct.pack(pattern, width, height), struct.pack(pattern, *scaled))
     # Matroska: PixelWidth is B0, PixelHeight BA, in a byte each; they get two.
-    whole = whole.replace(b"\xb0\x81\x40\xba\x81\x30", b"\xb0\x82\x7f\xff\xba\x80")
-    return whole
+    return whole.replace(b"\xb0\x81\x40\xba\x81\x30", b"\xb0\x82\x7f\xff\xba\x80")
 
 
 def endless(draw: random.Random, originals: Originals, _: str) -> bytes:

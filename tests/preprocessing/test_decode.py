@@ -79,6 +79,22 @@ def test_variable_frame_rate_is_sampled_by_time(decoder, tmp_path) -> None:
     assert levels_of(media) == list(LEVELS)
 
 
+def test_key_frames_are_the_nearest_ones(tmp_path, assets) -> None:
+    """On real clips, against every frame that a full decoding calls a key frame."""
+    for name in REAL:
+        media = decode(PyAVDecoder(), assets / name, Sampling(key_frames=True))
+        with av.open(str(assets / name)) as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "NONE"
+            first, keys = None, {}
+            for frame in container.decode(stream):
+                first = frame.time if first is None else first
+                if frame.key_frame:
+                    keys[frame.time - first] = frame.reformat(299, 299, "rgb24").to_ndarray()
+        for time, picture in zip(media.frame_times, media.frames, strict=True):
+            np.testing.assert_array_equal(picture, keys[min(keys, key=lambda t: abs(t - time))])
+
+
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
 def test_pictures_are_upright(decoder, tmp_path, rotation) -> None:
     upright = np.zeros((64, 64, 3), np.uint8)
