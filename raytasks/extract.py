@@ -25,7 +25,7 @@ from raytasks.layout import Layout
 from raytasks.pool import Death, Outcome, SupervisedPool
 
 ATTEMPTS = 2
-"""A clip whose process died is tried once more, in another, alone."""
+"""Processes that may die of a clip while they have no other: it is not tried a third time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,7 @@ class Extraction:
     _todo: deque[Clip] = field(default_factory=deque)
     _retries: deque[Clip] = field(default_factory=deque)
     _decoded: deque[Item] = field(default_factory=deque)
+    _suspects: set[str] = field(default_factory=set)
     _deaths: Counter[str] = field(default_factory=Counter)
     _reasons: Counter[str] = field(default_factory=Counter)
     _done: int = 0
@@ -185,7 +186,7 @@ class Extraction:
             return [Item(self._todo.popleft()) for _ in range(count)]
         batch: list[Item] = []
         while self._decoded and len(batch) < CLIPS_PER_FORWARD:
-            suspect = self._deaths[self._decoded[0].clip.id] > 0
+            suspect = self._decoded[0].clip.id in self._suspects
             if suspect and batch:
                 break  # one that may have killed a network is tried again alone
             batch.append(self._decoded.popleft())
@@ -196,6 +197,7 @@ class Extraction:
     def _after_decoding(self, outcome: Outcome[Clip]) -> None:
         clip = outcome.job
         if outcome.death:
+            self._suspects.add(clip.id)
             self._deaths[clip.id] += 1
             if self._deaths[clip.id] < ATTEMPTS:
                 self._retries.append(clip)
@@ -211,7 +213,7 @@ class Extraction:
     def _after_extraction(self, outcome: Outcome[list[Item]]) -> None:
         if outcome.death:
             for item in outcome.job:
-                self._after_death(item, alone=len(outcome.job) == 1)
+                self._after_death(item, outcome.death, alone=len(outcome.job) == 1)
             return
         results: list[ClipFeatures | ClipError] = outcome.value
         for item, result in zip(outcome.job, results, strict=True):
@@ -222,18 +224,19 @@ class Extraction:
             else:
                 self._retries.append(item.clip)  # what a GPU cannot decode, a core perhaps can
 
-    def _after_death(self, item: Item, *, alone: bool) -> None:
+    def _after_death(self, item: Item, death: Death, *, alone: bool) -> None:
         """An extractor has died with this clip, and perhaps with others.
 
         A whole batch is under suspicion at first; only a clip alone can be convicted.
         """
-        self._deaths[item.clip.id] += 1
+        self._suspects.add(item.clip.id)
+        self._deaths[item.clip.id] += alone and item.media is not None
         if item.media is None:
             self._retries.append(item.clip)
-        elif not alone or self._deaths[item.clip.id] < ATTEMPTS:
+        elif self._deaths[item.clip.id] < ATTEMPTS:
             self._decoded.append(item)
         else:
-            self._fail(item.clip, _killed(item.clip, "out_of_memory", self.clip_seconds))
+            self._fail(item.clip, _killed(item.clip, death, self.clip_seconds))
 
     def _store(self, clip: Clip, features: ClipFeatures) -> None:
         self.writer.add(clip, features)
@@ -254,7 +257,7 @@ class Extraction:
 def _killed(clip: Clip, death: Death, clip_seconds: float) -> ClipError:
     reason, what = {
         "timeout": ("decode_timeout", f"not decoded after {clip_seconds:g} s"),
-        "crash": ("decoder_crashed", "its decoder process died"),
+        "crash": ("decoder_crashed", "its process died"),
         "out_of_memory": ("out_of_memory", "its process ran out of memory"),
     }[death]
     return ClipError(

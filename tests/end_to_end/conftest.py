@@ -82,7 +82,7 @@ class Run:
         assert "Traceback" not in narration
         errors = [line for line in narration.splitlines() if line.startswith("error: ")]
         assert len(errors) == (exit_code == 2), narration
-        eventually(lambda: not self.processes(), f"end of {self.processes()}", 30)
+        eventually(lambda: not self.processes(), f"end of {self.processes()}", 90)
         eventually(lambda: shared_memory() <= self.shared_before, "shared memory is free", 30)
         return narration
 
