@@ -58,8 +58,6 @@ def connected(address: str | None = None) -> Iterator[Cluster]:
         if address:
             context = ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         else:
-            # How long Ray's agents look for a GCS that is gone, as after a kill of this process.
-            os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "10")
             context = ray.init(
                 include_dashboard=True,
                 dashboard_host="127.0.0.1",

@@ -40,7 +40,12 @@ class DecordDecoder:
             waveform = read_waveform(container.decode(audio=0), headers, sampling.max_seconds)
         try:
             frames, times, start, end = self._read_frames(clip, sampling, headers)
-        except (decord.DECORDError, decord.DECORDLimitReachedError, RuntimeError) as error:
+        except (
+            decord.DECORDError,
+            decord.DECORDLimitReachedError,
+            RuntimeError,
+            IndexError,  # it counts frames of which it has no time stamps
+        ) as error:
             reason = str(error).strip().partition("\n")[0]
             raise ClipError(
                 "corrupt",

@@ -100,6 +100,13 @@ def read_headers(container: InputContainer, path: Path, *, max_seconds: float) -
     if not container.streams.audio:
         raise ClipError("no_audio", f"{path}: no audio stream")
     video = pictures[0]
+    for stream in (video, container.streams.audio[0]):
+        if stream.codec_context is None:
+            raise ClipError(
+                "corrupt",
+                f"{path}: its {stream.type} has no codec that is known here; if it is encrypted, "
+                "it cannot be used",
+            )
     picture_start = float((video.start_time or 0) * (video.time_base or 0))
     # The container knows of edit lists and the stream does not; a longer sound track is the
     # container's business and not the picture's. The smaller of the two is what is promised.

@@ -74,7 +74,7 @@ class Run:
         eventually(lambda: text in self.narration or self.process.poll() is not None, text)
         assert text in self.narration, self.narration
 
-    def ends(self, exit_code: int) -> str:
+    def ends(self, exit_code: int, *, seconds_after: float = 30) -> str:
         """Wait for its end, and make sure that it has left nothing behind; what it has said."""
         found = self.process.wait(timeout=300)
         narration = self.narration
@@ -82,7 +82,7 @@ class Run:
         assert "Traceback" not in narration
         errors = [line for line in narration.splitlines() if line.startswith("error: ")]
         assert len(errors) == (exit_code == 2), narration
-        eventually(lambda: not self.processes(), f"end of {self.processes()}", 90)
+        eventually(lambda: not self.processes(), f"end of {self.processes()}", seconds_after)
         eventually(lambda: shared_memory() <= self.shared_before, "shared memory is free", 30)
         return narration
 

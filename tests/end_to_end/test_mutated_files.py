@@ -1,9 +1,9 @@
 """Two hundred mutated files in one folder with good ones: each gets a true reason or features."""
 
 import random
+import re
 import struct
 import time
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +20,7 @@ CONTAINERS = {  # suffix → video and audio codec
     "mkv": (None, "aac"),
     "ts": (None, "aac"),
     "avi": ("mpeg4", "mp2"),
-    "webm": ("libvpx", "libvorbis"),
+    "webm": ("libvpx", "libopus"),
 }
 Originals = dict[str, bytes]
 Mutation = Callable[[random.Random, Originals, str], bytes]
@@ -72,13 +72,14 @@ def huge(draw: random.Random, originals: Originals, suffix: str) -> bytes:
 
 
 def endless(draw: random.Random, originals: Originals, _: str) -> bytes:
-    """An MP4 whose header promises weeks."""
+    """An MP4 whose headers promise weeks; and of every other, each sample is to last for days."""
     whole = bytearray(originals["mp4"])
-    for box, offset in ((b"mvhd", 20), (b"mdhd", 20), (b"tkhd", 24)):
-        at = whole.find(box)
+    boxes = [("mvhd", 20), ("mdhd", 20), ("tkhd", 24), *[("stts", 16)] * draw.randrange(2)]
+    for box, offset in boxes:
+        at = whole.find(box.encode())
         while at >= 0:
             struct.pack_into(">I", whole, at + offset, 0x7FFFFFFF - draw.randrange(1000))
-            at = whole.find(box, at + 1)
+            at = whole.find(box.encode(), at + 1)
     return bytes(whole)
 
 
@@ -108,7 +109,7 @@ MUTATIONS: dict[str, tuple[Mutation, int, frozenset[str]]] = {
     "empty": (empty, 10, frozenset({"empty"})),
     "text": (text, 10, frozenset({"not_media"})),
     "huge": (huge, 20, frozenset({"corrupt", "not_media", "out_of_memory"}) | STORED),
-    "endless": (endless, 10, frozenset({"out_of_memory", "corrupt"})),
+    "endless": (endless, 10, frozenset({"out_of_memory", "corrupt", "too_short"}) | STORED),
     "without_sound": (without_sound, 10, frozenset({"no_audio"})),
     "without_picture": (without_picture, 10, frozenset({"no_video"})),
     "locked": (locked, 10, DAMAGED),
@@ -172,6 +173,8 @@ def test_mutated_files_among_good_ones(
         (videos / folder.name).symlink_to(folder)
     allowed = write_mutated(videos / "mutated", originals)
     assert len(allowed) == 200
+    if decoder == "decord":  # no gentle library
+        allowed = {clip_id: fates | {"decoder_crashed"} for clip_id, fates in allowed.items()}
     options = ["--follow-links", "--clip-timeout", "20", "--decoder", decoder]
     run = start([*kit.extract, "out.h5", "--videos", videos, *options])
     samples: list[dict[int, int]] = []
@@ -197,16 +200,17 @@ def test_mutated_files_among_good_ones(
         for clip_id, fate in fates.items()
         if fate not in allowed[clip_id]
     }
-    print(Counter((clip_id.split("/")[1].rpartition("_")[0], f) for clip_id, f in fates.items()))
-    print({f.message.split(": ", 1)[1][:150] for f in failures.values()})
     assert not false
     for failure in failures.values():
         assert failure.message.startswith(f"{failure.clip.path}: ")
         assert "\n" not in failure.message
+        assert not re.search(r"\b[A-Z]\w+Error\b", failure.message)  # said in our own words
     if decoder == "pyav":  # that by which the others were made
         for clip_id, expected in undisturbed.items():
             for one, other in zip(found[clip_id], expected, strict=True):
                 np.testing.assert_array_equal(one, other, strict=True)
-    middle, last = samples[len(samples) // 2], samples[-1]
-    grown = {pid: last[pid] - middle[pid] for pid in middle.keys() & last.keys()}
+    middle = len(samples) // 2
+    later = {pid: max(sample.get(pid, 0) for sample in samples[middle:]) for pid in samples[middle]}
+    grown = {pid: most - samples[middle][pid] for pid, most in later.items()}
+    assert run.process.pid in grown
     assert max(grown.values()) < 200 << 20, grown
