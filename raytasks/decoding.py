@@ -35,7 +35,7 @@ class Decoding:
         """
         if backend.on_gpu:
             if not cluster.gpus:
-                raise SetupError("this decoder needs a GPU, and Ray sees none; --decoder pyav")
+                raise SetupError("this decoder needs a GPU, and Ray sees none; take --decoder pyav")
             return cls(DECODERS["pyav"].make, backend.make, beside)
         if cluster.gpus:  # frames are decoded far from the networks, which are too fast to wait
             return cls(backend.make, own_decoder=None, beside=True)

@@ -182,7 +182,8 @@ class Extraction:
     def _next_batch(self) -> list[Item]:
         """Clips for one extractor: decoded ones, or if there are few, some it decodes itself."""
         if self.decoding.own_decoder and self._todo and len(self._decoded) < CLIPS_PER_FORWARD:
-            count = min(self.layout.clips_per_call, len(self._todo))
+            fair = math.ceil(len(self._todo) / self.layout.extractors)  # the last ones are shared
+            count = min(self.layout.clips_per_call, fair)
             return [Item(self._todo.popleft()) for _ in range(count)]
         batch: list[Item] = []
         while self._decoded and len(batch) < CLIPS_PER_FORWARD:
