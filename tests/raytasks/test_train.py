@@ -104,7 +104,7 @@ def worker_process() -> int:
 
 
 def test_more_workers_than_gpus_are_refused_at_once() -> None:
-    machine = Cluster(cpus=16, gpus=2, dashboard="")
+    machine = Cluster(cpus=16, gpus=2, memory=8 << 30, dashboard="")
     with pytest.raises(SetupError, match=r"4 workers for 2 GPUs.*--workers 2, or --cpu"):
         WorkerPlan.fitting(machine, 4)
     assert WorkerPlan.fitting(machine, None).workers == 2
@@ -113,7 +113,7 @@ def test_more_workers_than_gpus_are_refused_at_once() -> None:
 
 @pytest.mark.parametrize(("cpus", "workers"), [(2, 4), (1, 3), (2, 2), (64, 4)])
 def test_workers_on_the_cpu_always_fit_and_say_when_they_share(cpus: int, workers: int) -> None:
-    plan = WorkerPlan.fitting(Cluster(cpus=cpus, gpus=0, dashboard=""), workers)
+    plan = WorkerPlan.fitting(Cluster(cpus=cpus, gpus=0, memory=8 << 30, dashboard=""), workers)
     assert 0 < plan.workers * plan.cpus <= cpus
     assert plan.threads >= 1
     assert bool(plan.note) == (workers > 0.8 * cpus)
