@@ -25,7 +25,9 @@ from raytasks.layout import Layout
 from raytasks.pool import Death, Outcome, SupervisedPool
 
 ATTEMPTS = 2
-"""Processes that may die of a clip while they have no other: it is not tried a third time."""
+"""Processes that may die of a clip while they have no other: it is not tried a third time.
+
+A whole batch that is too slow counts as well, since nobody but its clips can have slowed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +233,7 @@ class Extraction:
         A whole batch is under suspicion at first; only a clip alone can be convicted.
         """
         self._suspects.add(item.clip.id)
-        self._deaths[item.clip.id] += alone and item.media is not None
+        self._deaths[item.clip.id] += death == "timeout" or (alone and item.media is not None)
         if item.media is None:
             self._retries.append(item.clip)
         elif self._deaths[item.clip.id] < ATTEMPTS:
