@@ -5,6 +5,15 @@ import signal
 from pathlib import Path
 
 import pytest
+import torch
+
+
+@pytest.fixture(scope="session")
+def cuda() -> torch.device:
+    """The first GPU; tests that use it are marked ``gpu``."""
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    return torch.device("cuda")
 
 
 @pytest.fixture(scope="session")

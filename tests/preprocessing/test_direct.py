@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from preprocessing.clips import Clip
@@ -14,10 +15,17 @@ from preprocessing.inception import untrained_inception
 from preprocessing.synthesis import write_clip
 from preprocessing.vggish import untrained_vggish
 
-CPU = torch.device("cpu")
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def device(request: pytest.FixtureRequest) -> torch.device:
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    return torch.device(request.param)
 
 
-def test_many_clips_come_back_in_order_bad_ones_as_errors(tmp_path: Path) -> None:
+def test_many_clips_come_back_in_order_bad_ones_as_errors(
+    device: torch.device, tmp_path: Path
+) -> None:
     rng = np.random.default_rng(0)
     clips = []
     for number in range(6):
@@ -28,8 +36,8 @@ def test_many_clips_come_back_in_order_bad_ones_as_errors(tmp_path: Path) -> Non
         clips.append(Clip(str(number), path, "label"))
     clips[2].path.write_bytes(b"not a film")
     clips[4].path.unlink()
-    extractor = FeatureExtractor(untrained_inception(0), untrained_vggish(0), None, CPU)
-    direct = DirectExtractor(PyAVDecoder, extractor, Sampling(), CPU, clips_at_once=3)
+    extractor = FeatureExtractor(untrained_inception(0), untrained_vggish(0), None, device)
+    direct = DirectExtractor(PyAVDecoder, extractor, Sampling(), device, clips_at_once=3)
     for _ in range(2):  # the threads and their decoders serve again
         outcomes = direct.extract(clips)
         kinds = [item.reason if isinstance(item, ClipError) else None for item in outcomes]
@@ -37,5 +45,5 @@ def test_many_clips_come_back_in_order_bad_ones_as_errors(tmp_path: Path) -> Non
         for number in (0, 1, 3, 5):
             (alone,) = extractor.extract([PyAVDecoder().decode(clips[number], Sampling())])
             assert alone.visual.shape == (1 + number, 2048)
-            np.testing.assert_allclose(outcomes[number].visual, alone.visual, rtol=1e-4, atol=1e-5)
-            np.testing.assert_allclose(outcomes[number].audio, alone.audio, rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(outcomes[number].visual, alone.visual, rtol=1e-3, atol=1e-4)
+            np.testing.assert_allclose(outcomes[number].audio, alone.audio, rtol=1e-3, atol=1e-4)

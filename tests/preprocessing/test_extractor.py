@@ -98,6 +98,19 @@ def test_real_frames_come_out_as_in_the_original_graph(assets: Path) -> None:
     assert similarity.min() > 0.99999
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize(("precision", "bound"), [("float32", 1e-4), ("bfloat16", 0.02)])
+def test_a_gpu_computes_the_same(cuda, extractor, precision, bound) -> None:
+    clips = [random_media(2, 2.0, 1), random_media(9, 9.1, 3)]
+    on_gpu = FeatureExtractor(
+        untrained_inception(0), untrained_vggish(0), None, cuda, precision
+    ).extract(clips)
+    for expected, found in zip(extractor.extract(clips), on_gpu, strict=True):
+        for name in ("visual", "audio"):
+            right, close = getattr(expected, name), getattr(found, name)
+            assert np.linalg.norm(close - right) / np.linalg.norm(right) < bound, name
+
+
 def test_bfloat16_is_close(extractor: FeatureExtractor) -> None:
     clip = random_media(2, 2.0, 8)
     (exact,) = extractor.extract([clip])
