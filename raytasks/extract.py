@@ -143,6 +143,7 @@ class Extraction:
                 self._after_decoding(decoded)
             for extracted in extractors.collect(set(ready)):
                 self._after_extraction(extracted)
+            self.writer.flush_if_due()  # also while one long clip keeps all others waiting
             seconds = time.monotonic() - started
             self.on_progress(Progress(self._done, self._reasons.total(), len(clips), seconds))
         return Summary(

@@ -42,7 +42,8 @@ class FeatureWriter:
         provenance: how the features are made; what is stored of another provenance is stale.
         max_clips: save when so many clips wait,
         max_bytes: or features of so many bytes,
-        max_seconds: or when the last save is so long ago (looked at whenever a clip comes in).
+        max_seconds: or when the last save is so long ago (looked at whenever a clip comes in, and
+            by :meth:`flush_if_due`).
 
     Raises:
         SetupError: on entry, if another writer is at work or the path holds something else;
@@ -136,6 +137,16 @@ class FeatureWriter:
         self._waiting.clear()
         self._waiting_bytes = 0
 
+    def flush_if_due(self) -> None:
+        """Save the waiting clips if they are many, or have waited long; to be called often."""
+        max_clips, max_bytes, max_seconds = self._limits
+        if (
+            len(self._waiting) >= max_clips
+            or self._waiting_bytes >= max_bytes
+            or time.monotonic() - self._saved_at >= max_seconds
+        ):
+            self.flush()
+
     def finish(self, clips: Sequence[Clip]) -> None:
         """Merge the parts into the store, and remove them. If nothing is new, nothing is written.
 
@@ -155,13 +166,7 @@ class FeatureWriter:
     def _wait(self, id_: str, item: tuple[Record, ClipFeatures] | Failure, nbytes: int) -> None:
         self._waiting[id_] = item
         self._waiting_bytes += nbytes
-        max_clips, max_bytes, max_seconds = self._limits
-        if (
-            len(self._waiting) >= max_clips
-            or self._waiting_bytes >= max_bytes
-            or time.monotonic() - self._saved_at >= max_seconds
-        ):
-            self.flush()
+        self.flush_if_due()
 
     def _rescue(self) -> None:
         """Save what can be saved, without hiding the error that ends the run."""

@@ -62,12 +62,9 @@ def features(workplace: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("blow", "exit_code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)]
-)
-def test_an_interrupted_extraction_goes_on(workplace, features, blow, exit_code) -> None:
-    """Nothing that was stored is done again, nothing is lost or doubled."""
-    out = workplace / f"{blow.name}.h5"
+def test_an_interrupted_extraction_goes_on(workplace, features) -> None:
+    """Ctrl-C: nothing that was finished is done again, nothing is lost or doubled."""
+    out = workplace / "interrupted.h5"
     parts = out.with_name(f"{out.name}.parts")
     process = subprocess.Popen(
         [AVCMR, *EXTRACT, out.name], cwd=workplace, stderr=subprocess.PIPE, text=True
@@ -75,23 +72,19 @@ def test_an_interrupted_extraction_goes_on(workplace, features, blow, exit_code)
     assert process.stderr is not None
     for line in process.stderr:
         done = int(line.split()[1].split("/")[0]) if line.startswith("extract ") else 0
-        if done >= 8 and list(parts.glob("part-*.h5")):
+        if done >= 8:
             break
-    process.send_signal(blow)
+    process.send_signal(signal.SIGINT)
     narration = process.stderr.read()
-    assert process.wait(timeout=60) == exit_code, narration
+    assert process.wait(timeout=60) == 130, narration
     assert not out.exists()
-    assert (blow is signal.SIGINT) == ("interrupted; the same command goes on" in narration)
-    saved = list(parts.glob("part-*.h5"))
+    assert "interrupted; the same command goes on" in narration
 
     again = avcmr(*EXTRACT, out.name, cwd=workplace)
     assert again.returncode == 0, again.stderr
     planned = next(line for line in again.stderr.splitlines() if line.startswith("plan:"))
     done_before = int(planned.split(": ")[2].split()[0])
-    assert saved
-    assert 0 < done_before < 40
-    if blow is signal.SIGINT:
-        assert done_before >= done  # Ctrl-C saves all that was finished
+    assert done <= done_before < 40
     assert f"clips done   │ {40 - done_before} " in again.stderr
     assert not parts.exists()
     expected, found = stored(features), stored(out)

@@ -6,6 +6,7 @@ run.
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -40,13 +41,18 @@ def start_held(kit, start, good_clips: Path, hold: Path, *options: str):
 
 
 def test_kill_of_the_driver(kit, start, good_clips, undisturbed, hold, tmp_path) -> None:
+    """Nothing that was saved is done again; what was killed does not disturb the next run."""
     run, _ = start_held(kit, start, good_clips, hold)
+    saved = tmp_path / "out.h5.parts"
+    kit.eventually(lambda: any(saved.glob("part-*.h5")), "a part is saved")
     run.process.kill()
+    hold.unlink()
+    again = start([*kit.extract, "out.h5", "--videos", good_clips])
+    narration = again.ends(0)
+    assert re.search(r"plan: 12 clips: [1-9]\d? done, \d+ to do", narration)
+    kit.check(tmp_path / "out.h5", undisturbed)
     # Nobody but they themselves can end Ray's agents now, and they look for their GCS for a minute.
     run.ends(-signal.SIGKILL, seconds_after=150)
-    hold.unlink()
-    start([*kit.extract, "out.h5", "--videos", good_clips]).ends(0)
-    kit.check(tmp_path / "out.h5", undisturbed)
 
 
 def test_kill_of_a_decoder(kit, start, good_clips, undisturbed, hold, tmp_path) -> None:

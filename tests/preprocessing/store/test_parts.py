@@ -1,6 +1,7 @@
 """Finished clips wait in parts until the store is written, and the next run picks them up."""
 
 import errno
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,6 +23,19 @@ def test_clips_are_saved_as_they_come(
         for clip in clips[:4]:
             writer.add(clip, kit.features_of(clip))
         assert len(kit.parts_of(path)) == 4 // int(limit.get("max_clips", 1))
+
+
+def test_what_has_waited_long_is_saved_though_nothing_more_comes(
+    kit: SimpleNamespace, path: Path, clips: list[Clip], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FeatureWriter(path, kit.provenance, max_seconds=10) as writer:
+        writer.add(clips[0], kit.features_of(clips[0]))
+        writer.flush_if_due()
+        assert not kit.parts_of(path)
+        later = time.monotonic() + 10
+        monkeypatch.setattr("preprocessing.store.writer.time.monotonic", lambda: later)
+        writer.flush_if_due()
+        assert len(kit.parts_of(path)) == 1
 
 
 def test_interrupted_run_is_resumed(kit: SimpleNamespace, path: Path, clips: list[Clip]) -> None:
