@@ -37,7 +37,13 @@ class DecordDecoder:
         """See :meth:`preprocessing.decode.Decoder.decode`."""
         with opened(clip.path) as container:
             headers = read_headers(container, clip.path, max_seconds=sampling.max_seconds)
-            waveform = read_waveform(container.decode(audio=0), headers, sampling.max_seconds)
+            waveform = read_waveform(container.decode(headers.audio), headers, sampling.max_seconds)
+        if headers.source.codec == "hevc":
+            raise ClipError(
+                "corrupt",
+                f"{clip.path}: decord jumps to key frames, from which HEVC's open groups cannot be "
+                "decoded; try --decoder pyav",
+            )
         try:
             frames, times, start, end = self._read_frames(clip, sampling, headers)
         except (
@@ -74,6 +80,8 @@ class DecordDecoder:
             fault_tol=MAX_REPAIRED,
         )
         shown = reader.get_frame_timestamp(np.arange(len(reader)))  # (frames, 2): from, until
+        if shown[0, 0] < -1e-3:
+            raise RuntimeError("it counts frames that an edit list hides, and takes wrong ones")
         duration = float(shown[-1, 1])
         headers.require_all(duration, clip.path)
         start, end = cut(clip, duration)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import av
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
@@ -27,13 +28,15 @@ class Headers:
     Attributes:
         source: size, time stamp, codec and frame rate.
         duration: seconds of picture that the headers promise; None where they do not say.
-        video: the stream of pictures, of the open container.
+        video: the stream of pictures, of the open container; of several, that which players show.
+        audio: the stream of sound, likewise.
         picture_start: the time stamp of the first picture, in seconds: 0 on the clip's clock.
     """
 
     source: Source
     duration: float | None
     video: VideoStream
+    audio: AudioStream
     picture_start: float
 
     def require_all(self, duration: float, path: Path) -> None:
@@ -89,18 +92,14 @@ def read_headers(container: InputContainer, path: Path, *, max_seconds: float) -
         ClipError: ``no_video``, ``no_audio``, or ``out_of_memory`` where it is longer than
             ``max_seconds``.
     """
+    # FFmpeg's choice, as every decoder makes it: the default stream, then the largest.
+    video, audio = container.streams.best("video"), container.streams.best("audio")
     # A cover picture in a music file is a video stream to FFmpeg, but not to anybody else.
-    pictures = [
-        stream
-        for stream in container.streams.video
-        if not stream.disposition & Disposition.attached_pic
-    ]
-    if not pictures:
+    if not isinstance(video, VideoStream) or video.disposition & Disposition.attached_pic:
         raise ClipError("no_video", f"{path}: no video stream")
-    if not container.streams.audio:
+    if not isinstance(audio, AudioStream):
         raise ClipError("no_audio", f"{path}: no audio stream")
-    video = pictures[0]
-    for stream in (video, container.streams.audio[0]):
+    for stream in (video, audio):
         if stream.codec_context is None:
             raise ClipError(
                 "corrupt",
@@ -131,6 +130,7 @@ def read_headers(container: InputContainer, path: Path, *, max_seconds: float) -
         ),
         duration=duration,
         video=video,
+        audio=audio,
         picture_start=picture_start,
     )
 

@@ -32,10 +32,10 @@ class PyAVDecoder:
         """See :meth:`preprocessing.decode.Decoder.decode`."""
         with opened(clip.path) as container:
             headers = read_headers(container, clip.path, max_seconds=sampling.max_seconds)
-            video, audio = headers.video, container.streams.audio[0]
+            video, audio = headers.video, headers.audio
             packets: dict[int, list[Packet[Any]]] = {video.index: [], audio.index: []}
             for packet in container.demux(video, audio):
-                packets[packet.stream_index].append(packet)
+                packets[packet.stream.index].append(packet)  # that of the last, empty ones too
 
             timeline = _Timeline.of(packets[video.index], clip)
             headers.require_all(timeline.duration, clip.path)
@@ -148,8 +148,9 @@ def _needed(
     video: VideoStream, packets: "Sequence[Packet[Any]]", wanted: set[int]
 ) -> Iterator[VideoFrame]:
     """Frames in the order they are shown: the wanted, and those that others are built on."""
-    for packet in packets:
-        wholly = packet.pts is None or packet.pts in wanted
+    for number, packet in enumerate(packets):
+        # The first is never left out: dav1d asks once, when it opens, and would leave out for good.
+        wholly = number == 0 or packet.pts is None or packet.pts in wanted
         video.codec_context.skip_frame = "DEFAULT" if wholly else "NONREF"
         yield from packet.decode()
 

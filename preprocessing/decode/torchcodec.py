@@ -1,5 +1,6 @@
 """Decoding with torchcodec, on the CPU or on NVIDIA's decoding engines."""
 
+import numpy as np
 import torch
 from torchcodec.decoders import VideoDecoder
 from torchcodec.transforms import Resize
@@ -29,7 +30,7 @@ class TorchcodecDecoder:
         """See :meth:`preprocessing.decode.Decoder.decode`."""
         with opened(clip.path) as container:
             headers = read_headers(container, clip.path, max_seconds=sampling.max_seconds)
-            waveform = read_waveform(container.decode(audio=0), headers, sampling.max_seconds)
+            waveform = read_waveform(container.decode(headers.audio), headers, sampling.max_seconds)
             stream = headers.video.index  # memory of the container, which is about to be closed
         size, on_gpu = sampling.frame_size, self._device.type == "cuda"
         try:
@@ -47,7 +48,9 @@ class TorchcodecDecoder:
             headers.require_all(last - first, clip.path)
             start, end = cut(clip, last - first)
             times = frame_times(end - start, sampling.frames_per_second)
-            frames = video.get_frames_played_at((first + start + times).tolist()).data
+            # A last half second is sampled at its very end, where torchcodec has no frame any more.
+            played = np.minimum(first + start + times, np.nextafter(last, first))
+            frames = video.get_frames_played_at(played.tolist()).data
         except (RuntimeError, ValueError, IndexError) as error:
             reason = str(error).strip().partition("\n")[0]
             raise ClipError(
