@@ -33,9 +33,9 @@ def train(
 ) -> Curriculum:
     """Train until the curriculum is finished, resuming whatever the run folder holds.
 
-    Every epoch's randomness follows from (seed, epoch, rank) alone, so a run that was stopped and
-    resumed ends as an uninterrupted one. Call it in every worker of a ``torch.distributed`` group,
-    or alone.
+    Every epoch's randomness follows from (seed, epoch) alone: a run that was stopped and resumed
+    ends as an uninterrupted one, and many workers end where one does. Call it in every worker of
+    a ``torch.distributed`` group, or alone.
 
     Args:
         dataset: features to train, select and (later) test on; only train and val are used.
@@ -69,7 +69,7 @@ def train(
         while verdict != "stop":
             started = time.monotonic()
             stage = state.settings(config)
-            _seed_epoch(config.seed, state.epoch, rank)
+            _seed_dropout(config.seed, state.epoch)
             batches = global_batches(len(train_part), batch_size, config.seed, state.epoch)
             measured = _train_epoch(replicated, optimizer, train_part, batches=batches, stage=stage)
             # Rank 0 judges for all, so that rounding can never make workers part ways.
@@ -253,8 +253,9 @@ def _derived_seed(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
 
-def _seed_epoch(seed: int, epoch: int, rank: int) -> None:
-    torch.manual_seed(_derived_seed(seed, epoch, rank))  # dropout only; batches have their own
+def _seed_dropout(seed: int, epoch: int) -> None:
+    # Alike on all workers, see SharedDropout; batches have a generator of their own.
+    torch.manual_seed(_derived_seed(seed, epoch, 1))
 
 
 def _open_log(run: RunFolder, state: Curriculum) -> SummaryWriter:

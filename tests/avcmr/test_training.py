@@ -27,7 +27,6 @@ QUICK = [
     "stage1.patience=99",
     "stage2.patience=99",
 ]
-NO_DROPOUT = ["model.dropout=0", "model.input_dropout=0"]
 
 
 def run_training(
@@ -132,9 +131,11 @@ def test_other_settings_or_features_are_refused(feature_file, tmp_path) -> None:
 
 @pytest.mark.parametrize("workers", [2, 4])
 def test_many_workers_give_the_parameters_of_one(feature_file, tmp_path, workers) -> None:
-    """20 steps of stage 1 and 12 of stage 2, over gloo."""
+    """32 steps of stage 1 and 20 of stage 2 with dropout, over gloo."""
     features, settings = feature_file(), tmp_path / "config.yaml"
-    settings.write_text(load_config(None, QUICK + NO_DROPOUT).to_yaml())
+    config = load_config(None, [*QUICK, "stage1.max_epochs=8", "stage2.max_epochs=5"])
+    assert min(config.model.input_dropout, config.model.dropout) > 0
+    settings.write_text(config.to_yaml())
 
     def launch(world: int) -> dict[str, torch.Tensor]:
         folder, rendezvous = tmp_path / f"run{world}", tmp_path / f"rendezvous{world}"
