@@ -46,10 +46,14 @@ def command(
         str | None, typer.Option(help="Ray cluster to join; also $RAY_ADDRESS. Default: local.")
     ] = None,
 ) -> None:
+    from avcmr.batches import (  # noqa: PLC0415
+        fitting_batch_size,
+        require_even_shares,
+        require_fitting_classes,
+    )
     from avcmr.config import load_config  # noqa: PLC0415
     from avcmr.data import load_dataset  # noqa: PLC0415
     from avcmr.runs import RunFolder  # noqa: PLC0415
-    from avcmr.training import fitting_batch_size, require_even_shares  # noqa: PLC0415
 
     settings = load_config(config, overrides or ())
     path = features or settings.features
@@ -66,6 +70,8 @@ def command(
             f"batch_size {settings.batch_size} → {batch_size}: "
             f"there are {len(dataset.train)} training clips"
         )
+    classes = len(dataset.train.labels.unique())
+    require_fitting_classes(batch_size, settings.classes_per_batch, classes)
     if workers:
         require_even_shares(batch_size, workers)  # before Ray starts
     folder = RunFolder(runs / (run or path.stem))
