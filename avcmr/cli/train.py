@@ -1,7 +1,9 @@
-"""Train the two-stage curriculum on extracted features, as a Ray Train job.
+"""Train the two-stage curriculum on extracted features.
 
-Settings come from defaults, then the config file, then key=value pairs. An interrupted run goes on
-where it stopped when the same command is given again.
+One worker trains in this process, on the GPU if there is one; several workers, or a cluster, are a
+Ray Train job and compute the same. Settings come from defaults, then the config file, then
+key=value pairs. An interrupted run goes on where it stopped when the same command is given again,
+with any number of workers.
 
 Examples:
 
@@ -12,6 +14,7 @@ Examples:
     avcmr train --features ave.h5 --config configs/ave.yaml
 """
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +25,7 @@ from preprocessing.errors import SetupError
 
 if TYPE_CHECKING:
     from avcmr.config import Config
+    from avcmr.data import Dataset
     from avcmr.runs import RunFolder
     from avcmr.training import EpochRecord
 
@@ -39,11 +43,12 @@ def command(
     ] = None,
     runs: Annotated[Path, typer.Option(help="Folder that holds the runs.")] = Path("runs"),
     workers: Annotated[
-        int | None, typer.Option(help="Workers; by default one per GPU, or one.", min=1)
+        int | None, typer.Option(help="Workers; by default one per GPU, or one on the CPU.", min=1)
     ] = None,
     cpu: Annotated[bool, typer.Option("--cpu", help="Leave GPUs alone.")] = False,
     address: Annotated[
-        str | None, typer.Option(help="Ray cluster to join; also $RAY_ADDRESS. Default: local.")
+        str | None,
+        typer.Option(help="Ray cluster to train on; also $RAY_ADDRESS. Default: this machine."),
     ] = None,
 ) -> None:
     from avcmr.batches import (  # noqa: PLC0415
@@ -79,7 +84,11 @@ def command(
     if folder.finished:
         console.print("already trained; nothing to do")
     else:
-        _train(folder, settings, workers=workers, cpu=cpu, address=address)
+        with ProgressLine("train", _most_epochs(settings)) as line:
+            if needs_ray(workers, cpu=cpu, address=address):
+                _train_on_ray(folder, line, workers=workers, cpu=cpu, address=address)
+            else:
+                _train_here(folder, line, dataset, settings, cpu=cpu)
     best = folder.load("best").metadata
     console.print(
         f"best validation MAP {best['val_map']:.4f}, in stage {best['stage']}, "
@@ -89,21 +98,52 @@ def command(
     print(folder.path)
 
 
-def _train(
-    folder: "RunFolder", settings: "Config", *, workers: int | None, cpu: bool, address: str | None
+def needs_ray(workers: int | None, *, cpu: bool, address: str | None) -> bool:
+    """Whether the work is for several processes or for a cluster; one worker needs no Ray."""
+    import torch  # noqa: PLC0415
+
+    if address or os.environ.get("RAY_ADDRESS"):
+        return True
+    if workers:
+        return workers > 1
+    return not cpu and torch.cuda.device_count() > 1
+
+
+def _most_epochs(settings: "Config") -> int:
+    return settings.stage1.max_epochs + settings.stage2.max_epochs
+
+
+def _train_here(
+    folder: "RunFolder", line: ProgressLine, dataset: "Dataset", settings: "Config", *, cpu: bool
+) -> None:
+    import torch  # noqa: PLC0415
+
+    from avcmr.training import train  # noqa: PLC0415
+
+    gpu = torch.cuda.is_available() and not cpu
+    device = torch.device("cuda" if gpu else "cpu")
+    line.say(f"training in this process, on the {'GPU' if gpu else 'CPU'}")
+    train(dataset, settings, folder, device=device, on_epoch=lambda record: _show(line, record))
+
+
+def _train_on_ray(
+    folder: "RunFolder",
+    line: ProgressLine,
+    *,
+    workers: int | None,
+    cpu: bool,
+    address: str | None,
 ) -> None:
     from raytasks.cluster import connected  # noqa: PLC0415
     from raytasks.train import WorkerPlan, train_on_ray  # noqa: PLC0415
 
-    most_epochs = settings.stage1.max_epochs + settings.stage2.max_epochs
-    console.print("starting Ray …")
+    line.say("starting Ray …")
     with connected(address) as cluster:
         plan = WorkerPlan.fitting(cluster, workers, cpu=cpu)
-        with ProgressLine("train", most_epochs) as line:
-            line.say(f"Ray: {cluster}")
-            if plan.note:
-                line.say(f"note: {plan.note}")
-            train_on_ray(folder, plan, lambda record: _show(line, record))
+        line.say(f"Ray: {cluster}")
+        if plan.note:
+            line.say(f"note: {plan.note}")
+        train_on_ray(folder, plan, lambda record: _show(line, record))
 
 
 def _show(line: ProgressLine, record: "EpochRecord") -> None:
