@@ -22,6 +22,14 @@ CUTOFFS = (1, 5, 10, 50, 100)
 RECALL_LEVELS = tuple(level / 100 for level in range(101))
 """Where the interpolated precision–recall curve is read."""
 
+COLLAPSED_BELOW = 0.02
+"""The ``distance_spread`` under which an embedding space has collapsed.
+
+Random directions in D dimensions have 1/√D (.18 in 32, .044 in 512), and structure adds to that:
+healthy runs measured .12 to .7 in every epoch. Runs that collapsed fell below .02 within some ten
+epochs, whatever the margin, and went on to .001 to .008.
+"""
+
 _NOTHING_SHARED = "no query has a relevant item: query and gallery share no class"
 
 
@@ -260,6 +268,23 @@ def collapse_gauges(embeddings: Tensor) -> CollapseGauges:
         return CollapseGauges(distance, 0.0)
     shares = singular / singular.sum()
     return CollapseGauges(distance, float(torch.special.entr(shares).sum().exp()))
+
+
+def distance_spread(query: Tensor, gallery: Tensor) -> float:
+    """(Q, D), (G, D) → how much the distances from a query to the gallery differ.
+
+    The standard deviation of the cosine distance over the gallery, as root mean square over
+    queries. It is 0 when all items look equally far, so that nothing can be retrieved: where the
+    gallery meets in one point, also if the queries meet in another, and where the two modalities
+    lie in orthogonal subspaces. A mean distance over both modalities sees neither of these last
+    two. Computed from the gallery's covariance, without forming the pairs.
+    """
+    for name, rows in (("query", query), ("gallery", gallery)):
+        check_finite(f"{name} embeddings", rows)
+    query, gallery = (normalize(x.detach().double(), dim=1) for x in (query, gallery))
+    centred = gallery - gallery.mean(0)  # (G, D)
+    covariance = centred.T @ centred / len(gallery)  # (D, D)
+    return float(((query @ covariance) * query).sum(1).mean().sqrt())
 
 
 def _mean(

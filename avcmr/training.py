@@ -20,7 +20,7 @@ from avcmr.curriculum import Curriculum, Verdict
 from avcmr.data import Dataset, PairedFeatures
 from avcmr.distributed import agree, gather, replicate, world
 from avcmr.losses import cross_modal_loss
-from avcmr.metrics import collapse_gauges, mean_average_precision
+from avcmr.metrics import collapse_gauges, distance_spread, mean_average_precision
 from avcmr.model import TwoBranchNetwork
 from avcmr.runs import Checkpoint, RunFolder
 
@@ -136,6 +136,7 @@ def validate(network: TwoBranchNetwork, clips: PairedFeatures) -> dict[str, floa
         "val_map_visual_to_audio": back,
         "mean_distance": gauges.mean_distance,
         "effective_rank": gauges.effective_rank,
+        "distance_spread": min(distance_spread(audio, visual), distance_spread(visual, audio)),
     }
 
 

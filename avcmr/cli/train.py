@@ -84,11 +84,13 @@ def command(
     if folder.finished:
         console.print("already trained; nothing to do")
     else:
-        with ProgressLine("train", _most_epochs(settings)) as line:
+        most_epochs = settings.stage1.max_epochs + settings.stage2.max_epochs
+        with ProgressLine("train", most_epochs) as line:
+            narrator = _Narrator(line)
             if needs_ray(workers, cpu=cpu, address=address):
-                _train_on_ray(folder, line, workers=workers, cpu=cpu, address=address)
+                _train_on_ray(folder, narrator, workers=workers, cpu=cpu, address=address)
             else:
-                _train_here(folder, line, dataset, settings, cpu=cpu)
+                _train_here(folder, narrator, dataset, settings, cpu=cpu)
     best = folder.load("best").metadata
     console.print(
         f"best validation MAP {best['val_map']:.4f}, in stage {best['stage']}, "
@@ -109,12 +111,8 @@ def needs_ray(workers: int | None, *, cpu: bool, address: str | None) -> bool:
     return not cpu and torch.cuda.device_count() > 1
 
 
-def _most_epochs(settings: "Config") -> int:
-    return settings.stage1.max_epochs + settings.stage2.max_epochs
-
-
 def _train_here(
-    folder: "RunFolder", line: ProgressLine, dataset: "Dataset", settings: "Config", *, cpu: bool
+    folder: "RunFolder", narrator: "_Narrator", dataset: "Dataset", settings: "Config", *, cpu: bool
 ) -> None:
     import torch  # noqa: PLC0415
 
@@ -122,13 +120,13 @@ def _train_here(
 
     gpu = torch.cuda.is_available() and not cpu
     device = torch.device("cuda" if gpu else "cpu")
-    line.say(f"training in this process, on the {'GPU' if gpu else 'CPU'}")
-    train(dataset, settings, folder, device=device, on_epoch=lambda record: _show(line, record))
+    narrator.say(f"training in this process, on the {'GPU' if gpu else 'CPU'}")
+    train(dataset, settings, folder, device=device, on_epoch=narrator)
 
 
 def _train_on_ray(
     folder: "RunFolder",
-    line: ProgressLine,
+    narrator: "_Narrator",
     *,
     workers: int | None,
     cpu: bool,
@@ -137,25 +135,49 @@ def _train_on_ray(
     from raytasks.cluster import connected  # noqa: PLC0415
     from raytasks.train import WorkerPlan, train_on_ray  # noqa: PLC0415
 
-    line.say("starting Ray …")
+    narrator.say("starting Ray …")
     with connected(address) as cluster:
         plan = WorkerPlan.fitting(cluster, workers, cpu=cpu)
-        line.say(f"Ray: {cluster}")
+        narrator.say(f"Ray: {cluster}")
         if plan.note:
-            line.say(f"note: {plan.note}")
-        train_on_ray(folder, plan, lambda record: _show(line, record))
+            narrator.say(f"note: {plan.note}")
+        train_on_ray(folder, plan, narrator)
 
 
-def _show(line: ProgressLine, record: "EpochRecord") -> None:
-    state = (
-        f"epoch {record['epoch']}, stage {record['stage']}, loss {record['loss']:.4f} "
-        f"({record['active_triplets']:.0%} of triplets active), "
-        f"val MAP {record['val_map_audio_to_visual']:.3f} a→v "
-        f"{record['val_map_visual_to_audio']:.3f} v→a, best {record['best']:.3f}"
-    )
-    line.update(record["epoch"], state)
-    if record["verdict"] == "switch":
-        line.say(f"stage 1 ends after {state}")
-        line.say("stage 2 begins at the best weights: hard triplets in the augmented space")
-    elif record["verdict"] == "stop":
-        line.say(f"stage {record['stage']} ends after {state}")
+class _Narrator:
+    """Shows each epoch, the end of each stage, and once that the embedding space has collapsed."""
+
+    def __init__(self, line: ProgressLine) -> None:
+        self.say = line.say
+        self._line = line
+        self._collapsed = False
+
+    def __call__(self, record: "EpochRecord") -> None:
+        state = (
+            f"epoch {record['epoch']}, stage {record['stage']}, loss {record['loss']:.4f} "
+            f"({record['active_triplets']:.0%} of triplets active), "
+            f"val MAP {record['val_map_audio_to_visual']:.3f} a→v "
+            f"{record['val_map_visual_to_audio']:.3f} v→a, best {record['best']:.3f}"
+        )
+        self._line.update(record["epoch"], state)
+        self._warn_of_collapse(record)
+        if record["verdict"] == "switch":
+            self.say(f"stage 1 ends after {state}")
+            self.say("stage 2 begins at the best weights: hard triplets in the augmented space")
+        elif record["verdict"] == "stop":
+            self.say(f"stage {record['stage']} ends after {state}")
+
+    def _warn_of_collapse(self, record: "EpochRecord") -> None:
+        from avcmr.metrics import COLLAPSED_BELOW  # noqa: PLC0415
+
+        spread = record["distance_spread"]
+        if self._collapsed or spread >= COLLAPSED_BELOW:
+            return
+        self._collapsed = True
+        self.say(
+            f"warning: the embedding space collapsed in epoch {record['epoch']}, stage "
+            f"{record['stage']}: to a query all clips are equally far (their distances vary by "
+            f"{spread:.3f}, in healthy runs by more than {COLLAPSED_BELOW}). The best weights so "
+            "far are kept. Hard triplets do this to a network that has not learned from semi-hard "
+            "ones: use stage1.mining=semi_hard, more epochs in stage 1, or a lower learning_rate"
+        )

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from avcmr.cli.train import needs_ray
+from avcmr.metrics import COLLAPSED_BELOW
 from avcmr.runs import RunFolder
 
 QUICK = [
@@ -95,3 +96,27 @@ def test_ray_is_for_several_workers_or_a_cluster(
     assert needs_ray(workers, cpu=cpu, address=address) == expected
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     assert needs_ray(workers, cpu=cpu, address=address)
+
+
+COLLAPSING = ["stage1.mining=hard", "stage1.max_epochs=30", "stage2.max_epochs=0"]
+CURRICULUM = ["stage1.max_epochs=20", "stage2.max_epochs=10", "stage2.patience=99"]
+
+
+def test_a_collapse_is_warned_of_once_and_the_curriculum_does_not_collapse(
+    feature_file, tmp_path
+) -> None:
+    """Ten overlapping classes; hard triplets from scratch against both stages."""
+    features = feature_file(train=400, val=80, test=80, classes=10)
+    common = ["batch_size=64", "model.hidden=[64]", "stage1.patience=99"]
+    best = {}
+    for name, settings in (("hard", COLLAPSING), ("curriculum", CURRICULUM)):
+        process = avcmr_train(tmp_path / name, features, *common, *settings)
+        out, narration = process.communicate(timeout=120)
+        assert out == "runs/a\n", narration
+        history = RunFolder(tmp_path / name / "runs" / "a").history()
+        spreads = [record["distance_spread"] for record in history]
+        assert narration.count("warning: the embedding space collapsed") == (name == "hard")
+        assert (min(spreads) < COLLAPSED_BELOW) == (name == "hard")
+        assert name == "hard" or min(spreads) > 5 * COLLAPSED_BELOW  # no false alarm is near
+        best[name] = max(record["val_map"] for record in history)
+    assert best["curriculum"] > best["hard"] + 0.1

@@ -214,4 +214,4 @@ def test_real_paired_features_beat_the_linear_baseline(assets, tmp_path) -> None
     history = run.history()
     stage1_best = max(record["val_map"] for record in history if record["stage"] == 1)
     assert state.best >= stage1_best
-    assert min(record["mean_distance"] for record in history) > 0.5  # nothing collapsed
+    assert min(record["distance_spread"] for record in history) > 0.1  # nothing collapsed
