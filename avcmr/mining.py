@@ -43,7 +43,7 @@ def semi_hard_triplets(
         is_positive: (A, P) bool, True where the candidate has the anchor's class.
         is_negative: (A, N) bool, True where it has another class.
     """
-    sorted_negatives, order = to_negatives.masked_fill(~is_negative, torch.inf).sort(dim=1)
+    sorted_negatives, order = to_negatives.where(is_negative, torch.inf).sort(dim=1)
     anchor, positive = is_positive.nonzero(as_tuple=True)  # (M,)
     place = _first_beyond(sorted_negatives, anchor, to_positives[anchor, positive])
     found = place < is_negative.sum(dim=1)[anchor]
@@ -60,9 +60,9 @@ def hard_triplets(
     Hermans et al. 2017, equation 5. Arguments as in :func:`semi_hard_triplets`. An anchor without
     a positive or without a negative gives no triplet.
     """
-    positive = to_positives.masked_fill(~is_positive, -torch.inf).argmax(dim=1)
-    negative = to_negatives.masked_fill(~is_negative, torch.inf).argmin(dim=1)
-    (anchor,) = (is_positive.any(dim=1) & is_negative.any(dim=1)).nonzero(as_tuple=True)
+    farthest, positive = to_positives.where(is_positive, -torch.inf).max(dim=1)
+    nearest, negative = to_negatives.where(is_negative, torch.inf).min(dim=1)
+    (anchor,) = (farthest.isfinite() & nearest.isfinite()).nonzero(as_tuple=True)
     return Triplets(anchor, positive[anchor], negative[anchor])
 
 
