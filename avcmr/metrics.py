@@ -5,7 +5,7 @@ is every test item of the other one (the query's own partner included), items of
 are relevant, and the gallery is ranked in full by cosine similarity. Ties: see ``ranking``.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isnan
 from typing import Any
@@ -14,7 +14,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from avcmr.ranking import Ranking, check_embeddings, check_finite, cosine_rankings
+from avcmr.ranking import (
+    Ranking,
+    average_precisions,
+    check_embeddings,
+    check_finite,
+    cosine_rankings,
+)
 
 CUTOFFS = (1, 5, 10, 50, 100)
 """The k of precision@k and recall@k."""
@@ -193,7 +199,7 @@ def mean_average_precision(
     query: Tensor, gallery: Tensor, query_labels: Tensor, gallery_labels: Tensor
 ) -> float:
     """(Q, D), (G, D), (Q,), (G,) → MAP alone, as in ``evaluate_retrieval``, for use in training."""
-    return _mean(Ranking.average_precision, query, gallery, query_labels, gallery_labels)
+    return _mean([average_precisions(query, gallery, query_labels, gallery_labels)])
 
 
 def evaluate(
@@ -246,7 +252,8 @@ def map_prefix_averaged(
     (0.84 → 0.86 and 0.39 → 0.43 on the same embeddings). Some published scripts report this as
     MAP; it serves for comparing with their numbers only.
     """
-    return _mean(Ranking.prefix_average_precision, query, gallery, query_labels, gallery_labels)
+    rankings = cosine_rankings(query, gallery, query_labels, gallery_labels)
+    return _mean([ranking.prefix_average_precision() for _, ranking in rankings])
 
 
 def collapse_gauges(embeddings: Tensor) -> CollapseGauges:
@@ -287,16 +294,9 @@ def distance_spread(query: Tensor, gallery: Tensor) -> float:
     return float(((query @ covariance) * query).sum(1).mean().sqrt())
 
 
-def _mean(
-    measure: Callable[[Ranking], Tensor],
-    query: Tensor,
-    gallery: Tensor,
-    query_labels: Tensor,
-    gallery_labels: Tensor,
-) -> float:
-    """Mean of a measure that is NaN for unanswerable queries over the others."""
-    rankings = cosine_rankings(query, gallery, query_labels, gallery_labels)
-    mean = float(torch.cat([measure(ranking) for _, ranking in rankings]).nanmean())
+def _mean(measured: Sequence[Tensor]) -> float:
+    """Mean over queries of a measure that is NaN for those that are unanswerable."""
+    mean = float(torch.cat(list(measured)).nanmean())
     if isnan(mean):
         raise ValueError(_NOTHING_SHARED)
     return mean
