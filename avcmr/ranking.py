@@ -129,7 +129,7 @@ def average_precisions(
     query, gallery = _unit_rows(query, gallery, query_labels, gallery_labels)
     precisions = []
     for rows in _chunks(len(query), len(gallery)):
-        keys = _on_grid(query[rows], gallery).neg_().int()  # (C, G), best first; 25 bits
+        keys = _on_grid(-query[rows], gallery).int()  # (C, G), best first; 25 bits
         keys = keys.mul_(2).add_(query_labels[rows, None] == gallery_labels)
         if keys.is_cpu:
             keys.numpy().sort(axis=1)  # by vector instructions, which torch's sort does not use
@@ -179,7 +179,7 @@ def _chunks(queries: int, items: int) -> Iterator[slice]:
 
 def _on_grid(query: Tensor, gallery: Tensor) -> Tensor:
     """(C, D), (G, D) → (C, G) float64 cosines as whole numbers of grid steps."""
-    return (query @ gallery.T).mul_(_COSINE_STEPS).round_()
+    return (query * _COSINE_STEPS @ gallery.T).round_()
 
 
 def check_embeddings(name: str, embeddings: Tensor, labels: Tensor) -> None:
