@@ -54,7 +54,7 @@ def test_one_worker_trains_without_ray_and_a_finished_run_is_left_alone(
 
 def test_ctrl_c_is_answered_and_the_same_command_goes_on(feature_file, tmp_path) -> None:
     """What was interrupted ends bit for bit as what was not."""
-    features, settings = feature_file(), [*QUICK, "stage1.max_epochs=120"]
+    features, settings = feature_file(), [*QUICK, "stage1.max_epochs=60"]
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     _, narration = avcmr_train(whole, features, *settings).communicate(timeout=120)
     measured = RunFolder(cut / "runs" / "a").metrics_file
