@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from preprocessing.errors import SetupError
 
@@ -70,11 +70,19 @@ class Config(_Section):
     features: Path | None = None
     seed: int = 0
     batch_size: int = Field(256, ge=2)
+    classes_per_batch: int = Field(0, ge=0)  # 0: not balanced; see avcmr.batches
     weight_decay: float = Field(1e-2, ge=0)
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     stage1: Stage1Config = Stage1Config()
     stage2: Stage2Config = Stage2Config()
+
+    @field_validator("classes_per_batch")
+    @classmethod
+    def _negatives_need_two_classes(cls, classes: int) -> int:
+        if classes == 1:
+            raise ValueError("a batch of one class has no negatives; give 0 (not balanced) or 2")
+        return classes
 
     def to_yaml(self) -> str:
         """The complete settings as YAML."""

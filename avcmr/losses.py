@@ -29,7 +29,7 @@ class TripletLoss:
 
 def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
     """1 − cosine of embeddings of unit length, (A, D) and (B, D) → (A, B), in [0, 2]."""
-    return 1 - a @ b.T
+    return torch.addmm(a.new_ones(()), a, b.T, alpha=-1)  # 1 − a @ b.T in one pass
 
 
 def triplet_loss(anchor_positive: Tensor, anchor_negative: Tensor, margin: float) -> TripletLoss:
@@ -75,18 +75,21 @@ def cross_modal_loss(
 def _one_direction(
     anchors: Tensor, candidates: Tensor, labels: Tensor, stage: StageConfig
 ) -> TripletLoss:
-    to_candidates = cosine_distance(anchors, candidates)  # (B, B)
     same = labels[:, None] == labels[None, :]
-    to_negatives, is_negative = to_candidates, ~same
-    if stage.interpolation_points:
+    to_candidates = cosine_distance(anchors, candidates)  # (B, B)
+    if not stage.interpolation_points:
+        mined = MINERS[stage.mining](to_candidates, to_candidates, same, ~same)
+        to_mined = to_candidates[mined.anchor, mined.negative]
+    else:
         synthetic, synthetic_labels = interpolate(
             candidates, labels, points=stage.interpolation_points
         )
-        to_negatives = torch.cat([to_candidates, cosine_distance(anchors, synthetic)], dim=1)
-        is_negative = torch.cat([~same, labels[:, None] != synthetic_labels[None, :]], dim=1)
-    mined = MINERS[stage.mining](to_candidates, to_negatives, same, is_negative)
-    return triplet_loss(
-        to_candidates[mined.anchor, mined.positive],
-        to_negatives[mined.anchor, mined.negative],
-        stage.margin,
-    )
+        negatives = torch.cat([candidates, synthetic])  # (N, D)
+        # Of these many distances few are mined: only those are worth a gradient.
+        with torch.no_grad():
+            to_negatives = cosine_distance(anchors, negatives)  # (B, N)
+            is_negative = labels[:, None] != torch.cat([labels, synthetic_labels])
+        to_positives = to_negatives[:, : len(candidates)]
+        mined = MINERS[stage.mining](to_positives, to_negatives, same, is_negative)
+        to_mined = 1 - (anchors[mined.anchor] * negatives[mined.negative]).sum(dim=1)
+    return triplet_loss(to_candidates[mined.anchor, mined.positive], to_mined, stage.margin)

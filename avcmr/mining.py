@@ -43,14 +43,12 @@ def semi_hard_triplets(
         is_positive: (A, P) bool, True where the candidate has the anchor's class.
         is_negative: (A, N) bool, True where it has another class.
     """
-    masked = to_negatives.masked_fill(~is_negative, torch.inf)
-    sorted_negatives, order = masked.sort(dim=1)
-    # The first negative strictly beyond each positive: (A, P) places in the sorted rows.
-    place = torch.searchsorted(sorted_negatives, to_positives.contiguous(), right=True)
-    farthest = order.shape[1] - 1
-    found = sorted_negatives.gather(1, place.clamp(max=farthest)).isfinite() & (place <= farthest)
-    anchor, positive = (is_positive & found).nonzero(as_tuple=True)
-    return Triplets(anchor, positive, order[anchor, place[anchor, positive]])
+    sorted_negatives, order = to_negatives.where(is_negative, torch.inf).sort(dim=1)
+    anchor, positive = is_positive.nonzero(as_tuple=True)  # (M,)
+    place = _first_beyond(sorted_negatives, anchor, to_positives[anchor, positive])
+    found = place < is_negative.sum(dim=1)[anchor]
+    anchor, positive, place = anchor[found], positive[found], place[found]
+    return Triplets(anchor, positive, order[anchor, place])
 
 
 @torch.no_grad()
@@ -62,7 +60,24 @@ def hard_triplets(
     Hermans et al. 2017, equation 5. Arguments as in :func:`semi_hard_triplets`. An anchor without
     a positive or without a negative gives no triplet.
     """
-    positive = to_positives.masked_fill(~is_positive, -torch.inf).argmax(dim=1)
-    negative = to_negatives.masked_fill(~is_negative, torch.inf).argmin(dim=1)
-    (anchor,) = (is_positive.any(dim=1) & is_negative.any(dim=1)).nonzero(as_tuple=True)
+    farthest, positive = to_positives.where(is_positive, -torch.inf).max(dim=1)
+    nearest, negative = to_negatives.where(is_negative, torch.inf).min(dim=1)
+    (anchor,) = (farthest.isfinite() & nearest.isfinite()).nonzero(as_tuple=True)
     return Triplets(anchor, positive[anchor], negative[anchor])
+
+
+def _first_beyond(rows: Tensor, row: Tensor, values: Tensor) -> Tensor:
+    """Where in its sorted row the first entry greater than a value is, the row's length if none.
+
+    Args:
+        rows: (A, N), each sorted.
+        row: (M,) int64, ascending: the row that each value is looked for in.
+        values: (M,).
+    """
+    counts = row.bincount(minlength=len(rows))  # (A,)
+    # One search takes as many values in every row, so short ones are filled up. Searching for
+    # all columns instead would take as long as the sorting.
+    column = torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row]  # (M,)
+    padded = values.new_zeros(len(rows), int(counts.max()))
+    padded[row, column] = values
+    return torch.searchsorted(rows, padded, right=True)[row, column]

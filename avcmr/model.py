@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from avcmr.config import ModelConfig
+from avcmr.dropout import SharedDropout
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU, "tanh": nn.Tanh}
 
@@ -23,13 +24,13 @@ class Branch(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.zeros(input_dim))
         self.register_buffer("deviation", torch.ones(input_dim))
-        layers: list[nn.Module] = [nn.Dropout(config.input_dropout)]
+        layers: list[nn.Module] = [SharedDropout(config.input_dropout)]
         width = input_dim
         for hidden in config.hidden:
             layers += [
                 nn.Linear(width, hidden),
                 ACTIVATIONS[config.activation](),
-                nn.Dropout(config.dropout),
+                SharedDropout(config.dropout),
             ]
             width = hidden
         self.layers = nn.Sequential(*layers, nn.Linear(width, config.embedding_dim))

@@ -111,19 +111,75 @@ def cosine_rankings(
 
     Items of the query's label are relevant.
     """
+    query, gallery = _unit_rows(query, gallery, query_labels, gallery_labels)
+    for rows in _chunks(len(query), len(gallery)):
+        similarity = _on_grid(query[rows], gallery).float() / _COSINE_STEPS  # (C, G)
+        yield rows, Ranking.of(similarity, query_labels[rows, None] == gallery_labels)
+
+
+def average_precisions(
+    query: Tensor, gallery: Tensor, query_labels: Tensor, gallery_labels: Tensor
+) -> Tensor:
+    """(Q, D), (G, D), (Q,), (G,) → (Q,) float64: AP of each query; NaN without relevant items.
+
+    The same numbers as :meth:`Ranking.average_precision`, for a third of the time: relevance is
+    the last bit of the key that is sorted, so no order has to be kept and followed, and all that
+    comes after the sort is done for the relevant items alone.
+    """
+    query, gallery = _unit_rows(query, gallery, query_labels, gallery_labels)
+    precisions = []
+    for rows in _chunks(len(query), len(gallery)):
+        keys = _on_grid(-query[rows], gallery).int()  # (C, G), best first; 25 bits
+        keys = keys.mul_(2).add_(query_labels[rows, None] == gallery_labels)
+        if keys.is_cpu:
+            keys.numpy().sort(axis=1)  # by vector instructions, which torch's sort does not use
+        else:
+            keys = keys.sort(dim=1).values
+        precisions.append(_average_precision_of_sorted(keys))
+    return torch.cat(precisions)
+
+
+def _average_precision_of_sorted(keys: Tensor) -> Tensor:
+    """(C, G) sorted keys, odd where the item is relevant → (C,) float64."""
+    queries, items = keys.shape
+    flat = (keys & 1).bool().flatten().nonzero()[:, 0]  # (M,) places of the relevant items
+    row, rank = flat // items, flat % items + 1
+    relevant = row.bincount(minlength=queries)  # (C,)
+    place = torch.arange(len(flat), device=flat.device)
+    hit = place - (relevant.cumsum(0) - relevant)[row]  # relevant items of the row before this one
+    # Tied items share one rank, the last. There a relevant item stands, since its key is greater.
+    key = keys.flatten()[flat]
+    tied = torch.zeros_like(flat, dtype=torch.bool)
+    tied[:-1] = (key[:-1] == key[1:]) & (row[:-1] == row[1:])
+    last = place.masked_fill(tied, len(flat)).flip(0).cummin(0).values.flip(0)
+    # By row, and not by index_add, whose order of adding is left to chance on GPUs.
+    precision = key.new_zeros(queries, int(relevant.max()), dtype=torch.float64)
+    precision[row, hit] = (hit[last] + 1).double() / rank[last]
+    return precision.sum(1) / relevant
+
+
+def _unit_rows(
+    query: Tensor, gallery: Tensor, query_labels: Tensor, gallery_labels: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Checked query and gallery as float64 rows of unit length."""
     check_embeddings("query", query, query_labels)
     check_embeddings("gallery", gallery, gallery_labels)
     if query.shape[1] != gallery.shape[1]:
         raise ValueError(
             f"query embeddings have {query.shape[1]} dimensions, gallery ones {gallery.shape[1]}"
         )
-    query, gallery = (normalize(x.detach().double(), dim=1) for x in (query, gallery))
-    chunk = max(1, PAIRS_AT_ONCE // len(gallery))
-    for first in range(0, len(query), chunk):
-        rows = slice(first, first + chunk)
-        cosine = query[rows] @ gallery.T  # (C, G)
-        similarity = (cosine * _COSINE_STEPS).round().float() / _COSINE_STEPS
-        yield rows, Ranking.of(similarity, query_labels[rows, None] == gallery_labels)
+    return normalize(query.detach().double(), dim=1), normalize(gallery.detach().double(), dim=1)
+
+
+def _chunks(queries: int, items: int) -> Iterator[slice]:
+    chunk = max(1, PAIRS_AT_ONCE // items)
+    for first in range(0, queries, chunk):
+        yield slice(first, first + chunk)
+
+
+def _on_grid(query: Tensor, gallery: Tensor) -> Tensor:
+    """(C, D), (G, D) → (C, G) float64 cosines as whole numbers of grid steps."""
+    return (query * _COSINE_STEPS @ gallery.T).round_()
 
 
 def check_embeddings(name: str, embeddings: Tensor, labels: Tensor) -> None:

@@ -4,20 +4,25 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
+from avcmr.batches import (
+    derived_seed,
+    fitting_batch_size,
+    global_batches,
+    require_even_shares,
+    require_fitting_classes,
+)
 from avcmr.config import Config, StageConfig
 from avcmr.curriculum import Curriculum, Verdict
 from avcmr.data import Dataset, PairedFeatures
 from avcmr.distributed import agree, gather, replicate, world
 from avcmr.losses import cross_modal_loss
-from avcmr.metrics import collapse_gauges, mean_average_precision
+from avcmr.metrics import collapse_gauges, distance_spread, mean_average_precision
 from avcmr.model import TwoBranchNetwork
 from avcmr.runs import Checkpoint, RunFolder
-from preprocessing.errors import SetupError
 
 EpochRecord = dict[str, Any]
 """One line of ``metrics.jsonl``."""
@@ -33,9 +38,9 @@ def train(
 ) -> Curriculum:
     """Train until the curriculum is finished, resuming whatever the run folder holds.
 
-    Every epoch's randomness follows from (seed, epoch, rank) alone, so a run that was stopped and
-    resumed ends as an uninterrupted one. Call it in every worker of a ``torch.distributed`` group,
-    or alone.
+    Every epoch's randomness follows from (seed, epoch) alone: a run that was stopped and resumed
+    ends as an uninterrupted one, and many workers end where one does. Call it in every worker of
+    a ``torch.distributed`` group, or alone.
 
     Args:
         dataset: features to train, select and (later) test on; only train and val are used.
@@ -45,12 +50,14 @@ def train(
         on_epoch: called on rank 0 with each epoch's measurements.
 
     Raises:
-        SetupError: a batch cannot be shared evenly among the workers.
+        SetupError: a batch cannot be shared evenly among the workers, or among the classes.
     """
     device = device or torch.device("cpu")
     rank, workers = world()
     batch_size = fitting_batch_size(config.batch_size, len(dataset.train))
+    classes_per_batch = config.classes_per_batch
     require_even_shares(batch_size, workers)
+    require_fitting_classes(batch_size, classes_per_batch, len(dataset.train.labels.unique()))
     train_part, val_part = dataset.train.to(device), dataset.val.to(device)
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
@@ -69,8 +76,14 @@ def train(
         while verdict != "stop":
             started = time.monotonic()
             stage = state.settings(config)
-            _seed_epoch(config.seed, state.epoch, rank)
-            batches = global_batches(len(train_part), batch_size, config.seed, state.epoch)
+            _seed_dropout(config.seed, state.epoch)
+            batches = global_batches(
+                dataset.train.labels,
+                batch_size,
+                classes_per_batch=classes_per_batch,
+                seed=config.seed,
+                epoch=state.epoch,
+            )
             measured = _train_epoch(replicated, optimizer, train_part, batches=batches, stage=stage)
             # Rank 0 judges for all, so that rounding can never make workers part ways.
             validation = agree(validate(network, val_part) if rank == 0 else None)
@@ -101,37 +114,6 @@ def train(
     return state
 
 
-def fitting_batch_size(wanted: int, clips: int) -> int:
-    """``wanted``, or the largest power of two that a smaller training split can fill.
-
-    A power of two, so that the global batch is the same for 1, 2, 4, … workers.
-    """
-    return wanted if wanted <= clips else 2 ** (clips.bit_length() - 1)
-
-
-def require_even_shares(batch_size: int, workers: int) -> None:
-    """Refuse a global batch that the workers cannot share evenly.
-
-    Raises:
-        SetupError: with the nearest batch size that they can.
-    """
-    if batch_size % workers:
-        raise SetupError(
-            f"batch_size {batch_size} cannot be shared evenly by {workers} workers; "
-            f"set batch_size={batch_size // workers * workers or workers}"
-        )
-
-
-def global_batches(clips: int, batch_size: int, seed: int, epoch: int) -> list[Tensor]:
-    """Row numbers of each global batch of an epoch, (batch_size,) int64 each.
-
-    Depends on seed and epoch alone; what does not fill a batch waits for another epoch's shuffle.
-    """
-    generator = torch.Generator().manual_seed(_derived_seed(seed, epoch))
-    order = torch.randperm(clips, generator=generator)
-    return list(order[: clips // batch_size * batch_size].split(batch_size))
-
-
 def embed(network: TwoBranchNetwork, clips: PairedFeatures) -> tuple[Tensor, Tensor]:
     """Audio and visual embeddings (N, D) of clips, without dropout or gradient."""
     was_training = network.training
@@ -154,6 +136,7 @@ def validate(network: TwoBranchNetwork, clips: PairedFeatures) -> dict[str, floa
         "val_map_visual_to_audio": back,
         "mean_distance": gauges.mean_distance,
         "effective_rank": gauges.effective_rank,
+        "distance_spread": min(distance_spread(audio, visual), distance_spread(visual, audio)),
     }
 
 
@@ -249,12 +232,9 @@ def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
-def _derived_seed(*parts: int) -> int:
-    return int(np.random.SeedSequence(parts).generate_state(1)[0])
-
-
-def _seed_epoch(seed: int, epoch: int, rank: int) -> None:
-    torch.manual_seed(_derived_seed(seed, epoch, rank))  # dropout only; batches have their own
+def _seed_dropout(seed: int, epoch: int) -> None:
+    # Alike on all workers, see SharedDropout; batches have a generator of their own.
+    torch.manual_seed(derived_seed(seed, epoch, 1))
 
 
 def _open_log(run: RunFolder, state: Curriculum) -> SummaryWriter:

@@ -4,8 +4,13 @@ import os
 import signal
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
+
+# The same examples in every run, on machines as slow as they come.
+hypothesis.settings.register_profile("avcmr", derandomize=True, deadline=None, max_examples=60)
+hypothesis.settings.load_profile("avcmr")
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,9 @@
-"""Train the two-stage curriculum on extracted features, as a Ray Train job.
+"""Train the two-stage curriculum on extracted features.
 
-Settings come from defaults, then the config file, then key=value pairs. An interrupted run goes on
-where it stopped when the same command is given again.
+One worker trains in this process, on the GPU if there is one; several workers, or a cluster, are a
+Ray Train job and compute the same. Settings come from defaults, then the config file, then
+key=value pairs. An interrupted run goes on where it stopped when the same command is given again,
+with any number of workers.
 
 Examples:
 
@@ -12,6 +14,7 @@ Examples:
     avcmr train --features ave.h5 --config configs/ave.yaml
 """
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +25,7 @@ from preprocessing.errors import SetupError
 
 if TYPE_CHECKING:
     from avcmr.config import Config
+    from avcmr.data import Dataset
     from avcmr.runs import RunFolder
     from avcmr.training import EpochRecord
 
@@ -39,17 +43,22 @@ def command(
     ] = None,
     runs: Annotated[Path, typer.Option(help="Folder that holds the runs.")] = Path("runs"),
     workers: Annotated[
-        int | None, typer.Option(help="Workers; by default one per GPU, or one.", min=1)
+        int | None, typer.Option(help="Workers; by default one per GPU, or one on the CPU.", min=1)
     ] = None,
     cpu: Annotated[bool, typer.Option("--cpu", help="Leave GPUs alone.")] = False,
     address: Annotated[
-        str | None, typer.Option(help="Ray cluster to join; also $RAY_ADDRESS. Default: local.")
+        str | None,
+        typer.Option(help="Ray cluster to train on; also $RAY_ADDRESS. Default: this machine."),
     ] = None,
 ) -> None:
+    from avcmr.batches import (  # noqa: PLC0415
+        fitting_batch_size,
+        require_even_shares,
+        require_fitting_classes,
+    )
     from avcmr.config import load_config  # noqa: PLC0415
     from avcmr.data import load_dataset  # noqa: PLC0415
     from avcmr.runs import RunFolder  # noqa: PLC0415
-    from avcmr.training import fitting_batch_size, require_even_shares  # noqa: PLC0415
 
     settings = load_config(config, overrides or ())
     path = features or settings.features
@@ -66,6 +75,8 @@ def command(
             f"batch_size {settings.batch_size} → {batch_size}: "
             f"there are {len(dataset.train)} training clips"
         )
+    classes = len(dataset.train.labels.unique())
+    require_fitting_classes(batch_size, settings.classes_per_batch, classes)
     if workers:
         require_even_shares(batch_size, workers)  # before Ray starts
     folder = RunFolder(runs / (run or path.stem))
@@ -73,7 +84,13 @@ def command(
     if folder.finished:
         console.print("already trained; nothing to do")
     else:
-        _train(folder, settings, workers=workers, cpu=cpu, address=address)
+        most_epochs = settings.stage1.max_epochs + settings.stage2.max_epochs
+        with ProgressLine("train", most_epochs) as line:
+            narrator = _Narrator(line)
+            if needs_ray(workers, cpu=cpu, address=address):
+                _train_on_ray(folder, narrator, workers=workers, cpu=cpu, address=address)
+            else:
+                _train_here(folder, narrator, dataset, settings, cpu=cpu)
     best = folder.load("best").metadata
     console.print(
         f"best validation MAP {best['val_map']:.4f}, in stage {best['stage']}, "
@@ -83,33 +100,84 @@ def command(
     print(folder.path)
 
 
-def _train(
-    folder: "RunFolder", settings: "Config", *, workers: int | None, cpu: bool, address: str | None
+def needs_ray(workers: int | None, *, cpu: bool, address: str | None) -> bool:
+    """Whether the work is for several processes or for a cluster; one worker needs no Ray."""
+    import torch  # noqa: PLC0415
+
+    if address or os.environ.get("RAY_ADDRESS"):
+        return True
+    if workers:
+        return workers > 1
+    return not cpu and torch.cuda.device_count() > 1
+
+
+def _train_here(
+    folder: "RunFolder", narrator: "_Narrator", dataset: "Dataset", settings: "Config", *, cpu: bool
+) -> None:
+    import torch  # noqa: PLC0415
+
+    from avcmr.training import train  # noqa: PLC0415
+
+    gpu = torch.cuda.is_available() and not cpu
+    device = torch.device("cuda" if gpu else "cpu")
+    narrator.say(f"training in this process, on the {'GPU' if gpu else 'CPU'}")
+    train(dataset, settings, folder, device=device, on_epoch=narrator)
+
+
+def _train_on_ray(
+    folder: "RunFolder",
+    narrator: "_Narrator",
+    *,
+    workers: int | None,
+    cpu: bool,
+    address: str | None,
 ) -> None:
     from raytasks.cluster import connected  # noqa: PLC0415
     from raytasks.train import WorkerPlan, train_on_ray  # noqa: PLC0415
 
-    most_epochs = settings.stage1.max_epochs + settings.stage2.max_epochs
-    console.print("starting Ray …")
+    narrator.say("starting Ray …")
     with connected(address) as cluster:
         plan = WorkerPlan.fitting(cluster, workers, cpu=cpu)
-        with ProgressLine("train", most_epochs) as line:
-            line.say(f"Ray: {cluster}")
-            if plan.note:
-                line.say(f"note: {plan.note}")
-            train_on_ray(folder, plan, lambda record: _show(line, record))
+        narrator.say(f"Ray: {cluster}")
+        if plan.note:
+            narrator.say(f"note: {plan.note}")
+        train_on_ray(folder, plan, narrator)
 
 
-def _show(line: ProgressLine, record: "EpochRecord") -> None:
-    state = (
-        f"epoch {record['epoch']}, stage {record['stage']}, loss {record['loss']:.4f} "
-        f"({record['active_triplets']:.0%} of triplets active), "
-        f"val MAP {record['val_map_audio_to_visual']:.3f} a→v "
-        f"{record['val_map_visual_to_audio']:.3f} v→a, best {record['best']:.3f}"
-    )
-    line.update(record["epoch"], state)
-    if record["verdict"] == "switch":
-        line.say(f"stage 1 ends after {state}")
-        line.say("stage 2 begins at the best weights: hard triplets in the augmented space")
-    elif record["verdict"] == "stop":
-        line.say(f"stage {record['stage']} ends after {state}")
+class _Narrator:
+    """Shows each epoch, the end of each stage, and once that the embedding space has collapsed."""
+
+    def __init__(self, line: ProgressLine) -> None:
+        self.say = line.say
+        self._line = line
+        self._collapsed = False
+
+    def __call__(self, record: "EpochRecord") -> None:
+        state = (
+            f"epoch {record['epoch']}, stage {record['stage']}, loss {record['loss']:.4f} "
+            f"({record['active_triplets']:.0%} of triplets active), "
+            f"val MAP {record['val_map_audio_to_visual']:.3f} a→v "
+            f"{record['val_map_visual_to_audio']:.3f} v→a, best {record['best']:.3f}"
+        )
+        self._line.update(record["epoch"], state)
+        self._warn_of_collapse(record)
+        if record["verdict"] == "switch":
+            self.say(f"stage 1 ends after {state}")
+            self.say("stage 2 begins at the best weights: hard triplets in the augmented space")
+        elif record["verdict"] == "stop":
+            self.say(f"stage {record['stage']} ends after {state}")
+
+    def _warn_of_collapse(self, record: "EpochRecord") -> None:
+        from avcmr.metrics import COLLAPSED_BELOW  # noqa: PLC0415
+
+        spread = record["distance_spread"]
+        if self._collapsed or spread >= COLLAPSED_BELOW:
+            return
+        self._collapsed = True
+        self.say(
+            f"warning: the embedding space collapsed in epoch {record['epoch']}, stage "
+            f"{record['stage']}: to a query all clips are equally far (their distances vary by "
+            f"{spread:.3f}, in healthy runs by more than {COLLAPSED_BELOW}). The best weights so "
+            "far are kept. Hard triplets do this to a network that has not learned from semi-hard "
+            "ones: use stage1.mining=semi_hard, more epochs in stage 1, or a lower learning_rate"
+        )

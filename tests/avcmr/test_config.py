@@ -62,6 +62,11 @@ def test_missing_file_and_malformed_override() -> None:
             load_config(None, ["seed=1", override])
 
 
+def test_batches_of_one_class_are_refused() -> None:
+    with pytest.raises(SetupError, match=r"classes_per_batch: .*no negatives"):
+        load_config(None, ["classes_per_batch=1"])
+
+
 def test_differences_name_both_values() -> None:
     old, new = load_config(), load_config(None, ["stage2.margin=0.3"])
     assert differences(old, new) == ["stage2.margin: 0.2 → 0.3"]

@@ -10,10 +10,12 @@ from avcmr.config import Stage1Config, Stage2Config, StageConfig
 from avcmr.losses import cross_modal_loss, triplet_loss
 
 
-def batch(seed: int, classes: int = 4) -> tuple[Tensor, Tensor, Tensor]:
+def batch(
+    seed: int, classes: int = 4, dtype: torch.dtype = torch.float64
+) -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     audio, visual = (
-        normalize(torch.randn(12, 6, dtype=torch.float64, generator=generator), dim=1)
+        normalize(torch.randn(12, 6, dtype=torch.float64, generator=generator), dim=1).to(dtype)
         for _ in range(2)
     )
     return audio, visual, torch.randint(0, classes, (12,), generator=generator)
@@ -56,13 +58,20 @@ def looped(audio: Tensor, visual: Tensor, labels: Tensor, stage: StageConfig) ->
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("points", [0, 2])
 @pytest.mark.parametrize("mining", ["semi_hard", "hard"])
-def test_loss_equals_the_definition(seed: int, points: int, mining: str) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_loss_equals_the_definition(
+    seed: int, points: int, mining: str, dtype: torch.dtype
+) -> None:
     stage = Stage2Config.model_validate(
         {"mining": mining, "interpolation_points": points, "margin": 0.3}
     )
-    audio, visual, labels = batch(seed)
+    audio, visual, labels = batch(seed, dtype=dtype)
     loss = cross_modal_loss(audio, visual, labels, stage)
-    assert float(loss.value) == pytest.approx(looped(audio, visual, labels, stage), abs=1e-12)
+    expected = looped(audio.double(), visual.double(), labels, stage)
+    assert loss.value.dtype == dtype
+    assert float(loss.value) == pytest.approx(
+        expected, abs=1e-12 if dtype == torch.float64 else 1e-5
+    )
     assert 0 < loss.active <= loss.triplets
 
 

@@ -15,6 +15,7 @@ from avcmr.metrics import (
     average_precision,
     chance_level,
     collapse_gauges,
+    distance_spread,
     evaluate,
     evaluate_retrieval,
     map_prefix_averaged,
@@ -292,3 +293,23 @@ class TestCollapseGauges:
             collapse_gauges(torch.tensor([[1.0], [torch.nan]]))
         with pytest.raises(ValueError, match=r"N ≥ 2, D\), not \(1, 3\)"):
             collapse_gauges(torch.zeros(1, 3))
+
+
+class TestDistanceSpread:
+    def test_equals_the_deviation_over_the_gallery(self) -> None:
+        audio, visual, _ = unbalanced()
+        distance = 1 - normalize(audio.double(), dim=1) @ normalize(visual.double(), dim=1).T
+        expected = distance.var(dim=1, correction=0).mean().sqrt()
+        assert distance_spread(audio, visual) == pytest.approx(expected.item(), abs=1e-12)
+
+    def test_random_directions_have_one_over_the_root_of_their_dimensions(self) -> None:
+        query, gallery = (torch.randn(2000, 64, generator=seeded(s)) for s in (1, 2))
+        assert distance_spread(query, gallery) == pytest.approx(1 / 8, rel=0.02)
+
+    def test_is_zero_where_nothing_can_be_told_apart(self) -> None:
+        free, point = torch.randn(50, 8, generator=seeded()), torch.ones(50, 8)
+        left, right = free.clone(), torch.randn(50, 8, generator=seeded(1))
+        left[:, 4:], right[:, :4] = 0, 0
+        assert distance_spread(free, point) == pytest.approx(0, abs=1e-7)
+        assert distance_spread(left, right) == pytest.approx(0, abs=1e-7)
+        assert collapse_gauges(torch.cat([left, right])).mean_distance > 0.5  # which sees nothing

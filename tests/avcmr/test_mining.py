@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from avcmr.mining import hard_triplets, semi_hard_triplets
+from avcmr.mining import Triplets, hard_triplets, semi_hard_triplets
 
 
 def distances_and_masks(seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -62,6 +62,25 @@ def test_hard_is_the_farthest_positive_and_the_nearest_negative(seed: int) -> No
     assert found == expected
     assert bool(is_positive[mined.anchor, mined.positive].all())
     assert bool(is_negative[mined.anchor, mined.negative].all())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_triplets_listed_by_hand(dtype: torch.dtype) -> None:
+    """Three clips, the first two of one class, and one synthetic of a third class."""
+    to_clips = torch.tensor([[0.1, 0.5, 0.4], [0.3, 0.3, 0.3], [0.2, 0.8, 0.6]], dtype=dtype)
+    to_negatives = torch.cat([to_clips, torch.tensor([[0.2], [0.9], [0.7]], dtype=dtype)], dim=1)
+    same = torch.tensor([[1, 1, 0], [1, 1, 0], [0, 0, 1]]).bool()
+    is_negative = torch.cat([~same, torch.ones(3, 1, dtype=torch.bool)], dim=1)
+
+    def listed(triplets: Triplets) -> set[tuple[int, int, int]]:
+        columns = (triplets.anchor, triplets.positive, triplets.negative)
+        return set(zip(*(column.tolist() for column in columns), strict=True))
+
+    semi_hard = semi_hard_triplets(to_clips, to_negatives, same, is_negative)
+    # Positive (0, 1) is farther than all negatives; for (1, 0) and (1, 1) clip 2 is no farther.
+    assert listed(semi_hard) == {(0, 0, 3), (1, 0, 3), (1, 1, 3), (2, 2, 3)}
+    hard = hard_triplets(to_clips, to_negatives, same, is_negative)
+    assert listed(hard) == {(0, 1, 3), (1, 0, 2), (2, 2, 0)}
 
 
 def test_no_negatives_give_no_triplets() -> None:

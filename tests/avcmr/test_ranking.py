@@ -6,6 +6,7 @@ import torch
 from sklearn.metrics import average_precision_score
 
 from avcmr.metrics import average_precision, evaluate_retrieval
+from avcmr.ranking import average_precisions, cosine_rankings
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -50,6 +51,42 @@ class TestAveragePrecision:
             average_precision(torch.zeros(2, 2), relevant)
         with pytest.raises(ValueError, match=r"bool, not torch\.int64"):
             average_precision(torch.zeros(2, 3), relevant.long())
+
+
+class TestAveragePrecisions:
+    """The short way to AP, against scikit-learn and the full ranking."""
+
+    @pytest.mark.parametrize("steps", [None, 3, 1], ids=["distinct", "ties", "two directions"])
+    def test_equals_scikit_learn_and_the_ranking(self, steps: int | None) -> None:
+        query, gallery = (torch.randn(n, 3, generator=seeded(n)).double() for n in (30, 200))
+        if steps is not None:  # directions on a grid: most of them are there several times
+            query, gallery = ((x * steps).round().clamp(-steps, steps) for x in (query, gallery))
+            query, gallery = (torch.where(x.any(1, keepdim=True), x, 1.0) for x in (query, gallery))
+        labels, gallery_labels = (
+            torch.randint(0, 4, (n,), generator=seeded(n + 1)) for n in (30, 200)
+        )
+        labels[7] = 9  # unanswerable
+
+        found = average_precisions(query, gallery, labels, gallery_labels)
+
+        rankings = cosine_rankings(query, gallery, labels, gallery_labels)
+        ranked = torch.cat([ranking.average_precision() for _, ranking in rankings])
+        torch.testing.assert_close(found, ranked, atol=1e-12, rtol=0, equal_nan=True)
+        assert found.isnan().nonzero().tolist() == [[7]]
+        cosine = torch.nn.functional.cosine_similarity(query[:, None], gallery, dim=2).numpy()
+        expected = [
+            average_precision_score(gallery_labels == label, scores.round(7))
+            for label, scores in zip(labels, cosine, strict=True)
+            if label != 9
+        ]
+        np.testing.assert_allclose(found[labels != 9], expected, atol=1e-6)
+
+    def test_chunks_of_any_size_give_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        query, gallery = (torch.randn(n, 5, generator=seeded(n)) for n in (23, 40))
+        labels, gallery_labels = torch.arange(23) % 3, torch.arange(40) % 3
+        whole = average_precisions(query, gallery, labels, gallery_labels)
+        monkeypatch.setattr("avcmr.ranking.PAIRS_AT_ONCE", 100)
+        assert torch.equal(average_precisions(query, gallery, labels, gallery_labels), whole)
 
 
 class TestTies:

@@ -1,0 +1,101 @@
+"""Which clips make up the global batches of an epoch: shuffled, or balanced by class (P × K)."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from preprocessing.errors import SetupError
+
+
+def derived_seed(*parts: int) -> int:
+    """A seed that follows from several numbers; trailing zeros do not count."""
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])
+
+
+def fitting_batch_size(wanted: int, clips: int) -> int:
+    """``wanted``, or the largest power of two that a smaller training split can fill.
+
+    A power of two, so that the global batch is the same for 1, 2, 4, … workers.
+    """
+    return wanted if wanted <= clips else 2 ** (clips.bit_length() - 1)
+
+
+def require_even_shares(batch_size: int, workers: int) -> None:
+    """Refuse a global batch that the workers cannot share evenly.
+
+    Raises:
+        SetupError: with the nearest batch size that they can.
+    """
+    if batch_size % workers:
+        raise SetupError(
+            f"batch_size {batch_size} cannot be shared evenly by {workers} workers; "
+            f"set batch_size={batch_size // workers * workers or workers}"
+        )
+
+
+def require_fitting_classes(batch_size: int, classes_per_batch: int, classes: int) -> None:
+    """Refuse balanced batches of more classes than there are, or of uneven shares.
+
+    Raises:
+        SetupError: with what would fit.
+    """
+    if classes_per_batch > classes:
+        raise SetupError(
+            f"classes_per_batch {classes_per_batch}: the training split has {classes} classes; "
+            f"set classes_per_batch={classes}, or 0 for batches that are not balanced"
+        )
+    if classes_per_batch and batch_size % classes_per_batch:
+        even = batch_size // classes_per_batch * classes_per_batch or classes_per_batch
+        raise SetupError(
+            f"batch_size {batch_size} cannot be shared evenly by {classes_per_batch} classes; "
+            f"set batch_size={even}, or another classes_per_batch"
+        )
+
+
+def global_batches(
+    labels: Tensor, batch_size: int, *, classes_per_batch: int, seed: int, epoch: int
+) -> list[Tensor]:
+    """Row numbers of each global batch of an epoch, (batch_size,) int64 each.
+
+    There are as many batches as the clips fill, and they depend on seed and epoch alone. With
+    ``classes_per_batch`` 0 the clips are shuffled, and what does not fill a batch waits for
+    another epoch's shuffle. Else each batch has that many classes, P, with K = batch_size / P
+    clips each (Hermans et al. 2017, section 2):
+
+    - all classes come equally often, so the clips of a rare class repeat within an epoch and not
+      all clips of a common one are seen;
+    - no clip comes again before all of its class have come, so a clip is twice in one batch only
+      if its class has fewer than K clips.
+
+    Args:
+        labels: (N,) int64 of the training clips.
+        batch_size: at most N; a multiple of ``classes_per_batch``.
+        classes_per_batch: P, at most the number of classes; or 0.
+        seed: of the run.
+        epoch: counted over both stages.
+    """
+    generator = torch.Generator().manual_seed(derived_seed(seed, epoch))
+    batches = len(labels) // batch_size
+    if classes_per_batch == 0:
+        order = torch.randperm(len(labels), generator=generator)
+        return list(order[: batches * batch_size].split(batch_size))
+    members = [(labels == label).nonzero()[:, 0].cpu() for label in labels.unique()]
+    classes = _in_turn(len(members), classes_per_batch, generator)
+    clips = [_in_turn(len(rows), batch_size // classes_per_batch, generator) for rows in members]
+    return [
+        torch.cat([members[label][next(clips[label])] for label in next(classes).tolist()])
+        for _ in range(batches)
+    ]
+
+
+def _in_turn(items: int, count: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Without end, ``count`` of ``items`` numbers: those taken least so far, ties by chance."""
+    taken = torch.zeros(items)
+    rounds, rest = divmod(count, items)
+    while True:
+        # Uses so far are whole numbers and the chance is below 1, so it decides among ties only.
+        order = (taken + torch.rand(items, generator=generator)).argsort()
+        taken[order[:rest]] += 1
+        yield torch.cat([order] * rounds + [order[:rest]])

@@ -1,0 +1,223 @@
+"""What holds for every batch, whatever is in it: miners, interpolation and losses."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.optimize import nnls
+from torch import Tensor
+from torch.nn.functional import normalize, one_hot
+
+from avcmr.augment import interpolate
+from avcmr.config import Stage2Config, StageConfig
+from avcmr.losses import cross_modal_loss
+from avcmr.mining import Triplets, hard_triplets, semi_hard_triplets
+
+DTYPES = st.sampled_from([torch.float32, torch.float64])
+CLIPS = st.integers(2, 9)
+STAGES = st.builds(
+    Stage2Config,
+    mining=st.sampled_from(["semi_hard", "hard"]),
+    interpolation_points=st.integers(0, 3),
+    margin=st.floats(0.01, 1.9),
+)
+MINERS = pytest.mark.parametrize("miner", [semi_hard_triplets, hard_triplets])
+
+
+@dataclass(frozen=True)
+class Distances:
+    """What a miner sees; distances lie on a coarse grid, so that many are equal."""
+
+    to_positives: Tensor
+    to_negatives: Tensor
+    is_positive: Tensor
+    is_negative: Tensor
+
+    def mined_by(self, miner) -> Triplets:
+        return miner(self.to_positives, self.to_negatives, self.is_positive, self.is_negative)
+
+
+@st.composite
+def distances(draw) -> Distances:
+    anchors, positives, negatives = draw(CLIPS), draw(CLIPS), draw(CLIPS)
+
+    def labels(count: int) -> Tensor:
+        return torch.from_numpy(draw(arrays(np.int64, count, elements=st.integers(0, 2))))
+
+    def grid(columns: int) -> Tensor:
+        steps = draw(arrays(np.int64, (anchors, columns), elements=st.integers(0, 8)))
+        return torch.from_numpy(steps).to(dtype) / 4
+
+    dtype = draw(DTYPES)
+    of_anchors = labels(anchors)[:, None]
+    return Distances(
+        to_positives=grid(positives),
+        to_negatives=grid(negatives),
+        is_positive=of_anchors == labels(positives),
+        is_negative=of_anchors != labels(negatives),
+    )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Embeddings of unit length in general position: no two distances are equal."""
+
+    audio: Tensor
+    visual: Tensor
+    labels: Tensor
+
+
+@st.composite
+def batches(draw) -> Batch:
+    clips, generator = draw(CLIPS), torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
+    dtype = draw(DTYPES)
+    audio, visual = (
+        normalize(torch.randn(clips, 5, generator=generator, dtype=torch.float64), dim=1).to(dtype)
+        for _ in range(2)
+    )
+    labels = draw(arrays(np.int64, clips, elements=st.integers(0, 3)))
+    return Batch(audio, visual, torch.from_numpy(labels))
+
+
+def loss_and_gradient(batch: Batch, stage: StageConfig) -> tuple[float, Tensor]:
+    """The loss, and its gradient by the embeddings of both modalities (2, B, D)."""
+    leaves = torch.stack([batch.audio, batch.visual]).requires_grad_()
+    loss = cross_modal_loss(leaves[0], leaves[1], batch.labels, stage)
+    loss.value.backward()
+    assert leaves.grad is not None
+    return loss.value.item(), leaves.grad
+
+
+class TestMiners:
+    @MINERS
+    @given(seen=distances())
+    def test_positives_are_positives_and_negatives_are_negatives(self, seen, miner) -> None:
+        mined = seen.mined_by(miner)
+        assert bool(seen.is_positive[mined.anchor, mined.positive].all())
+        assert bool(seen.is_negative[mined.anchor, mined.negative].all())
+
+    @given(seen=distances())
+    def test_a_semi_hard_negative_is_farther_than_its_positive(self, seen) -> None:
+        mined = seen.mined_by(semi_hard_triplets)
+        to_positive = seen.to_positives[mined.anchor, mined.positive]
+        assert bool((seen.to_negatives[mined.anchor, mined.negative] > to_positive).all())
+
+    @given(seen=distances())
+    def test_a_hard_triplet_is_as_hard_as_any_other(self, seen) -> None:
+        mined = seen.mined_by(hard_triplets)
+        semi = seen.mined_by(semi_hard_triplets)
+        hardness = dict(
+            zip(
+                mined.anchor.tolist(),
+                (
+                    seen.to_positives[mined.anchor, mined.positive]
+                    - seen.to_negatives[mined.anchor, mined.negative]
+                ).tolist(),
+                strict=True,
+            )
+        )
+        others = (
+            seen.to_positives[semi.anchor, semi.positive]
+            - seen.to_negatives[semi.anchor, semi.negative]
+        )
+        for anchor, other in zip(semi.anchor.tolist(), others.tolist(), strict=True):
+            assert hardness[anchor] >= other
+
+    @MINERS
+    @given(seen=distances(), seed=st.integers(0, 99))
+    def test_the_order_of_the_batch_does_not_matter(self, seen, seed, miner) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        rows, positives, negatives = (
+            torch.randperm(count, generator=generator)
+            for count in (*seen.to_positives.shape, seen.to_negatives.shape[1])
+        )
+        shuffled = Distances(
+            seen.to_positives[rows][:, positives],
+            seen.to_negatives[rows][:, negatives],
+            seen.is_positive[rows][:, positives],
+            seen.is_negative[rows][:, negatives],
+        )
+
+        def distances_by_anchor(seen: Distances, anchors: Tensor) -> list[list[float]]:
+            mined = seen.mined_by(miner)
+            columns = (
+                anchors[mined.anchor],
+                seen.to_positives[mined.anchor, mined.positive],
+                seen.to_negatives[mined.anchor, mined.negative],
+            )
+            return sorted(torch.stack([column.double() for column in columns], dim=1).tolist())
+
+        plain = torch.arange(len(rows))
+        assert distances_by_anchor(shuffled, rows) == distances_by_anchor(seen, plain)
+
+
+class TestInterpolation:
+    @given(batch=batches(), points=st.integers(1, 4))
+    def test_synthetics_lie_in_the_hull_of_their_class_before_scaling(self, batch, points) -> None:
+        synthetic, labels = interpolate(batch.audio, batch.labels, points=points)
+        tolerance = 1e-5 if batch.audio.dtype == torch.float32 else 1e-9
+        for row, label in zip(synthetic.double().numpy(), labels, strict=True):
+            members = batch.audio[batch.labels == label].double().numpy()
+            # Such a direction is a sum of the members whose weights are not negative.
+            _, residual = nnls(members.T, row)
+            assert residual < tolerance
+
+
+class TestLosses:
+    @given(batch=batches(), stage=STAGES, seed=st.integers(0, 99))
+    def test_the_order_of_the_batch_does_not_matter(self, batch, stage, seed) -> None:
+        order = torch.randperm(len(batch.labels), generator=torch.Generator().manual_seed(seed))
+        shuffled = Batch(batch.audio[order], batch.visual[order], batch.labels[order])
+        value, gradient = loss_and_gradient(batch, stage)
+        shuffled_value, shuffled_gradient = loss_and_gradient(shuffled, stage)
+        assert shuffled_value == pytest.approx(value, abs=1e-5)
+        torch.testing.assert_close(shuffled_gradient, gradient[:, order], atol=1e-4, rtol=0)
+
+    @given(batch=batches(), stage=STAGES)
+    def test_the_names_of_the_classes_do_not_matter(self, batch, stage) -> None:
+        renamed = Batch(batch.audio, batch.visual, 17 - 5 * batch.labels)
+        value, _ = loss_and_gradient(batch, stage)
+        assert loss_and_gradient(renamed, stage)[0] == pytest.approx(value, abs=1e-6)
+
+    @given(batch=batches(), stage=STAGES)
+    def test_it_is_never_negative_and_its_gradient_is_finite(self, batch, stage) -> None:
+        value, gradient = loss_and_gradient(batch, stage)
+        assert value >= 0
+        assert bool(gradient.isfinite().all())
+
+    @given(batch=batches(), stage=STAGES)
+    def test_one_class_gives_zero_and_not_nan(self, batch, stage) -> None:
+        alone = Batch(batch.audio, batch.visual, torch.zeros_like(batch.labels))
+        value, gradient = loss_and_gradient(alone, stage)
+        assert value == 0
+        assert bool((gradient == 0).all())
+
+    @given(
+        labels=arrays(np.int64, CLIPS, elements=st.integers(0, 3)),
+        mining=st.sampled_from(["semi_hard", "hard"]),
+        points=st.integers(0, 3),
+        margin=st.floats(0.01, 0.99),
+        dtype=DTYPES,
+    )
+    def test_what_is_learned_gives_zero_and_a_zero_gradient(
+        self, labels, mining, points, margin, dtype
+    ) -> None:
+        """Every class in one point, at distance 1 from every other."""
+        assume(len(np.unique(labels)) > 1)
+        points_of_classes = one_hot(torch.from_numpy(labels), 4).to(dtype)
+        stage = Stage2Config(mining=mining, interpolation_points=points, margin=margin)
+        learned = Batch(points_of_classes, points_of_classes, torch.from_numpy(labels))
+        value, gradient = loss_and_gradient(learned, stage)
+        assert value == 0
+        assert bool((gradient == 0).all())
+
+    @given(batch=batches(), stage=STAGES)
+    def test_a_collapsed_batch_has_a_finite_gradient(self, batch, stage) -> None:
+        point = batch.audio[:1].expand(len(batch.labels), -1)
+        value, gradient = loss_and_gradient(Batch(point, point, batch.labels), stage)
+        assert 0 <= value <= 2 * stage.margin + 1e-5
+        assert bool(gradient.isfinite().all())
