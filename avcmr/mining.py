@@ -1,6 +1,6 @@
-"""Which triplets a batch teaches with: semi-hard in stage 1, hard in stage 2.
+"""Which triplets a batch teaches with: semi-hard in stage 1, hard in stage 2, or all of them.
 
-Both miners see distances from A anchors of one modality to P candidates for the positive and N
+Miners see distances from A anchors of one modality to P candidates for the positive and N
 candidates for the negative, all of the other modality. They choose indices and carry no gradient.
 """
 
@@ -66,3 +66,16 @@ def hard_triplets(
     negative = to_negatives.masked_fill(~is_negative, torch.inf).argmin(dim=1)
     (anchor,) = (is_positive.any(dim=1) & is_negative.any(dim=1)).nonzero(as_tuple=True)
     return Triplets(anchor, positive[anchor], negative[anchor])
+
+
+@torch.no_grad()
+def all_triplets(
+    to_positives: Tensor, to_negatives: Tensor, is_positive: Tensor, is_negative: Tensor
+) -> Triplets:
+    """Every anchor with each of its positives and each of its negatives (batch-all).
+
+    Hermans et al. 2017, equation 6. Arguments as in :func:`semi_hard_triplets`. There are up to
+    A·P·N of them, which is for batches of some hundreds.
+    """
+    valid = is_positive[:, :, None] & is_negative[:, None, :]  # (A, P, N)
+    return Triplets(*valid.nonzero(as_tuple=True))
