@@ -1,13 +1,15 @@
 """Our method, and what is left of it without each of its parts, as methods to compare.
 
-Each is our own training with some settings changed, in a run folder of its own, so that it can be
-looked at like any other run and goes on where it was stopped. All have as many epochs at most.
+Each is our own training with some settings changed, in a run folder of its own: TensorBoard shows
+its course, and it goes on where it was stopped. All have as many epochs at most.
 """
 
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from avcmr.baselines import Embedder, Method
 from avcmr.baselines.gradient import budget
@@ -83,7 +85,8 @@ def _fit(
     run = RunFolder(folder / f"{name}-{config.seed}")
     run.open(config, dataset)
     train(dataset, config, run)
-    network = TwoBranchNetwork(train_part.audio.shape[1], val.visual.shape[1], config.model)
-    network.load_state_dict(run.load("best").tensors)
+    with torch.device("meta"):  # no weights are drawn: they are about to be read
+        network = TwoBranchNetwork(train_part.audio.shape[1], val.visual.shape[1], config.model)
+    network.load_state_dict(run.load("best").tensors, assign=True)
     network.eval().requires_grad_(False)
     return Embedder(network.audio, network.visual)

@@ -8,7 +8,7 @@ training split every n-th clip is one, since memory grows with LANDMARKS² and t
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -30,64 +30,70 @@ def linear_kernel(x: Tensor, y: Tensor) -> Tensor:
 
 
 def gaussian_kernel(x: Tensor, y: Tensor) -> Tensor:
-    """exp(−‖x − y‖² / 2D): two clips of mean variance 1 in D dimensions are √2D apart."""
-    return torch.exp(-torch.cdist(x, y).square() / (2 * x.shape[1]))
+    """D·exp(−‖x − y‖² / 2D).
+
+    Two clips of mean variance 1 in D dimensions are √2D apart, and as long as √D: the ridge then
+    means much the same for this kernel as for the linear one.
+    """
+    dimensions = x.shape[1]
+    return dimensions * torch.exp(-torch.cdist(x, y).square() / (2 * dimensions))
 
 
 @dataclass(frozen=True, slots=True)
-class KernelEncoder:
-    """(N, D) features → (N, K): centred and scaled φ times a matrix.
+class NystroemFeatures:
+    """(N, D) features → φ (N, L), of mean 0 over the training clips.
 
     Attributes:
         scaling: of the features.
         kernel: compares them with the landmarks.
         landmarks: (L, D) scaled features.
         root: (L, L), K(L, L)^(−1/2).
-        phi_scaling: of φ.
-        matrix: (L, K), or a scalar.
+        mean: (L,) of φ.
     """
 
     scaling: Scaling
     kernel: Kernel
     landmarks: Tensor
     root: Tensor
-    phi_scaling: Scaling
-    matrix: Tensor
+    mean: Tensor
 
     @classmethod
-    def of(cls, features: Tensor, kernel: Kernel, most: int) -> "KernelEncoder":
-        """Gives φ itself, (N, L) of mean 0 and mean variance 1 over these training features."""
+    def of(cls, features: Tensor, kernel: Kernel, most: int) -> "NystroemFeatures":
+        """With every n-th of these training features as landmarks, at most ``most`` of them."""
         scaling = Scaling.of(features)
         scaled = scaling(features)
-        every = -(-len(scaled) // most)
-        landmarks = scaled[::every]
+        landmarks = scaled[:: -(-len(scaled) // most)]
         root = Spectrum.of(kernel(landmarks, landmarks)).inverse_root()
-        phi_scaling = Scaling.of(kernel(scaled, landmarks) @ root)
-        return cls(scaling, kernel, landmarks, root, phi_scaling, torch.ones(()))
-
-    def through(self, matrix: Tensor) -> "KernelEncoder":
-        """The same φ times a matrix (L, K)."""
-        return replace(self, matrix=matrix)
+        return cls(scaling, kernel, landmarks, root, (kernel(scaled, landmarks) @ root).mean(dim=0))
 
     def __call__(self, features: Tensor) -> Tensor:
-        phi = self.kernel(self.scaling(features), self.landmarks) @ self.root
-        scaled = self.phi_scaling(phi)
-        return scaled @ self.matrix if self.matrix.ndim else scaled
+        return self.kernel(self.scaling(features), self.landmarks) @ self.root - self.mean
+
+
+@dataclass(frozen=True, slots=True)
+class KernelEncoder:
+    """(N, D) features → (N, K): φ times a matrix (L, K)."""
+
+    phi: NystroemFeatures
+    matrix: Tensor
+
+    def __call__(self, features: Tensor) -> Tensor:
+        return self.phi(features) @ self.matrix
 
 
 def fit_kernel(
     train: PairedFeatures, val: PairedFeatures, kernel: Kernel, landmarks: int = LANDMARKS
 ) -> Embedder:
     """One kernel for both modalities; what is chosen on validation is CCA's, of φ."""
-    phi_x = KernelEncoder.of(train.audio, kernel, landmarks)
-    phi_y = KernelEncoder.of(train.visual, kernel, landmarks)
+    phi_x = NystroemFeatures.of(train.audio, kernel, landmarks)
+    phi_y = NystroemFeatures.of(train.visual, kernel, landmarks)
     spectra = covariances(phi_x(train.audio), phi_y(train.visual))
 
     def candidates() -> Iterator[Embedder]:
         for ridge in RIDGES:
             found = canonical_directions(*spectra, ridge)
             for x, y in found.choices(len(found.correlations)):
-                yield Embedder(phi_x.through(x), phi_y.through(y))
+                yield Embedder(KernelEncoder(phi_x, x), KernelEncoder(phi_y, y))
 
     return best_on_validation(candidates(), val)
 
