@@ -6,9 +6,10 @@ could not be read, and nothing is quoted from them.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from avcmr.baselines import Category
+if TYPE_CHECKING:  # the command line reads the presets before it has need of torch
+    from avcmr.baselines import Category
 
 Preset = Literal["ave", "ave15", "vegas"]
 
@@ -29,7 +30,7 @@ class Published:
     """
 
     method: str
-    category: Category
+    category: "Category"
     audio_to_visual: float
     visual_to_audio: float
     read_in: str

@@ -85,7 +85,7 @@ class Scaling:
     """(N, D) features → float64 of mean 0 and mean variance 1, as over the clips it was made of.
 
     All features are scaled alike: those of little variance are noise more often than not, and the
-    ridge should see them small (.08 of MAP on features that went through PCA).
+    ridge should see them small (.06 of MAP on features that went through PCA).
 
     Attributes:
         mean: (D,).
