@@ -47,7 +47,8 @@ class Outcome:
         validation: mean of both on the validation clips, by which nothing more is chosen here.
         prefix_averaged_audio_to_visual: not MAP, see ``metrics.map_prefix_averaged``.
         prefix_averaged_visual_to_audio: likewise.
-        seconds: of learning, choice on validation included, on one thread.
+        seconds: of learning, choice on validation included, on one thread; of a run that was
+            stopped and resumed, since then.
     """
 
     method: str
@@ -244,6 +245,7 @@ def to_dict(outcomes: Sequence[Outcome], dataset: Dataset) -> dict[str, Any]:
     return {
         "fingerprint": dataset.fingerprint,
         "clips": {part: len(getattr(dataset, part)) for part in ("train", "val", "test")},
+        "warnings": dataset.warnings,
         "methods": [asdict(summary) for summary in summarise(outcomes)],
         "outcomes": [asdict(outcome) for outcome in outcomes],
     }

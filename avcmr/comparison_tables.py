@@ -42,9 +42,14 @@ def published_table(published: Sequence[Published]) -> Table:
     return table
 
 
-def markdown_table(summaries: Sequence[Summary], published: Sequence[Published] = ()) -> str:
-    """The same rows for a document."""
+def markdown_table(
+    summaries: Sequence[Summary],
+    published: Sequence[Published] = (),
+    warnings: Sequence[str] = (),
+) -> str:
+    """The same rows for a document, below what its reader must know first."""
     lines = [
+        *(f"**{warning}**\n" for warning in warnings),
         "| method | category | MAP audio → visual | visual → audio | average | seeds | seconds |",
         "|---|---|---|---|---|---|---|",
         *(f"| {' | '.join((one.method, one.category, *_cells(one)))} |" for one in summaries),

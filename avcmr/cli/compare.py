@@ -131,7 +131,7 @@ def run(
         chance = expected_chance(dataset.test.labels)
         (folder / "comparison.csv").write_text(csv_table(summaries), encoding="utf-8")
         (folder / "comparison.md").write_text(
-            markdown_table(summaries, published), encoding="utf-8"
+            markdown_table(summaries, published, dataset.warnings), encoding="utf-8"
         )
         figure = comparison_figure(summaries, chance, LIGHT)
         (folder / "comparison.png").write_bytes(to_png(figure))

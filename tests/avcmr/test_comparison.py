@@ -11,11 +11,13 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from filelock import FileLock
 from scipy import stats
 from typer.testing import CliRunner, Result
 
 from avcmr.cli import app
-from avcmr.comparison import Estimate
+from avcmr.comparison import Estimate, Outcome, summarise
+from avcmr.comparison_tables import markdown_table
 from avcmr.config import load_config, preset
 from avcmr.data import load_dataset
 from avcmr.metrics import mean_average_precision
@@ -141,6 +143,20 @@ def test_other_features_or_settings_are_refused(compared, feature_file) -> None:
     assert other.exit_code == 2
     assert "other features or splits; use another --out" in other.stderr
     assert len(results(out)) == 7
+
+
+def test_two_at_once_in_one_folder_are_refused(feature_file, tmp_path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    with FileLock(out / "lock"):
+        done = avcmr("compare", "--features", feature_file(), *FEW, "--out", out)
+    assert (done.exit_code, "another comparison is at work here" in done.stderr) == (2, True)
+
+
+def test_warnings_of_the_features_stand_above_the_table(compared) -> None:
+    summaries = summarise([Outcome(**line) for line in results(compared[1])])
+    first = markdown_table(summaries, warnings=["Made with an UNTRAINED vggish."]).splitlines()[0]
+    assert first == "**Made with an UNTRAINED vggish.**"
 
 
 def test_wrong_names_are_refused_with_the_nearest_right_ones(feature_file, tmp_path) -> None:
