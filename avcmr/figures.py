@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import groupby
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -18,8 +18,10 @@ from matplotlib.container import Container
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from avcmr.comparison import Summary
 from avcmr.metrics import RECALL_LEVELS, DirectionResult, Evaluation
+
+if TYPE_CHECKING:  # a report has no need of all methods
+    from avcmr.comparison import Summary
 
 History = Sequence[Mapping[str, Any]]
 """The lines of ``metrics.jsonl``, one per epoch; values may be missing or None."""
@@ -156,7 +158,7 @@ def confusion_figure(evaluation: Evaluation, query: Modality, theme: Theme) -> F
     return figure
 
 
-def comparison_figure(summaries: Sequence[Summary], chance: float, theme: Theme) -> Figure:
+def comparison_figure(summaries: "Sequence[Summary]", chance: float, theme: Theme) -> Figure:
     """MAP of each method in both directions with 95% intervals, grouped by category.
 
     The order is that of ``summaries``, from the top.
