@@ -17,7 +17,13 @@ JOINT_NOTE = "Joint input sees both modalities of a test pair, which is another 
 
 def rich_table(summaries: Sequence[Summary], title: str) -> Table:
     """By category, the best first; fits into 80 columns."""
-    table = Table(title=title, caption=f"{INTERVAL_NOTE}\n{JOINT_NOTE}", box=SIMPLE_HEAD)
+    table = Table(
+        title=title,
+        caption=f"{INTERVAL_NOTE}\n{JOINT_NOTE}",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        show_edge=False,
+    )
     table.add_column("method", no_wrap=True)
     for name in ("a → v", "v → a", "average", "seeds", "seconds"):
         table.add_column(name, justify="right", no_wrap=True)

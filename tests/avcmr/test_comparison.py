@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,16 @@ import h5py
 import numpy as np
 import pytest
 from filelock import FileLock
+from rich.console import Console
 from scipy import stats
 from typer.testing import CliRunner, Result
 
 from avcmr.cli import app
 from avcmr.comparison import Estimate, Outcome, summarise
-from avcmr.comparison_tables import markdown_table
+from avcmr.comparison_tables import markdown_table, rich_table
 from avcmr.config import load_config, preset
 from avcmr.data import load_dataset
+from avcmr.methods import all_methods
 from avcmr.metrics import mean_average_precision
 from avcmr.model import TwoBranchNetwork
 from avcmr.runs import RunFolder
@@ -157,6 +160,21 @@ def test_warnings_of_the_features_stand_above_the_table(compared) -> None:
     summaries = summarise([Outcome(**line) for line in results(compared[1])])
     first = markdown_table(summaries, warnings=["Made with an UNTRAINED vggish."]).splitlines()[0]
     assert first == "**Made with an UNTRAINED vggish.**"
+
+
+def test_the_table_fits_into_80_columns() -> None:
+    """With every method, and times of some minutes."""
+    outcomes = [
+        Outcome(name, method.category, seed, 0.6 + 0.01 * seed, 0.58, 0.6, 0.7, 0.7, 623.4)
+        for name, method in all_methods(Path()).items()
+        for seed in range(2)
+    ]
+    console = Console(width=80, file=StringIO())
+    console.print(rich_table(summarise(outcomes), "title"))
+    assert isinstance(console.file, StringIO)
+    shown = console.file.getvalue()
+    assert "…" not in shown
+    assert all(name in shown for name in all_methods(Path()))
 
 
 def test_wrong_names_are_refused_with_the_nearest_right_ones(feature_file, tmp_path) -> None:
