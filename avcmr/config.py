@@ -16,11 +16,20 @@ class _Section(BaseModel):
 
 
 class DataConfig(_Section):
-    """How clips without a split are divided, by class and by clip."""
+    """How clips without a split are divided, by class and by clip, and which classes count.
+
+    Attributes:
+        val_fraction: share for validation; of the training clips, where only val is missing.
+        test_fraction: share for testing.
+        split_seed: of the division.
+        classes: only clips of these classes, labelled in this order; None takes all. A file that
+            numbers its classes and names none must have as many: these are then their names.
+    """
 
     val_fraction: float = Field(0.1, gt=0, lt=0.5)
     test_fraction: float = Field(0.2, gt=0, lt=0.5)
     split_seed: int = 0
+    classes: tuple[str, ...] | None = None
 
 
 class ModelConfig(_Section):
@@ -36,7 +45,7 @@ class ModelConfig(_Section):
 class StageConfig(_Section):
     """One stage of the curriculum."""
 
-    mining: Literal["semi_hard", "hard"]
+    mining: Literal["semi_hard", "hard", "batch_all"]
     interpolation_points: int = Field(ge=0)
     margin: float = Field(0.2, gt=0, lt=2)
     learning_rate: float = Field(gt=0)
@@ -47,7 +56,7 @@ class StageConfig(_Section):
 class Stage1Config(StageConfig):
     """Stage 1: semi-hard triplets of the originals."""
 
-    mining: Literal["semi_hard", "hard"] = "semi_hard"
+    mining: Literal["semi_hard", "hard", "batch_all"] = "semi_hard"
     interpolation_points: int = Field(0, ge=0)
     learning_rate: float = Field(1e-3, gt=0)
     max_epochs: int = Field(100, ge=1)
@@ -57,7 +66,7 @@ class Stage1Config(StageConfig):
 class Stage2Config(StageConfig):
     """Stage 2: hard triplets among originals and interpolated embeddings."""
 
-    mining: Literal["semi_hard", "hard"] = "hard"
+    mining: Literal["semi_hard", "hard", "batch_all"] = "hard"
     interpolation_points: int = Field(2, ge=0)
     learning_rate: float = Field(1e-4, gt=0)
     max_epochs: int = Field(50, ge=0)
@@ -104,6 +113,19 @@ def load_config(path: Path | None = None, overrides: Iterable[str] = ()) -> Conf
     except ValidationError as error:
         faults = "; ".join(_explain(fault) for fault in error.errors())
         raise SetupError(f"{path or 'settings'}: {faults}") from None
+
+
+def preset(name: str) -> Path:
+    """``configs/NAME.yaml``: in a checkout beside the package, once installed inside it.
+
+    Raises:
+        SetupError: there is none of this name.
+    """
+    package = Path(__file__).parent
+    for folder in (package / "configs", package.parent / "configs"):
+        if (folder / f"{name}.yaml").is_file():
+            return folder / f"{name}.yaml"
+    raise SetupError(f"there is no preset {name}.yaml in {package.parent / 'configs'}")
 
 
 def differences(old: Config, new: Config) -> list[str]:

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import h5py
 import numpy as np
@@ -81,7 +82,7 @@ class Dataset:
 
 
 def load_dataset(path: Path, config: DataConfig) -> Dataset:
-    """Read a feature store, or a file in the layout of the published feature sets.
+    """Read a feature store, or a file in one of the layouts of the published feature sets.
 
     Clips without a split are divided by class and by clip, as ``config`` says; where only the
     validation split is missing (VEGAS, the published files) it is taken from the training split.
@@ -93,11 +94,16 @@ def load_dataset(path: Path, config: DataConfig) -> Dataset:
         # The store's own message knows of parts that wait for an unfinished extraction.
         with FeatureStore(path):
             raise SetupError(f"{path}: not a file")
-    if _is_published_layout(path):
-        clips, splits, class_names = _read_published(path)
-        warnings: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    layout = _published_layout(path)
+    if layout == "split":
+        clips, splits, class_names = _read_split_layout(path)
+    elif layout == "flat":
+        clips, splits, class_names = _read_flat_layout(path)
     else:
         clips, splits, class_names, warnings = _read_store(path)
+    if config.classes is not None:
+        clips, splits, class_names = _only(config.classes, clips, splits, class_names, path)
     splits = _complete_splits(clips, splits, config, path)
     parts = {
         name: clips[[row for row, split in enumerate(splits) if split == name]]
@@ -115,9 +121,9 @@ def load_dataset(path: Path, config: DataConfig) -> Dataset:
         )
     return Dataset(
         **parts,
-        class_names=class_names,
+        class_names=class_names or tuple(map(str, range(int(clips.labels.max()) + 1))),
         warnings=warnings,
-        fingerprint=_fingerprint(clips, splits),
+        fingerprint=fingerprint(clips, splits),
     )
 
 
@@ -139,16 +145,21 @@ def _read_store(path: Path) -> tuple[PairedFeatures, list[str], tuple[str, ...],
         return clips, list(store.splits), class_names, warnings
 
 
-def _is_published_layout(path: Path) -> bool:
+def _published_layout(path: Path) -> Literal["split", "flat"] | None:
     try:
         with h5py.File(path) as file:
-            return "audio_train" in file and "visual_train" in file
+            if "audio_train" in file and "visual_train" in file:
+                return "split"
+            return "flat" if "audio_feat" in file and "visual_feat" in file else None
     except OSError:
-        return False  # not HDF5 at all: the store says so in its own words
+        return None  # not HDF5 at all: the store says so in its own words
 
 
-def _read_published(path: Path) -> tuple[PairedFeatures, list[str], tuple[str, ...]]:
-    """``audio_SPLIT (N, 128)``, ``visual_SPLIT (N, 1024)``, ``lab_SPLIT``; classes by attribute."""
+def _read_split_layout(path: Path) -> tuple[PairedFeatures, list[str], tuple[str, ...]]:
+    """``audio_SPLIT (N, 128)``, ``visual_SPLIT (N, 1024)``, ``lab_SPLIT``; classes by attribute.
+
+    Features may have time as their second axis, of which the mean is taken.
+    """
     with h5py.File(path) as file:
         present = [name for name in ("train", "val", "test") if f"audio_{name}" in file]
         absent = [
@@ -160,19 +171,88 @@ def _read_published(path: Path) -> tuple[PairedFeatures, list[str], tuple[str, .
         if absent:
             raise SetupError(f"{path}: published layout without {', '.join(absent)}")
 
-        def joined(kind: str) -> NDArray[np.float32]:
-            return np.concatenate([np.float32(file[f"{kind}_{name}"][()]) for name in present])
+        def joined(kind: str) -> NDArray[np.generic]:
+            return np.concatenate([file[f"{kind}_{name}"][()] for name in present])
 
-        labels = joined("lab").astype(np.int64).ravel()
         splits = [name for name in present for _ in range(len(file[f"audio_{name}"]))]
-        classes = file.attrs.get("classes", range(labels.max() + 1))
-        clips = PairedFeatures(
-            ids=tuple(f"{split}/{row}" for row, split in enumerate(splits)),
-            audio=torch.from_numpy(joined("audio")),
-            visual=torch.from_numpy(joined("visual")),
-            labels=torch.from_numpy(labels),
+        ids = [f"{split}/{row}" for row, split in enumerate(splits)]
+        clips = _published_clips(path, ids, joined("audio"), joined("visual"), joined("lab"))
+        return clips, splits, _class_names(file)
+
+
+def _read_flat_layout(path: Path) -> tuple[PairedFeatures, list[str], tuple[str, ...]]:
+    """``audio_feat``, ``visual_feat``, ``Label_ID``, ``Train_test`` or ``Split`` (1 is train)."""
+    with h5py.File(path) as file:
+        column = next((name for name in ("Train_test", "Split") if name in file), None)
+        if column is None or "Label_ID" not in file:
+            absent = "Label_ID" if column else "Train_test (or Split)"
+            raise SetupError(f"{path}: published layout without {absent}")
+        marks = np.asarray(file[column][()]).ravel()
+        if not np.isin(marks, (0, 1)).all():
+            strange = marks[~np.isin(marks, (0, 1))][0]
+            raise SetupError(f"{path}: {column} must be 1 (train) or 0 (test), found {strange}")
+        splits = ["train" if mark else "test" for mark in marks]
+        ids = [str(row) for row in range(len(splits))]
+        columns = (file[name][()] for name in ("audio_feat", "visual_feat", "Label_ID"))
+        return _published_clips(path, ids, *columns), splits, _class_names(file)
+
+
+def _class_names(file: h5py.File) -> tuple[str, ...]:
+    """As an attribute names them; none if it does not."""
+    return tuple(str(name) for name in file.attrs.get("classes", ()))
+
+
+def _published_clips(
+    path: Path,
+    ids: Sequence[str],
+    audio: NDArray[np.generic],
+    visual: NDArray[np.generic],
+    labels: NDArray[np.generic],
+) -> PairedFeatures:
+    means = []
+    for name, values in (("audio", audio), ("visual", visual)):
+        if values.ndim not in (2, 3) or len(values) != len(ids):
+            raise SetupError(
+                f"{path}: {name} features must be ({len(ids)}, D) or ({len(ids)}, time, D), "
+                f"not {values.shape}"
+            )
+        values = values.astype(np.float32)  # noqa: PLW2901
+        means.append(values.mean(axis=1) if values.ndim == 3 else values)
+    if labels.size != len(ids):
+        raise SetupError(f"{path}: {labels.shape} labels for {len(ids)} clips; one number each")
+    return PairedFeatures(
+        ids=tuple(ids),
+        audio=torch.from_numpy(means[0]),
+        visual=torch.from_numpy(means[1]),
+        labels=torch.from_numpy(labels.astype(np.int64).ravel()),
+    )
+
+
+def _only(
+    classes: tuple[str, ...],
+    clips: PairedFeatures,
+    splits: list[str],
+    names: tuple[str, ...],
+    path: Path,
+) -> tuple[PairedFeatures, list[str], tuple[str, ...]]:
+    if not names:
+        numbers, labels = clips.labels.unique(return_inverse=True)
+        if len(numbers) != len(classes):
+            raise SetupError(
+                f"{path}: {len(numbers)} classes without names, where the settings name "
+                f"{len(classes)} (data.classes); which they are cannot be told"
+            )
+        return replace(clips, labels=labels), splits, classes
+    absent = [name for name in classes if name not in names]
+    if absent:
+        raise SetupError(
+            f"{path}: no class {', '.join(absent)} (data.classes); there are {', '.join(names)}"
         )
-        return clips, splits, tuple(str(name) for name in classes)
+    code = {names.index(name): index for index, name in enumerate(classes)}
+    rows = [row for row, label in enumerate(clips.labels.tolist()) if label in code]
+    kept = clips[rows]
+    labels = torch.tensor([code[label] for label in kept.labels.tolist()], dtype=torch.int64)
+    return replace(kept, labels=labels), [splits[row] for row in rows], classes
 
 
 def _complete_splits(
@@ -211,7 +291,8 @@ def _complete_splits(
     return completed
 
 
-def _fingerprint(clips: PairedFeatures, splits: Sequence[str]) -> str:
+def fingerprint(clips: PairedFeatures, splits: Sequence[str]) -> str:
+    """sha256 over all features, labels, ids and splits."""
     digest = hashlib.sha256()
     for array in (clips.audio, clips.visual, clips.labels):
         digest.update(np.ascontiguousarray(array.numpy()).data)

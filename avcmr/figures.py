@@ -7,7 +7,8 @@ Colours are Okabe & Ito's, told apart with any colour vision; lines differ in da
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, Literal
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -18,6 +19,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from avcmr.metrics import RECALL_LEVELS, DirectionResult, Evaluation
+
+if TYPE_CHECKING:  # a report has no need of all methods
+    from avcmr.comparison import Summary
 
 History = Sequence[Mapping[str, Any]]
 """The lines of ``metrics.jsonl``, one per epoch; values may be missing or None."""
@@ -151,6 +155,50 @@ def confusion_figure(evaluation: Evaluation, query: Modality, theme: Theme) -> F
             ink = theme.paper if share > 0.6 else theme.ink
             text = f"{100 * share:.0f}"
             panel.text(column, row, text, color=ink, ha="center", va="center", fontsize=9)
+    return figure
+
+
+def comparison_figure(summaries: "Sequence[Summary]", chance: float, theme: Theme) -> Figure:
+    """MAP of each method in both directions with 95% intervals, grouped by category.
+
+    The order is that of ``summaries``, from the top.
+    """
+    groups = [list(group) for _, group in groupby(summaries, key=lambda one: one.category)]
+    places, headings, place = [], [], 0.0
+    for group in groups:
+        headings.append(place)
+        places += [place - 1 - row for row in range(len(group))]
+        place -= len(group) + 1.4
+    figure, (panel,) = _panels(theme, rows=1, height=1.2 + 0.26 * -place)
+    for key, label, color, marker, shift in (
+        ("audio_to_visual", AUDIO_TO_VISUAL, theme.audio, "o", 0.13),
+        ("visual_to_audio", VISUAL_TO_AUDIO, theme.visual, "s", -0.13),
+    ):
+        estimates = [getattr(one, key) for one in summaries]
+        panel.errorbar(
+            [estimate.mean for estimate in estimates],
+            np.array(places) + shift,
+            xerr=[estimate.margin or 0 for estimate in estimates],
+            fmt=marker,
+            markersize=4,
+            lw=1.6,
+            color=color,
+            label=label,
+        )
+    panel.axvline(chance, color=theme.faint, linestyle=":", label=f"chance, {chance:.3f}")
+    panel.set_yticks(
+        [*headings, *places],
+        [group[0].category for group in groups] + [one.method for one in summaries],
+        parse_math=False,
+    )
+    for heading in panel.get_yticklabels()[: len(groups)]:
+        heading.set(fontstyle="italic", color=theme.faint)
+    panel.set(xlim=(0, 1), ylim=(place + 0.8, 0.7), xlabel="MAP on test clips")
+    panel.grid(False, axis="y")
+    handles, _ = panel.get_legend_handles_labels()
+    figure.legend(
+        handles=handles, loc="outside upper center", ncols=3, frameon=False, labelcolor=theme.ink
+    )
     return figure
 
 

@@ -7,9 +7,13 @@ from torch import Tensor
 
 from avcmr.augment import interpolate
 from avcmr.config import StageConfig
-from avcmr.mining import hard_triplets, semi_hard_triplets
+from avcmr.mining import all_triplets, hard_triplets, semi_hard_triplets
 
-MINERS = {"semi_hard": semi_hard_triplets, "hard": hard_triplets}
+MINERS = {
+    "semi_hard": semi_hard_triplets,
+    "hard": hard_triplets,
+    "batch_all": all_triplets,
+}
 
 
 @dataclass(frozen=True, slots=True)

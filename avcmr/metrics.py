@@ -241,6 +241,12 @@ def chance_level(relevant: Tensor, items: int) -> Tensor:
     return expected.where(relevant > 0, torch.nan)
 
 
+def expected_chance(labels: Tensor) -> float:
+    """(N,) labels of the test clips → the MAP that random rankings have in expectation."""
+    _, sizes = labels.unique(return_counts=True)
+    return float((chance_level(sizes, len(labels)) * sizes).sum() / len(labels))
+
+
 def map_prefix_averaged(
     query: Tensor, gallery: Tensor, query_labels: Tensor, gallery_labels: Tensor
 ) -> float:

@@ -1,6 +1,6 @@
-"""Which triplets a batch teaches with: semi-hard in stage 1, hard in stage 2.
+"""Which triplets a batch teaches with: semi-hard in stage 1, hard in stage 2, or all of them.
 
-Both miners see distances from A anchors of one modality to P candidates for the positive and N
+Miners see distances from A anchors of one modality to P candidates for the positive and N
 candidates for the negative, all of the other modality. They choose indices and carry no gradient.
 """
 
@@ -64,6 +64,19 @@ def hard_triplets(
     nearest, negative = to_negatives.where(is_negative, torch.inf).min(dim=1)
     (anchor,) = (farthest.isfinite() & nearest.isfinite()).nonzero(as_tuple=True)
     return Triplets(anchor, positive[anchor], negative[anchor])
+
+
+@torch.no_grad()
+def all_triplets(
+    to_positives: Tensor, to_negatives: Tensor, is_positive: Tensor, is_negative: Tensor
+) -> Triplets:
+    """Every anchor with each of its positives and each of its negatives (batch-all).
+
+    Hermans et al. 2017, equation 6. Arguments as in :func:`semi_hard_triplets`. There are up to
+    A·P·N of them, which is for batches of some hundreds.
+    """
+    valid = is_positive[:, :, None] & is_negative[:, None, :]  # (A, P, N)
+    return Triplets(*valid.nonzero(as_tuple=True))
 
 
 def _first_beyond(rows: Tensor, row: Tensor, values: Tensor) -> Tensor:

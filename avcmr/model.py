@@ -42,9 +42,13 @@ class Branch(nn.Module):
         deviation = features.std(dim=0, correction=0)
         self.deviation.copy_(torch.where(deviation > 1e-6, deviation, 1.0))
 
+    def project(self, features: Tensor) -> Tensor:
+        """The embeddings (B, D) before they are scaled to unit length."""
+        projected: Tensor = self.layers((features - self.mean) / self.deviation)
+        return projected
+
     def forward(self, features: Tensor) -> Tensor:
-        scaled = (features - self.mean) / self.deviation
-        return normalize(self.layers(scaled), dim=1)
+        return normalize(self.project(features), dim=1)
 
 
 class TwoBranchNetwork(nn.Module):

@@ -74,7 +74,7 @@ class RunFolder:
                 f"{self.path}: trained on other features than {config.features} now holds; {remedy}"
             )
         (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
-        _replace(self.config_file, config.to_yaml().encode())
+        write_whole(self.config_file, config.to_yaml().encode())
 
     def config(self) -> Config:
         """The settings it was trained with.
@@ -148,7 +148,7 @@ class RunFolder:
     def rewind(self, epoch: int) -> None:
         """Forget measurements after ``epoch``, before those epochs are run again."""
         lines = [json.dumps(record) + "\n" for record in self.history(until=epoch)]
-        _replace(self.metrics_file, "".join(lines).encode())
+        write_whole(self.metrics_file, "".join(lines).encode())
         # TensorBoard's events are derived from the measurements and are written anew from them.
         shutil.rmtree(self.tensorboard, ignore_errors=True)
 
@@ -156,7 +156,8 @@ class RunFolder:
         return self.path / "checkpoints" / f"{name}.safetensors"
 
 
-def _replace(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file aside and rename it into place, so that it is never seen half-written."""
     aside = path.with_name(path.name + ".tmp")
     aside.write_bytes(content)
     aside.replace(path)

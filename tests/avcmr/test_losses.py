@@ -43,7 +43,9 @@ def looped(audio: Tensor, visual: Tensor, labels: Tensor, stage: StageConfig) ->
                 1 - anchor @ c for c, other in zip(candidates, y, strict=True) if other == label
             ]
             d_neg = [1 - anchor @ c for c, other in negatives if other != label]
-            if stage.mining == "hard":
+            if stage.mining == "batch_all":
+                violations += [d - other + stage.margin for d in d_pos for other in d_neg]
+            elif stage.mining == "hard":
                 violations.append(max(d_pos) - min(d_neg) + stage.margin)
             else:
                 for d in d_pos:
@@ -57,7 +59,7 @@ def looped(audio: Tensor, visual: Tensor, labels: Tensor, stage: StageConfig) ->
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("points", [0, 2])
-@pytest.mark.parametrize("mining", ["semi_hard", "hard"])
+@pytest.mark.parametrize("mining", ["semi_hard", "hard", "batch_all"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_loss_equals_the_definition(
     seed: int, points: int, mining: str, dtype: torch.dtype

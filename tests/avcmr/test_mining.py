@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from avcmr.mining import Triplets, hard_triplets, semi_hard_triplets
+from avcmr.mining import Triplets, all_triplets, hard_triplets, semi_hard_triplets
 
 
 def distances_and_masks(seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -88,3 +88,20 @@ def test_no_negatives_give_no_triplets() -> None:
     distances = torch.rand(3, 3)
     assert len(semi_hard_triplets(distances, distances, same, ~same)) == 0
     assert len(hard_triplets(distances, distances, same, ~same)) == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_batch_all_is_every_anchor_with_each_positive_and_each_negative(seed: int) -> None:
+    to_positives, to_negatives, is_positive, is_negative = distances_and_masks(seed)
+    mined = all_triplets(to_positives, to_negatives, is_positive, is_negative)
+    found = list(
+        zip(mined.anchor.tolist(), mined.positive.tolist(), mined.negative.tolist(), strict=True)
+    )
+    expected = [
+        (a, p, n)
+        for a in range(5)
+        for p in range(6)
+        for n in range(9)
+        if is_positive[a, p] and is_negative[a, n]
+    ]
+    assert sorted(found) == expected

@@ -1,0 +1,92 @@
+"""Our method, and what is left of it without each of its parts, as methods to compare.
+
+Each is our own training with some settings changed, in a run folder of its own: TensorBoard shows
+its course, and it goes on where it was stopped. All have as many epochs at most.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from avcmr.baselines import Embedder, Method
+from avcmr.baselines.gradient import budget
+from avcmr.config import Config, StageConfig, load_config, preset
+from avcmr.data import Dataset, PairedFeatures, fingerprint
+from avcmr.model import TwoBranchNetwork
+from avcmr.runs import RunFolder
+from avcmr.training import train
+
+SOURCE = "Zeng & Ikeda 2023 (abstract)"
+
+
+def variants(base: Config) -> dict[str, Mapping[str, Any]]:
+    """Name → what it changes of the base settings, section by section."""
+    epochs, patience = budget(base)
+    first, second = _triplets(base.stage1), _triplets(base.stage2)
+    all_of_it = {"max_epochs": epochs, "patience": patience}
+    skipped = {"max_epochs": 0}
+    paper = load_config(preset("paper")).model_dump(include={"weight_decay", "model"})
+    return {
+        "ours": {},
+        "semi-hard-only": {"stage1": first | all_of_it, "stage2": skipped},
+        "hard-only": {
+            "stage1": second | {"interpolation_points": 0} | all_of_it,
+            "stage2": skipped,
+        },
+        "batch-all": {"stage1": first | {"mining": "batch_all"} | all_of_it, "stage2": skipped},
+        "two-stage-plain": {"stage2": {"interpolation_points": 0}},
+        "one-stage-interpolated": {"stage1": second | all_of_it, "stage2": skipped},
+        "reversed": {"stage1": second, "stage2": first},
+        "paper": paper | {"stage1": _paper_stage(1), "stage2": _paper_stage(2)},
+    }
+
+
+def methods(folder: Path) -> tuple[Method, ...]:
+    """Our method and its ablations, whose run folders are ``folder/NAME-SEED``."""
+    return tuple(
+        Method(name, "ours", SOURCE, partial(_fit, name, folder)) for name in variants(Config())
+    )
+
+
+def _triplets(stage: StageConfig) -> dict[str, Any]:
+    """What a stage learns from; its rate and length belong to its place in the order."""
+    return stage.model_dump(include={"mining", "interpolation_points", "margin"})
+
+
+def _paper_stage(number: int) -> dict[str, Any]:
+    config = load_config(preset("paper"))
+    stage = config.stage1 if number == 1 else config.stage2
+    return _triplets(stage) | {"learning_rate": stage.learning_rate}
+
+
+def _changed(base: Config, changes: Mapping[str, Any]) -> Config:
+    settings = base.model_dump()
+    for key, value in changes.items():
+        settings[key] = settings[key] | value if isinstance(value, Mapping) else value
+    return Config.model_validate(settings)
+
+
+def _fit(
+    name: str, folder: Path, train_part: PairedFeatures, val: PairedFeatures, config: Config
+) -> Embedder:
+    config = _changed(config, variants(config)[name])
+    dataset = Dataset(
+        train=train_part,
+        val=val,
+        test=val[[]],  # nothing: training must not see the test clips, and so it cannot
+        class_names=tuple(map(str, range(int(train_part.labels.max()) + 1))),
+        warnings=(),
+        fingerprint=fingerprint(train_part, ["train"] * len(train_part))
+        + fingerprint(val, ["val"] * len(val)),
+    )
+    run = RunFolder(folder / f"{name}-{config.seed}")
+    run.open(config, dataset)
+    train(dataset, config, run)
+    with torch.device("meta"):  # no weights are drawn: they are about to be read
+        network = TwoBranchNetwork(train_part.audio.shape[1], val.visual.shape[1], config.model)
+    network.load_state_dict(run.load("best").tensors, assign=True)
+    network.eval().requires_grad_(False)
+    return Embedder(network.audio, network.visual)

@@ -1,0 +1,118 @@
+"""The one training loop of all rivals that learn by gradient.
+
+Network, regularisation, optimiser, batches and number of epochs are those of our own training, so
+that losses are compared and not recipes. The epoch is chosen on validation.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from avcmr.baselines import Embedder, PairEmbedder, validation_map
+from avcmr.batches import fitting_batch_size, global_batches
+from avcmr.config import Config, ModelConfig
+from avcmr.data import PairedFeatures
+from avcmr.model import TwoBranchNetwork
+
+
+def budget(config: Config) -> tuple[int, int]:
+    """Most epochs, and patience, of a training in one stage: those of both our stages together."""
+    return (
+        config.stage1.max_epochs + config.stage2.max_epochs,
+        config.stage1.patience + config.stage2.patience,
+    )
+
+
+class Learner(ABC, nn.Module):
+    """A network that knows its loss and how it embeds."""
+
+    @abstractmethod
+    def loss(self, audio: Tensor, visual: Tensor, labels: Tensor) -> Tensor:
+        """Features (B, audio_dim), (B, visual_dim) and labels (B,) of a batch → scalar."""
+
+    @abstractmethod
+    def embedder(self) -> PairEmbedder:
+        """What is asked for embeddings; it uses the weights as they are when it is called."""
+
+    def before_validation(self, train: PairedFeatures) -> None:
+        """Adjust whatever follows from the weights in closed form; without gradient or dropout."""
+
+
+class TwoBranchLearner(Learner):
+    """A learner whose network is that of our own method.
+
+    Args:
+        train: training clips, from which the branches take mean and deviation.
+        model: the branches' shape.
+    """
+
+    def __init__(self, train: PairedFeatures, model: ModelConfig) -> None:
+        super().__init__()
+        self.network = TwoBranchNetwork(train.audio.shape[1], train.visual.shape[1], model)
+        self.network.audio.fit_scaling(train.audio)
+        self.network.visual.fit_scaling(train.visual)
+
+    def embedder(self) -> Embedder:
+        return Embedder(self.network.audio, self.network.visual)
+
+
+AnyLearner = TypeVar("AnyLearner", bound=Learner)
+
+
+def fit_by_gradient(
+    make: Callable[[], AnyLearner],
+    train: PairedFeatures,
+    val: PairedFeatures,
+    config: Config,
+    *,
+    batch_size: int | None = None,
+) -> AnyLearner:
+    """Train with AdamW; back comes the learner with the weights of highest validation MAP.
+
+    Args:
+        make: builds the learner; called after the seed is set.
+        train: clips to learn from.
+        val: clips to choose the epoch by.
+        config: seed, batch size, weight decay, stage 1's learning rate, and the epochs and
+            patience of both stages.
+        batch_size: in place of ``config.batch_size``, for losses that need another.
+    """
+    epochs, patience = budget(config)
+    batch_size = fitting_batch_size(batch_size or config.batch_size, len(train))
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        learner = make()
+        optimizer = torch.optim.AdamW(
+            learner.parameters(), config.stage1.learning_rate, weight_decay=config.weight_decay
+        )
+        best, best_weights, waited = -1.0, learner.state_dict(), 0
+        for epoch in range(epochs):
+            learner.train()
+            # Plain batches: the contrastive rivals take every other clip of a batch for a negative.
+            for batch in global_batches(
+                train.labels, batch_size, classes_per_batch=0, seed=config.seed, epoch=epoch
+            ):
+                loss = learner.loss(train.audio[batch], train.visual[batch], train.labels[batch])
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+            reached = _validate(learner, train, val)
+            waited += 1
+            if reached > best:
+                best, waited = reached, 0
+                best_weights = {k: v.clone() for k, v in learner.state_dict().items()}
+            if waited >= patience:
+                break
+    learner.load_state_dict(best_weights)
+    learner.eval().requires_grad_(False)
+    return learner
+
+
+def _validate(learner: Learner, train: PairedFeatures, val: PairedFeatures) -> float:
+    learner.eval()
+    with torch.no_grad():
+        learner.before_validation(train)
+        return validation_map(learner.embedder(), val)

@@ -1,0 +1,70 @@
+"""Label space: each modality says which class it is, and items that say the same are near.
+
+Semantic matching of Rasiwasia et al., *A New Approach to Cross-Modal Multimedia Retrieval*, ACM
+Multimedia 2010, section 4.2, with networks as classifiers: the embedding is the vector of class
+probabilities. The regression to one-hot labels is that of Zhen et al. 2019, equation 4, alone.
+"""
+
+from torch import Tensor
+from torch.nn.functional import cross_entropy, mse_loss, one_hot, softmax
+
+from avcmr.baselines import Embedder, Method
+from avcmr.baselines.gradient import TwoBranchLearner, fit_by_gradient
+from avcmr.config import Config
+from avcmr.data import PairedFeatures
+
+
+def classes_of(train: PairedFeatures) -> int:
+    """Number of classes, as far as the training clips know."""
+    return int(train.labels.max()) + 1
+
+
+class _LabelSpace(TwoBranchLearner):
+    def __init__(self, train: PairedFeatures, config: Config) -> None:
+        shape = config.model.model_copy(update={"embedding_dim": classes_of(train)})
+        super().__init__(train, shape)
+
+    def scores(self, audio: Tensor, visual: Tensor) -> tuple[Tensor, Tensor]:
+        return self.network.audio.project(audio), self.network.visual.project(visual)
+
+
+class Classification(_LabelSpace):
+    """Cross-entropy of both modalities; embeddings are class probabilities."""
+
+    def loss(self, audio: Tensor, visual: Tensor, labels: Tensor) -> Tensor:
+        a, v = self.scores(audio, visual)
+        return cross_entropy(a, labels) + cross_entropy(v, labels)
+
+    def embedder(self) -> Embedder:
+        return Embedder(
+            lambda audio: softmax(self.network.audio.project(audio), dim=1),
+            lambda visual: softmax(self.network.visual.project(visual), dim=1),
+        )
+
+
+class Regression(_LabelSpace):
+    """Squared distance to the one-hot label; embeddings are the outputs."""
+
+    def loss(self, audio: Tensor, visual: Tensor, labels: Tensor) -> Tensor:
+        a, v = self.scores(audio, visual)
+        target = one_hot(labels, a.shape[1]).to(a)
+        return mse_loss(a, target) + mse_loss(v, target)
+
+    def embedder(self) -> Embedder:
+        return Embedder(self.network.audio.project, self.network.visual.project)
+
+
+def fit_classification(train: PairedFeatures, val: PairedFeatures, config: Config) -> Embedder:
+    """As ``fit_by_gradient``."""
+    return fit_by_gradient(lambda: Classification(train, config), train, val, config).embedder()
+
+
+def fit_regression(train: PairedFeatures, val: PairedFeatures, config: Config) -> Embedder:
+    """As ``fit_by_gradient``."""
+    return fit_by_gradient(lambda: Regression(train, config), train, val, config).embedder()
+
+
+METHODS = (
+    Method("label-space", "trained", "Rasiwasia et al. 2010, section 4.2", fit_classification),
+    Method("label-regression", "trained", "Zhen et al. 2019, eq. 4 alone", fit_regression),
+)

@@ -1,0 +1,142 @@
+"""Compare methods on the same features: ours, its ablations, and its rivals.
+
+Every method learns from the training clips, chooses on the validation clips, and is measured on
+the test clips; those that are random, with several seeds. Results are kept in the folder given by
+--out as they come, and the same command goes on where it was stopped. Settings such as
+model.hidden=[256] are shared by all methods.
+
+Examples:
+
+    avcmr compare --features features.h5
+
+    avcmr compare --features features.h5 --methods ours,cca,infonce --seeds 3 --jobs 4
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from avcmr.cli.console import ProgressLine, console
+
+if TYPE_CHECKING:
+    from avcmr.comparison import Outcome
+    from avcmr.config import Config
+    from avcmr.published import Published
+
+MethodsOption = Annotated[
+    str, typer.Option("--methods", help="Names with commas between them, or all.")
+]
+SeedsOption = Annotated[int, typer.Option(help="Runs of each method that is random.", min=1)]
+JobsOption = Annotated[int, typer.Option(help="Processes, of one thread each.", min=1)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print all results as JSON.")]
+
+
+def command(
+    features: Annotated[Path, typer.Option(help="Feature store, or a published feature file.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Settings, such as stage1.margin=0.3.")
+    ] = None,
+    methods: MethodsOption = "all",
+    seeds: SeedsOption = 5,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of results; by default comparisons/NAME.")
+    ] = None,
+    jobs: JobsOption = 1,
+    config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    from avcmr.config import load_config  # noqa: PLC0415
+
+    settings = load_config(config, overrides or ())
+    folder = out or Path("comparisons") / features.stem
+    result = run(features, settings, methods, seeds=seeds, folder=folder, jobs=jobs)
+    print(json.dumps(result) if as_json else folder)
+
+
+def run(
+    features: Path,
+    settings: "Config",
+    methods: str,
+    *,
+    seeds: int,
+    folder: Path,
+    jobs: int,
+    classes: int | None = None,
+    published: Sequence["Published"] = (),
+) -> dict[str, Any]:
+    """Compare, show the table, and write ``comparison.{csv,md,png}``; everything as a dict.
+
+    Args:
+        features: file of features.
+        settings: shared by all methods.
+        methods: names with commas between them.
+        seeds: runs of each method that is random.
+        folder: where results are kept.
+        jobs: processes.
+        classes: how many the features must have; any number if not given.
+        published: numbers to set beside ours.
+    """
+    from avcmr.comparison import (  # noqa: PLC0415
+        Comparison,
+        compare,
+        summarise,
+        to_dict,
+        trials,
+    )
+    from avcmr.comparison_tables import (  # noqa: PLC0415
+        csv_table,
+        markdown_table,
+        published_table,
+        rich_table,
+    )
+    from avcmr.data import load_dataset  # noqa: PLC0415
+    from avcmr.figures import LIGHT, comparison_figure, to_png  # noqa: PLC0415
+    from avcmr.methods import check_names  # noqa: PLC0415
+    from avcmr.metrics import expected_chance  # noqa: PLC0415
+    from preprocessing.errors import SetupError  # noqa: PLC0415
+
+    names = check_names([name.strip() for name in methods.split(",") if name.strip()])
+    dataset = load_dataset(features, settings.data)
+    found = len(dataset.train.labels.unique())
+    if classes is not None and found != classes:
+        raise SetupError(f"{features}: {found} classes, where this data set has {classes}")
+    console.print(f"{features}: {dataset!r}", markup=False)
+    for warning in dataset.warnings:
+        console.print(f"warning: {warning}", style="yellow", markup=False)
+    comparison = Comparison(folder)
+    with comparison.opened(settings, dataset):
+        wanted = set(trials(settings, names, seeds))
+        done = len(wanted & {(one.method, one.seed) for one in comparison.outcomes()})
+        console.print(f"plan: {len(wanted)} runs: {done} done, {len(wanted) - done} to do")
+        with ProgressLine("compare", len(wanted)) as line:
+
+            def show(outcome: "Outcome") -> None:
+                nonlocal done
+                done += 1
+                line.update(done, f"{done}/{len(wanted)}")
+                line.say(
+                    f"{done}/{len(wanted)} {outcome.method}, seed {outcome.seed}: "
+                    f"{outcome.audio_to_visual:.3f} a→v, {outcome.visual_to_audio:.3f} v→a, "
+                    f"{outcome.seconds:.1f} s"
+                )
+
+            line.update(done, f"{done}/{len(wanted)}")
+            outcomes = compare(
+                comparison, features, settings, names, seeds=seeds, jobs=jobs, on_outcome=show
+            )
+        summaries = summarise(outcomes)
+        chance = expected_chance(dataset.test.labels)
+        (folder / "comparison.csv").write_text(csv_table(summaries), encoding="utf-8")
+        (folder / "comparison.md").write_text(
+            markdown_table(summaries, published, dataset.warnings), encoding="utf-8"
+        )
+        figure = comparison_figure(summaries, chance, LIGHT)
+        (folder / "comparison.png").write_bytes(to_png(figure))
+    title = f"MAP on {len(dataset.test)} test clips of {features.name} (chance {chance:.3f})"
+    console.print(rich_table(summaries, title))
+    if published:
+        console.print(published_table(published))
+    return to_dict(outcomes, dataset) | {"chance": chance, "folder": str(folder)}

@@ -1,0 +1,51 @@
+"""The whole protocol on a data set of the paper, beside what others have published.
+
+Takes the published feature files (audio_train, visual_train, lab_train, …; or audio_feat,
+visual_feat, Label_ID and Train_test or Split), or features of your own extraction. Runs avcmr
+compare with all methods and the data set's settings. Goes on where it was stopped.
+
+Examples:
+
+    avcmr reproduce vegas --features vegas_feature.h5
+
+    avcmr reproduce ave15 --features ave.h5 --methods ours,cluster-cca --jobs 4
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from avcmr.cli.compare import JobsOption, JsonOption, MethodsOption, SeedsOption, run
+from avcmr.published import Preset
+
+
+def command(
+    dataset: Annotated[Preset, typer.Argument(help="Which data set the features are of.")],
+    features: Annotated[Path, typer.Option(help="Published feature file, or feature store.")],
+    methods: MethodsOption = "all",
+    seeds: SeedsOption = 5,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of results; by default comparisons/DATASET.")
+    ] = None,
+    jobs: JobsOption = 1,
+    as_json: JsonOption = False,
+) -> None:
+    from avcmr.config import load_config, preset  # noqa: PLC0415
+    from avcmr.published import PRESETS, PUBLISHED  # noqa: PLC0415
+
+    folder = out or Path("comparisons") / dataset
+    result = run(
+        features,
+        load_config(preset(dataset)),
+        methods,
+        seeds=seeds,
+        folder=folder,
+        jobs=jobs,
+        classes=PRESETS[dataset],
+        published=PUBLISHED[dataset],
+    )
+    result |= {"published": [asdict(row) for row in PUBLISHED[dataset]]}
+    print(json.dumps(result) if as_json else folder)

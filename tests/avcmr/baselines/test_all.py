@@ -1,0 +1,95 @@
+"""What holds of every method."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from avcmr.ablations import methods as our_methods
+from avcmr.ablations import variants
+from avcmr.baselines import Embedder, Method, PairEmbedder, validation_map
+from avcmr.config import Config, load_config
+from avcmr.methods import BASELINES, all_methods
+from avcmr.metrics import expected_chance
+
+METHODS = (*BASELINES, *our_methods(Path()))
+
+
+@pytest.fixture(scope="module", params=METHODS, ids=lambda method: method.name)
+def fitted(request, train, val, quick, tmp_path_factory) -> tuple[Method, PairEmbedder]:
+    """Each method, once trained; the global random state as it was."""
+    method = all_methods(tmp_path_factory.mktemp("runs"))[request.param.name]
+    before = torch.random.get_rng_state()
+    embedder = method.fit(train, val, quick)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    return method, embedder
+
+
+def test_beats_chance_on_unseen_clips(fitted, test) -> None:
+    method, embedder = fitted
+    reached, chance = validation_map(embedder, test), expected_chance(test.labels)
+    if method.category == "chance":
+        assert reached == pytest.approx(chance, abs=0.05)
+    else:
+        assert reached > chance + 0.1
+
+
+def test_depends_on_the_seed_alone(fitted, train, val, test, quick, tmp_path) -> None:
+    name, seeded = fitted[0].name, fitted[0].seeded
+
+    def embeddings(seed: int, folder: str) -> tuple[torch.Tensor, torch.Tensor]:
+        fresh = all_methods(tmp_path / folder)[name]
+        shorter = load_config(None, ["stage1.max_epochs=3", "stage2.max_epochs=2"])
+        config = quick.model_copy(
+            update={"seed": seed, "stage1": shorter.stage1, "stage2": shorter.stage2}
+        )
+        return fresh.fit(train, val, config)(test.audio, test.visual)
+
+    first, again, other = embeddings(0, "first"), embeddings(0, "again"), embeddings(1, "other")
+    assert all(map(torch.equal, first, again))
+    assert all(map(torch.equal, first, other)) == (not seeded)
+
+
+def test_each_item_is_embedded_from_its_own_modality_alone_or_the_category_says_so(
+    fitted, test
+) -> None:
+    method, embedder = fitted
+    if method.category != "joint input":
+        assert isinstance(embedder, Embedder)
+        return
+    audio, _ = embedder(test.audio, test.visual)
+    with_other_pictures, _ = embedder(test.audio, test.visual.roll(1, dims=0))
+    assert not torch.allclose(audio, with_other_pictures)
+
+
+def test_nothing_is_learned_from_the_clips_asked_for(fitted, test) -> None:
+    """Such as their mean: three of them alone are embedded as among all."""
+    method, embedder = fitted
+    if method.name == "random":
+        pytest.skip("noise by definition")
+    together = embedder(test.audio, test.visual)
+    alone = embedder(test.audio[:3], test.visual[:3])
+    for all_items, few in zip(together, alone, strict=True):
+        torch.testing.assert_close(all_items[:3], few, atol=1e-5, rtol=1e-4)
+
+
+def test_ablations_have_as_many_epochs_as_our_method() -> None:
+    base = load_config(None, ["stage1.max_epochs=7", "stage2.max_epochs=4"])
+    for changes in variants(base).values():
+        settings = base.model_dump()
+        for key, value in changes.items():
+            settings[key] = settings[key] | value if isinstance(value, dict) else value
+        config = Config.model_validate(settings)
+        assert config.stage1.max_epochs + config.stage2.max_epochs == 11
+        assert (config.batch_size, config.data, config.seed) == (256, base.data, 0)
+
+
+def test_ablations_change_what_their_names_say() -> None:
+    changed = variants(Config())
+    assert changed["ours"] == {}
+    assert changed["two-stage-plain"] == {"stage2": {"interpolation_points": 0}}
+    assert changed["reversed"]["stage1"]["mining"] == "hard"
+    assert changed["reversed"]["stage2"]["mining"] == "semi_hard"
+    assert changed["hard-only"]["stage1"]["interpolation_points"] == 0
+    assert changed["one-stage-interpolated"]["stage1"]["interpolation_points"] == 2
+    assert changed["paper"]["model"]["activation"] == "tanh"
