@@ -86,7 +86,7 @@ def _fit(
     run.open(config, dataset)
     train(dataset, config, run)
     with torch.device("meta"):  # no weights are drawn: they are about to be read
-        network = TwoBranchNetwork(train_part.audio.shape[1], val.visual.shape[1], config.model)
+        network = TwoBranchNetwork.fitting(dataset, config.model)
     network.load_state_dict(run.load("best").tensors, assign=True)
     network.eval().requires_grad_(False)
-    return Embedder(network.audio, network.visual)
+    return Embedder(network.embed_audio, network.embed_visual)

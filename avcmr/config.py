@@ -33,13 +33,18 @@ class DataConfig(_Section):
 
 
 class ModelConfig(_Section):
-    """The two branches; both have this shape, with weights of their own."""
+    """The two branches; both have this shape, with weights of their own.
+
+    ``posterior_temperature``: retrieve by the chance of a common class, with this temperature of
+    the class posteriors; 0 retrieves by the cosine of the embeddings themselves.
+    """
 
     embedding_dim: int = Field(32, ge=2)
     hidden: tuple[int, ...] = (512,)
     activation: Literal["gelu", "relu", "tanh"] = "gelu"
     input_dropout: float = Field(0.3, ge=0, lt=1)
     dropout: float = Field(0.5, ge=0, lt=1)
+    posterior_temperature: float = Field(0.1, ge=0)
 
 
 class StageConfig(_Section):

@@ -55,7 +55,7 @@ def embed_test_split(run: RunFolder) -> Embedded:
             "clips may have been trained on; train again under another --run"
         )
     test = dataset.test
-    network = TwoBranchNetwork(test.audio.shape[1], test.visual.shape[1], config.model)
+    network = TwoBranchNetwork.fitting(dataset, config.model)
     network.load_state_dict(best.tensors)
     audio, visual = embed(network, test)
     return Embedded(

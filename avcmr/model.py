@@ -1,11 +1,15 @@
 """Two branches, one for sound and one for picture, into one embedding space."""
 
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from avcmr.config import ModelConfig
+from avcmr.data import Dataset, PairedFeatures
 from avcmr.dropout import SharedDropout
+from avcmr.posterior import ClassPosterior
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU, "tanh": nn.Tanh}
 
@@ -13,8 +17,10 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU, "ta
 class Branch(nn.Module):
     """Features of one modality (B, input_dim) → embeddings of unit length (B, D).
 
-    The features are first scaled to mean 0 and deviation 1 as they had over the training split;
-    both statistics are part of the weights.
+    The features are first centred, and divided by one number, their deviation over all features of
+    the training split; both statistics are part of the weights. (Features that went through PCA
+    keep its order so: dividing each by its own deviation makes the last components, which are
+    mostly noise, as large as the first.)
     """
 
     mean: Tensor
@@ -23,7 +29,7 @@ class Branch(nn.Module):
     def __init__(self, input_dim: int, config: ModelConfig) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(input_dim))
-        self.register_buffer("deviation", torch.ones(input_dim))
+        self.register_buffer("deviation", torch.ones(()))
         layers: list[nn.Module] = [SharedDropout(config.input_dropout)]
         width = input_dim
         for hidden in config.hidden:
@@ -38,8 +44,8 @@ class Branch(nn.Module):
     def fit_scaling(self, features: Tensor) -> None:
         """Take mean and deviation from the training features (N, input_dim)."""
         self.mean.copy_(features.mean(dim=0))
-        # A feature that never varies carries nothing: it is centred and left unscaled.
-        deviation = features.std(dim=0, correction=0)
+        deviation = (features - self.mean).square().mean().sqrt()
+        # Features that never vary carry nothing: they are centred and left unscaled.
         self.deviation.copy_(torch.where(deviation > 1e-6, deviation, 1.0))
 
     def project(self, features: Tensor) -> Tensor:
@@ -52,12 +58,46 @@ class Branch(nn.Module):
 
 
 class TwoBranchNetwork(nn.Module):
-    """Audio (B, audio_dim) and visual (B, visual_dim) features → two (B, D) embeddings."""
+    """Audio (B, audio_dim) and visual (B, visual_dim) features → two (B, D) embeddings.
 
-    def __init__(self, audio_dim: int, visual_dim: int, config: ModelConfig) -> None:
+    The embeddings are what triplets are made of. What is retrieved with are :meth:`embed_audio`
+    and :meth:`embed_visual`: these embeddings, or where the settings give a posterior temperature,
+    what :class:`avcmr.posterior.ClassPosterior` makes of them.
+    """
+
+    def __init__(
+        self, audio_dim: int, visual_dim: int, config: ModelConfig, *, classes: int = 0
+    ) -> None:
         super().__init__()
         self.audio = Branch(audio_dim, config)
         self.visual = Branch(visual_dim, config)
+        self.posterior = (
+            ClassPosterior(classes, config.embedding_dim, config.posterior_temperature)
+            if classes and config.posterior_temperature
+            else None
+        )
+
+    @classmethod
+    def fitting(cls, dataset: Dataset, config: ModelConfig) -> Self:
+        """A network for the clips of a data set, with its widths and classes."""
+        train = dataset.train
+        classes = len(dataset.class_names)
+        return cls(train.audio.shape[1], train.visual.shape[1], config, classes=classes)
 
     def forward(self, audio: Tensor, visual: Tensor) -> tuple[Tensor, Tensor]:
         return self.audio(audio), self.visual(visual)
+
+    def fit_posterior(self, train: PairedFeatures) -> None:
+        """Take the classes' prototypes from the training clips, as the weights now embed them."""
+        if self.posterior:
+            self.posterior.fit(self.audio(train.audio), self.visual(train.visual), train.labels)
+
+    def embed_audio(self, features: Tensor) -> Tensor:
+        """(B, audio_dim) → (B, E) of unit length, to be compared by cosine."""
+        embeddings: Tensor = self.audio(features)
+        return self.posterior.audio(embeddings) if self.posterior else embeddings
+
+    def embed_visual(self, features: Tensor) -> Tensor:
+        """(B, visual_dim) → (B, E) of unit length, to be compared by cosine."""
+        embeddings: Tensor = self.visual(features)
+        return self.posterior.visual(embeddings) if self.posterior else embeddings

@@ -1,7 +1,8 @@
 """The two-stage curriculum, on one worker or as one of many."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -61,9 +62,7 @@ def train(
     train_part, val_part = dataset.train.to(device), dataset.val.to(device)
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
-        network = TwoBranchNetwork(
-            train_part.audio.shape[1], train_part.visual.shape[1], config.model
-        ).to(device)
+        network = TwoBranchNetwork.fitting(dataset, config.model).to(device)
         network.audio.fit_scaling(train_part.audio)
         network.visual.fit_scaling(train_part.visual)
         state, optimizer = _resume(run, network, config)
@@ -86,7 +85,7 @@ def train(
             )
             measured = _train_epoch(replicated, optimizer, train_part, batches=batches, stage=stage)
             # Rank 0 judges for all, so that rounding can never make workers part ways.
-            validation = agree(validate(network, val_part) if rank == 0 else None)
+            validation = agree(validate(network, train_part, val_part) if rank == 0 else None)
             previous = state
             state, verdict = state.after_epoch(validation["val_map"], config)
             if log:
@@ -114,21 +113,38 @@ def train(
     return state
 
 
-def embed(network: TwoBranchNetwork, clips: PairedFeatures) -> tuple[Tensor, Tensor]:
-    """Audio and visual embeddings (N, D) of clips, without dropout or gradient."""
+@contextmanager
+def inference(network: nn.Module) -> Iterator[None]:
+    """Inside, the network has neither dropout nor gradients."""
     was_training = network.training
     network.eval()
-    with torch.inference_mode():
-        audio, visual = network(clips.audio, clips.visual)
+    with torch.no_grad():
+        yield
     network.train(was_training)
-    return audio, visual
 
 
-def validate(network: TwoBranchNetwork, clips: PairedFeatures) -> dict[str, float]:
-    """MAP both ways, and the gauges that show a collapse of the embedding space."""
-    audio, visual = embed(network, clips)
-    forth = mean_average_precision(audio, visual, clips.labels, clips.labels)
-    back = mean_average_precision(visual, audio, clips.labels, clips.labels)
+def embed(network: TwoBranchNetwork, clips: PairedFeatures) -> tuple[Tensor, Tensor]:
+    """Audio and visual embeddings (N, E) of clips, to be compared by cosine."""
+    with inference(network):
+        return network.embed_audio(clips.audio), network.embed_visual(clips.visual)
+
+
+def validate(
+    network: TwoBranchNetwork, train: PairedFeatures, clips: PairedFeatures
+) -> dict[str, float]:
+    """MAP both ways, and the gauges that show a collapse of the embedding space.
+
+    Args:
+        network: as it is in training; its class posteriors are fitted anew.
+        train: the training clips, for the posteriors.
+        clips: the validation clips.
+    """
+    with inference(network):
+        network.fit_posterior(train)
+        audio, visual = network(clips.audio, clips.visual)
+    heard, seen = embed(network, clips)
+    forth = mean_average_precision(heard, seen, clips.labels, clips.labels)
+    back = mean_average_precision(seen, heard, clips.labels, clips.labels)
     gauges = collapse_gauges(torch.cat([audio, visual]))
     return {
         "val_map": (forth + back) / 2,

@@ -203,7 +203,7 @@ def one_worker_parts(dataset: Dataset, config: Config) -> None:
     """What a step of one worker is made of, in CPU milliseconds."""
     torch.set_num_threads(1)
     clips, size = dataset.train[range(config.batch_size)], config.batch_size
-    network = TwoBranchNetwork(clips.audio.shape[1], clips.visual.shape[1], config.model)
+    network = TwoBranchNetwork.fitting(dataset, config.model)
     optimizer = torch.optim.AdamW(network.parameters())
 
     def embed_and_back() -> None:

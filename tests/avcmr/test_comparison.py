@@ -76,11 +76,12 @@ def test_every_method_and_seed_is_measured_once_and_written_down(compared) -> No
 
 def test_our_method_is_measured_on_the_test_clips_with_its_best_weights(compared) -> None:
     features, out = compared
-    test = load_dataset(features, load_config().data).test
+    dataset = load_dataset(features, load_config().data)
+    test = dataset.test
     run = RunFolder(out / "runs" / "ours-1")
     config = run.config()
     assert (config.seed, config.stage1.max_epochs, run.finished) == (1, 3, True)
-    network = TwoBranchNetwork(test.audio.shape[1], test.visual.shape[1], config.model)
+    network = TwoBranchNetwork.fitting(dataset, config.model)
     network.load_state_dict(run.load("best").tensors)
     audio, visual = embed(network, test)
     (line,) = (one for one in results(out) if (one["method"], one["seed"]) == ("ours", 1))

@@ -178,9 +178,7 @@ def run_initial_parameters(features: Path, settings: Path) -> torch.Tensor:
     config = load_config(settings)
     dataset = load_dataset(features, config.data)
     torch.manual_seed(config.seed)
-    network = TwoBranchNetwork(
-        dataset.train.audio.shape[1], dataset.train.visual.shape[1], config.model
-    )
+    network = TwoBranchNetwork.fitting(dataset, config.model)
     return network.audio.layers[1].weight.detach()
 
 
