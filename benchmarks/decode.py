@@ -21,9 +21,10 @@ import torch
 
 from preprocessing.clips import MEDIA_SUFFIXES, Clip
 from preprocessing.decode import DECODERS, Decoder, Sampling
+from preprocessing.decode.attempt import try_decode
 from preprocessing.decode.headers import opened, read_headers
 from preprocessing.decode.sound import read_waveform
-from preprocessing.errors import SetupError
+from preprocessing.errors import ClipError, SetupError
 
 LIMIT = "ffmpeg -f null (the limit)"
 
@@ -49,10 +50,19 @@ def usable() -> dict[str, Decoder]:
     return decoders
 
 
+def all_can_decode(path: Path, decoders: dict[str, Decoder]) -> bool:
+    for name, decoder in decoders.items():
+        outcome = try_decode(decoder, Clip("clip", path, "label"), Sampling())
+        if isinstance(outcome, ClipError):
+            print(f"without {path.name}: {name} refuses it")
+            return False
+    return True
+
+
 def sound_only(path: Path) -> None:
     with opened(path) as container:
         headers = read_headers(container, path, max_seconds=1800)
-        read_waveform(container.decode(audio=0), headers, max_seconds=1800)
+        read_waveform(container.decode(headers.audio), headers, max_seconds=1800)
 
 
 def all_frames(path: Path) -> None:
@@ -87,9 +97,11 @@ def main() -> None:
         if path.suffix.lower() in MEDIA_SUFFIXES
     ]
     torch.set_num_threads(1)  # as in the decoding processes of `avcmr extract`
+    decoders = usable()
+    paths = [path for path in paths if all_can_decode(path, decoders)]
     ways: dict[str, Callable[[Path], object]] = {
         LIMIT: ffmpeg_null,
-        **{f"avcmr, {name}": whole_clip(decoder) for name, decoder in usable().items()},
+        **{f"avcmr, {name}": whole_clip(decoder) for name, decoder in decoders.items()},
         "  of which sound": sound_only,
         "decord, every frame, no sound": all_frames,
     }
