@@ -139,12 +139,12 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> Originals:
     return found
 
 
-def write_mutated(folder: Path, originals: Originals) -> dict[str, frozenset[str]]:
-    """The files; and for each id what may become of it."""
+def write_mutated(folder: Path, originals: Originals, every: int) -> dict[str, frozenset[str]]:
+    """The files, or each so-many-th of them; and for each id what may become of it."""
     allowed, suffixes = {}, list(CONTAINERS)
     folder.mkdir()
     for name, (mutate, count, fates) in MUTATIONS.items():
-        for number in range(count):
+        for number in range(0, count, every):
             suffix = suffixes[number % len(suffixes)]
             draw = random.Random(f"{name} {number}")  # seeded by name: alike everywhere
             (folder / f"{name}_{number}.{suffix}").write_bytes(mutate(draw, originals, suffix))
@@ -164,9 +164,9 @@ def memory(pids: list[int]) -> dict[int, int]:
     return found
 
 
-@pytest.mark.parametrize("decoder", ["pyav", "decord"])
+@pytest.mark.parametrize(("decoder", "every"), [("pyav", 1), ("decord", 4)])
 def test_mutated_files_among_good_ones(
-    decoder, kit, start, good_clips, undisturbed, originals, tmp_path
+    decoder, every, kit, start, good_clips, undisturbed, originals, tmp_path
 ) -> None:
     videos = tmp_path / "videos"
     videos.mkdir()
@@ -178,8 +178,8 @@ def test_mutated_files_among_good_ones(
         shutil.copy(good_clips / f"{clip_id}.mp4", videos / "copies" / f"{number}.mp4")
         expected[f"copies/{number}"] = values
     assert len(expected) == 20
-    allowed = write_mutated(videos / "mutated", originals)
-    assert len(allowed) == 200
+    allowed = write_mutated(videos / "mutated", originals, every)
+    assert len(allowed) == 200 if every == 1 else 50 <= len(allowed)
     if decoder == "decord":  # no gentle library
         allowed = {clip_id: fates | {"decoder_crashed"} for clip_id, fates in allowed.items()}
     options = ["--follow-links", "--clip-timeout", "20", "--decoder", decoder]
