@@ -179,7 +179,7 @@ def test_mutated_files_among_good_ones(
         expected[f"copies/{number}"] = values
     assert len(expected) == 20
     allowed = write_mutated(videos / "mutated", originals, every)
-    assert len(allowed) == 200 if every == 1 else 50 <= len(allowed)
+    assert len(allowed) == 200 if every == 1 else len(allowed) >= 50
     if decoder == "decord":  # no gentle library
         allowed = {clip_id: fates | {"decoder_crashed"} for clip_id, fates in allowed.items()}
     options = ["--follow-links", "--clip-timeout", "20", "--decoder", decoder]
