@@ -19,6 +19,9 @@ from avcmr.model import TwoBranchNetwork
 from avcmr.runs import RunFolder
 from avcmr.training import train
 
+_PLAIN_HARD = {"mining": "hard", "interpolation_points": 0}
+"""Batch-hard triplets of the originals."""
+
 SOURCE = "Zeng & Ikeda 2023 (abstract)"
 
 
@@ -33,11 +36,12 @@ def variants(base: Config) -> dict[str, Mapping[str, Any]]:
         "ours": {},
         "semi-hard-only": {"stage1": first | all_of_it, "stage2": skipped},
         "hard-only": {
-            "stage1": second | {"interpolation_points": 0} | all_of_it,
+            "stage1": second | _PLAIN_HARD | all_of_it,
             "stage2": skipped,
         },
         "batch-all": {"stage1": first | {"mining": "batch_all"} | all_of_it, "stage2": skipped},
-        "two-stage-plain": {"stage2": {"interpolation_points": 0}},
+        "two-stage-plain": {"stage2": _PLAIN_HARD},
+        "two-stage-memory": {"stage2": {"members": 1}},
         "one-stage-interpolated": {"stage1": second | all_of_it, "stage2": skipped},
         "reversed": {"stage1": second, "stage2": first},
         "paper": paper | {"stage1": _paper_stage(1), "stage2": _paper_stage(2)},
@@ -53,7 +57,7 @@ def methods(folder: Path) -> tuple[Method, ...]:
 
 def _triplets(stage: StageConfig) -> dict[str, Any]:
     """What a stage learns from; its rate and length belong to its place in the order."""
-    return stage.model_dump(include={"mining", "interpolation_points", "margin"})
+    return stage.model_dump(exclude={"learning_rate", "max_epochs", "patience"})
 
 
 def _paper_stage(number: int) -> dict[str, Any]:

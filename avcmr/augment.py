@@ -1,4 +1,4 @@
-"""Stage 2's augmentation: synthetic embeddings between two of one class."""
+"""Stage 2's augmentation: synthetic embeddings between two or more of one class."""
 
 import torch
 from torch import Tensor
@@ -27,3 +27,36 @@ def interpolate(embeddings: Tensor, labels: Tensor, *, points: int) -> tuple[Ten
     between = weight * embeddings[first] + (1 - weight) * embeddings[second]  # (n, pairs, D)
     synthetic = normalize(between.flatten(0, 1), dim=1)
     return synthetic, labels[first].repeat(points)
+
+
+def convex_combinations(
+    members: Tensor, labels: Tensor, *, per_class: int, points: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Embeddings at random places between several members of each class.
+
+    Every one is Σᵢ wᵢ·mᵢ over ``points`` members drawn with replacement from its class, with
+    weights uniform over all that sum to 1 (Dirichlet(1, …, 1)), scaled back to unit length. With
+    one point they are the members themselves; with ever more, all meet in the class's mean, and
+    what single clips have of their own, label noise among it, averages out.
+
+    Args:
+        members: (N, D) embeddings of unit length.
+        labels: (N,) int64.
+        per_class: M, how many for each class.
+        points: how many members each lies between, at least 1.
+        generator: on the CPU, so that the draws are alike on every device.
+
+    Returns:
+        (C, M, D) synthetic embeddings of the C classes that have members, and the (C,) labels,
+        ascending.
+    """
+    classes, counts = labels.unique(return_counts=True)  # (C,)
+    draws = (len(classes), per_class, points)
+    weights = torch.empty(draws).exponential_(generator=generator).to(members)
+    weights /= weights.sum(dim=2, keepdim=True)
+    place = (
+        torch.rand(draws, generator=generator).to(labels.device) * counts[:, None, None]
+    ).long()
+    starts = counts.cumsum(0) - counts
+    rows = labels.argsort(stable=True)[starts[:, None, None] + place]  # (C, M, points)
+    return normalize(torch.einsum("cmp,cmpd->cmd", weights, members[rows]), dim=2), classes

@@ -47,12 +47,24 @@ class ModelConfig(_Section):
     posterior_temperature: float = Field(0.1, ge=0)
 
 
-class StageConfig(_Section):
-    """One stage of the curriculum."""
+Mining = Literal["semi_hard", "hard", "batch_all", "smooth_hard"]
 
-    mining: Literal["semi_hard", "hard", "batch_all"]
+
+class StageConfig(_Section):
+    """One stage of the curriculum.
+
+    ``interpolation_points``, ``margin``: of the miners that choose single triplets from a batch.
+    ``synthetics_per_class``, ``members``, ``temperature``: of ``smooth_hard``, whose positives and
+    negatives are interpolated from a memory of all training embeddings, ``members`` of a class at
+    a time (1: the embeddings themselves).
+    """
+
+    mining: Mining
     interpolation_points: int = Field(ge=0)
     margin: float = Field(0.2, gt=0, lt=2)
+    synthetics_per_class: int = Field(8, ge=1)
+    members: int = Field(4, ge=1)
+    temperature: float = Field(0.2, gt=0)
     learning_rate: float = Field(gt=0)
     max_epochs: int = Field(ge=0)
     patience: int = Field(ge=1)
@@ -61,7 +73,7 @@ class StageConfig(_Section):
 class Stage1Config(StageConfig):
     """Stage 1: semi-hard triplets of the originals."""
 
-    mining: Literal["semi_hard", "hard", "batch_all"] = "semi_hard"
+    mining: Mining = "semi_hard"
     interpolation_points: int = Field(0, ge=0)
     learning_rate: float = Field(1e-3, gt=0)
     max_epochs: int = Field(100, ge=1)
@@ -71,7 +83,7 @@ class Stage1Config(StageConfig):
 class Stage2Config(StageConfig):
     """Stage 2: hard triplets among originals and interpolated embeddings."""
 
-    mining: Literal["semi_hard", "hard", "batch_all"] = "hard"
+    mining: Mining = "smooth_hard"
     interpolation_points: int = Field(2, ge=0)
     learning_rate: float = Field(1e-4, gt=0)
     max_epochs: int = Field(50, ge=0)

@@ -76,6 +76,43 @@ def cross_modal_loss(
     )
 
 
+def smooth_hard_loss(
+    audio: Tensor,
+    visual: Tensor,
+    labels: Tensor,
+    synthetic: Tensor,
+    synthetic_labels: Tensor,
+    temperature: float,
+) -> TripletLoss:
+    """Hard triplets whose positive and negatives are interpolated, with a smooth maximum.
+
+    An anchor of either modality has M positives, the synthetics of its class. The m-th meets the
+    m-th synthetics of all other classes as negatives, and costs ln(1 + Σₙ exp((d(a, p) − d(a, n))
+    / T)), the smooth form of max(0, maxₙ d(a, p) − d(a, n)) / T: as T goes to 0, the nearest
+    negative alone counts; a larger T spreads the gradient over the near ones and bounds what a
+    single wrong label can do. The loss is the mean over anchors and m, summed over modalities.
+
+    Args:
+        audio: (B, D) embeddings of unit length.
+        visual: (B, D), row i from the clip of audio row i.
+        labels: (B,) int64, all of them among the synthetics' classes.
+        synthetic: (C, M, D) of unit length; no gradient flows into them.
+        synthetic_labels: (C,) int64, ascending.
+        temperature: T, in units of the distance.
+    """
+    own = torch.searchsorted(synthetic_labels, labels)[:, None, None]  # (B, 1, 1)
+    value = audio.new_zeros(())
+    triplets = active = 0
+    for anchors in (audio, visual):
+        closeness = torch.einsum("bd,cmd->bmc", anchors, synthetic.detach())
+        to_own = closeness.gather(2, own.expand(-1, closeness.shape[1], 1))  # (B, M, 1)
+        lead = (closeness - to_own) / temperature  # how much nearer each class is than the own
+        value = value + lead.logsumexp(dim=2).mean()  # the own class's lead of 0 is the 1
+        triplets += to_own.numel()
+        active += int((lead.detach().amax(dim=2) > 0).sum())
+    return TripletLoss(value, triplets, active)
+
+
 def _one_direction(
     anchors: Tensor, candidates: Tensor, labels: Tensor, stage: StageConfig
 ) -> TripletLoss:

@@ -3,12 +3,14 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
+from avcmr.augment import convex_combinations
 from avcmr.batches import (
     derived_seed,
     fitting_batch_size,
@@ -20,13 +22,16 @@ from avcmr.config import Config, StageConfig
 from avcmr.curriculum import Curriculum, Verdict
 from avcmr.data import Dataset, PairedFeatures
 from avcmr.distributed import agree, gather, replicate, world
-from avcmr.losses import cross_modal_loss
+from avcmr.losses import TripletLoss, cross_modal_loss, smooth_hard_loss
 from avcmr.metrics import collapse_gauges, distance_spread, mean_average_precision
 from avcmr.model import TwoBranchNetwork
 from avcmr.runs import Checkpoint, RunFolder
 
 EpochRecord = dict[str, Any]
 """One line of ``metrics.jsonl``."""
+
+BatchLoss = Callable[[Tensor, Tensor, Tensor], TripletLoss]
+"""(B, D) audio and visual embeddings and (B,) labels of a global batch → its loss."""
 
 
 def train(
@@ -83,7 +88,10 @@ def train(
                 seed=config.seed,
                 epoch=state.epoch,
             )
-            measured = _train_epoch(replicated, optimizer, train_part, batches=batches, stage=stage)
+            loss = _stage_loss(
+                network, train_part, stage, seed=derived_seed(config.seed, state.epoch, 2)
+            )
+            measured = _train_epoch(replicated, optimizer, train_part, batches=batches, loss=loss)
             # Rank 0 judges for all, so that rounding can never make workers part ways.
             validation = agree(validate(network, train_part, val_part) if rank == 0 else None)
             previous = state
@@ -156,13 +164,41 @@ def validate(
     }
 
 
+def _stage_loss(
+    network: TwoBranchNetwork, clips: PairedFeatures, stage: StageConfig, *, seed: int
+) -> BatchLoss:
+    """What an epoch of a stage learns from; call it anew for each epoch.
+
+    Where the stage interpolates from memory, all training clips are embedded once, now, and every
+    batch draws synthetics of its own from them: alike on all workers, as the seed is.
+    """
+    if stage.mining != "smooth_hard":
+        return partial(cross_modal_loss, stage=stage)
+    with inference(network):
+        memory = torch.cat(network(clips.audio, clips.visual))  # (2 N, D), both modalities
+    memory_labels = clips.labels.repeat(2)
+    generator = torch.Generator().manual_seed(seed)
+
+    def loss(audio: Tensor, visual: Tensor, labels: Tensor) -> TripletLoss:
+        synthetic, classes = convex_combinations(
+            memory,
+            memory_labels,
+            per_class=stage.synthetics_per_class,
+            points=stage.members,
+            generator=generator,
+        )
+        return smooth_hard_loss(audio, visual, labels, synthetic, classes, stage.temperature)
+
+    return loss
+
+
 def _train_epoch(
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
     clips: PairedFeatures,
     *,
     batches: list[Tensor],
-    stage: StageConfig,
+    loss: BatchLoss,
 ) -> dict[str, float]:
     rank, workers = world()
     network.train()
@@ -172,13 +208,13 @@ def _train_epoch(
         share = batch.chunk(workers)[rank].to(clips.labels.device)  # (B / workers,)
         audio, visual = network(clips.audio[share], clips.visual[share])  # (B / workers, D)
         labels = clips.labels[batch.to(clips.labels.device)]  # (B,)
-        loss = cross_modal_loss(gather(audio), gather(visual), labels, stage)
+        mined = loss(gather(audio), gather(visual), labels)
         optimizer.zero_grad(set_to_none=True)
-        loss.value.backward()
+        mined.value.backward()
         optimizer.step()
-        total += loss.value.detach()
-        triplets += loss.triplets
-        active += loss.active
+        total += mined.value.detach()
+        triplets += mined.triplets
+        active += mined.active
     return {
         "loss": float(total) / len(batches),
         "triplets": triplets / len(batches),

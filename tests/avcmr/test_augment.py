@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from avcmr.augment import interpolate
+from avcmr.augment import convex_combinations, interpolate
 
 
 @pytest.mark.parametrize("points", [1, 2, 5])
@@ -48,3 +48,42 @@ def test_nothing_to_interpolate_gives_nothing() -> None:
     alone, _ = interpolate(embeddings, torch.tensor([0, 1, 2]), points=2)
     none, _ = interpolate(embeddings, torch.tensor([0, 0, 0]), points=0)
     assert alone.shape == none.shape == (0, 5)
+
+
+def test_combinations_are_normalised_convex_ones_of_their_class() -> None:
+    """Members that are axes give their own weights away."""
+    members = torch.eye(6, dtype=torch.float64)
+    labels = torch.tensor([7, 2, 7, 2, 7, 2])
+    synthetic, classes = convex_combinations(
+        members, labels, per_class=500, points=2, generator=torch.Generator().manual_seed(0)
+    )
+    assert classes.tolist() == [2, 7]
+    assert synthetic.shape == (2, 500, 6)
+    torch.testing.assert_close(synthetic.norm(dim=2), torch.ones(2, 500, dtype=torch.float64))
+    for row, label in enumerate(classes):
+        assert (synthetic[row, :, labels != label] == 0).all()
+    assert (synthetic >= 0).all()
+    assert ((synthetic > 0).sum(dim=2) <= 2).all()
+    # Drawn with replacement from 3: two different ones in 2 of 3 draws, each as often.
+    mixed = (synthetic > 0).sum(dim=2) == 2
+    assert 0.6 < mixed.double().mean() < 0.73
+    shares = (synthetic > 0).double().mean(dim=1).sum(dim=0)
+    torch.testing.assert_close(shares, torch.full((6,), 5 / 9).double(), atol=0.07, rtol=0)
+    # Uniform weights: the smaller of two is below a quarter in half of the mixed draws.
+    weights = synthetic[mixed] / synthetic[mixed].sum(dim=1, keepdim=True)
+    smaller = weights.topk(2, dim=1).values[:, 1]
+    assert 0.45 < (smaller < 0.25).double().mean() < 0.55
+
+
+def test_combinations_of_one_are_members_and_of_many_the_mean() -> None:
+    members = normalize(torch.randn(40, 5, generator=torch.Generator().manual_seed(1)), dim=1)
+    labels = torch.arange(40) % 2
+    draw = torch.Generator().manual_seed(2)
+    single, _ = convex_combinations(members, labels, per_class=9, points=1, generator=draw)
+    for label in range(2):
+        nearest = torch.cdist(single[label], members[labels == label]).min(dim=1).values
+        assert nearest.max() < 1e-3
+    many, _ = convex_combinations(members, labels, per_class=9, points=20_000, generator=draw)
+    means = torch.stack([members[labels == label].mean(dim=0) for label in range(2)])
+    cosine = torch.einsum("cmd,cd->cm", many, normalize(means, dim=1))
+    assert cosine.min() > 0.99

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from avcmr.config import Stage1Config, Stage2Config, StageConfig
-from avcmr.losses import cross_modal_loss, triplet_loss
+from avcmr.losses import cross_modal_loss, smooth_hard_loss, triplet_loss
 
 
 def batch(
@@ -86,8 +86,8 @@ def test_swapping_the_modalities_changes_nothing() -> None:
 
 def test_interpolation_finds_harder_negatives() -> None:
     audio, visual, labels = batch(3)
-    plain = Stage2Config(interpolation_points=0, margin=1.9)
-    augmented = Stage2Config(interpolation_points=2, margin=1.9)
+    plain = Stage2Config(mining="hard", interpolation_points=0, margin=1.9)
+    augmented = Stage2Config(mining="hard", interpolation_points=2, margin=1.9)
     assert (
         cross_modal_loss(audio, visual, labels, augmented).value
         > cross_modal_loss(audio, visual, labels, plain).value
@@ -98,7 +98,7 @@ def test_no_triplet_gives_zero_with_a_gradient() -> None:
     raw = torch.randn(4, 3, requires_grad=True)
     embeddings = normalize(raw, dim=1)
     one_class = torch.zeros(4, dtype=torch.int64)
-    for stage in (Stage1Config(), Stage2Config()):
+    for stage in (Stage1Config(), Stage2Config(mining="hard")):
         loss = cross_modal_loss(embeddings, embeddings, one_class, stage)
         loss.value.backward(retain_graph=True)
         assert (loss.value.item(), loss.triplets, loss.active) == (0.0, 0, 0)
@@ -109,3 +109,57 @@ def test_no_triplet_gives_zero_with_a_gradient() -> None:
 def test_learned_triplets_give_zero() -> None:
     loss = triplet_loss(torch.tensor([0.1, 0.2]), torch.tensor([0.9, 0.8]), margin=0.2)
     assert (float(loss.value), loss.triplets, loss.active) == (0.0, 2, 0)
+
+
+def synthetics(seed: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randn(4, 3, 6, dtype=torch.float64, generator=generator)
+    return normalize(drawn, dim=2), torch.tensor([0, 1, 2, 3])
+
+
+@pytest.mark.parametrize("temperature", [0.05, 0.3, 2.0])
+def test_smooth_hard_loss_is_the_sum_over_its_triplets(temperature: float) -> None:
+    audio, visual, labels = batch(3)
+    synthetic, classes = synthetics(4)
+    total, active = 0.0, 0
+    for anchors in (audio.numpy(), visual.numpy()):
+        for anchor, label in zip(anchors, labels.tolist(), strict=True):
+            for m in range(3):
+                to_own = 1 - anchor @ synthetic[label, m].numpy()
+                gaps = [
+                    to_own - (1 - anchor @ synthetic[other, m].numpy())
+                    for other in range(4)
+                    if other != label
+                ]
+                total += np.log1p(sum(np.exp(gap / temperature) for gap in gaps)) / (12 * 3)
+                active += max(gaps) > 0
+    found = smooth_hard_loss(audio, visual, labels, synthetic, classes, temperature)
+    assert float(found.value) == pytest.approx(total, rel=1e-12)
+    assert (found.triplets, found.active) == (2 * 12 * 3, active)
+
+
+def test_as_the_temperature_falls_the_hardest_negative_alone_counts() -> None:
+    audio, visual, labels = batch(5)
+    synthetic, classes = synthetics(6)
+    hinge = 0.0
+    for anchors in (audio, visual):
+        distance = 1 - torch.einsum("bd,cmd->bmc", anchors, synthetic)
+        own = torch.nn.functional.one_hot(labels, 4).bool()[:, None].expand_as(distance)
+        nearest = distance.masked_fill(own, torch.inf).amin(dim=2)
+        to_own = distance.masked_fill(~own, 0).sum(dim=2)
+        hinge += float((to_own - nearest).relu().mean())
+    temperature = 1e-4
+    found = smooth_hard_loss(audio, visual, labels, synthetic, classes, temperature)
+    assert temperature * float(found.value) == pytest.approx(hinge, abs=1e-3)
+
+
+def test_one_class_alone_teaches_nothing_smoothly() -> None:
+    audio, visual, labels = batch(7, classes=1)
+    audio.requires_grad_()
+    synthetic, classes = synthetics(8)
+    found = smooth_hard_loss(audio, visual, labels, synthetic[:1], classes[:1], 0.3)
+    found.value.backward()
+    assert found.value == 0
+    assert audio.grad is not None
+    assert (audio.grad == 0).all()
+    assert found.active == 0

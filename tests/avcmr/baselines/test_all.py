@@ -87,9 +87,12 @@ def test_ablations_have_as_many_epochs_as_our_method() -> None:
 def test_ablations_change_what_their_names_say() -> None:
     changed = variants(Config())
     assert changed["ours"] == {}
-    assert changed["two-stage-plain"] == {"stage2": {"interpolation_points": 0}}
-    assert changed["reversed"]["stage1"]["mining"] == "hard"
+    plain = {"mining": "hard", "interpolation_points": 0}
+    assert changed["two-stage-plain"] == {"stage2": plain}
+    assert changed["two-stage-memory"] == {"stage2": {"members": 1}}
+    assert changed["reversed"]["stage1"]["mining"] == "smooth_hard"
     assert changed["reversed"]["stage2"]["mining"] == "semi_hard"
-    assert changed["hard-only"]["stage1"]["interpolation_points"] == 0
-    assert changed["one-stage-interpolated"]["stage1"]["interpolation_points"] == 2
+    assert changed["hard-only"]["stage1"].items() >= plain.items()
+    assert changed["one-stage-interpolated"]["stage1"]["mining"] == "smooth_hard"
+    assert changed["one-stage-interpolated"]["stage1"]["members"] > 1
     assert changed["paper"]["model"]["activation"] == "tanh"
