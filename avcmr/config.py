@@ -85,7 +85,7 @@ class Stage2Config(StageConfig):
 
     mining: Mining = "smooth_hard"
     interpolation_points: int = Field(2, ge=0)
-    learning_rate: float = Field(1e-4, gt=0)
+    learning_rate: float = Field(1e-3, gt=0)
     max_epochs: int = Field(50, ge=0)
     patience: int = Field(10, ge=1)
 
