@@ -6,6 +6,8 @@ nothing else. What MAP rewards is a ranking by P(query and item share a class), 
 P(c | query) · P(c | item) for two clips that are judged apart.
 """
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
@@ -14,11 +16,9 @@ from torch.nn.functional import normalize
 class ClassPosterior(nn.Module):
     """Embeddings (B, D) of unit length → (B, C + 2), of unit length too.
 
-    The first C values are the posterior p, a softmax over cosine / temperature to each class's
-    prototype: the mean of all training embeddings of the class, of both modalities, which is where
-    interpolation of more and more of them ends. The last two hold √(1 − |p|²), each modality in a
-    place of its own, so that the cosine of a sound and a picture is the inner product of their
-    posteriors.
+    The posterior is a softmax over cosine / temperature to each class's prototype: the mean of all
+    training embeddings of the class, of both modalities, which is where interpolation of more and
+    more of them ends. :func:`comparable` says what becomes of it.
 
     Args:
         classes: C.
@@ -41,15 +41,23 @@ class ClassPosterior(nn.Module):
 
     def audio(self, embeddings: Tensor) -> Tensor:
         """Audio embeddings (B, D) → (B, C + 2)."""
-        posterior, rest = self._parts(embeddings)
-        return torch.cat([posterior, rest, torch.zeros_like(rest)], dim=1)
+        return comparable(self._posterior(embeddings), "audio")
 
     def visual(self, embeddings: Tensor) -> Tensor:
         """Visual embeddings (B, D) → (B, C + 2)."""
-        posterior, rest = self._parts(embeddings)
-        return torch.cat([posterior, torch.zeros_like(rest), rest], dim=1)
+        return comparable(self._posterior(embeddings), "visual")
 
-    def _parts(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
-        posterior = (embeddings @ self.prototypes.T / self._temperature).softmax(dim=1)
-        rest = (1 - posterior.square().sum(dim=1, keepdim=True)).clamp(min=0).sqrt()
-        return posterior, rest
+    def _posterior(self, embeddings: Tensor) -> Tensor:
+        return (embeddings @ self.prototypes.T / self._temperature).softmax(dim=1)
+
+
+def comparable(posterior: Tensor, modality: Literal["audio", "visual"]) -> Tensor:
+    """Class posteriors p (B, C) → (B, C + 2) of unit length, to be compared by cosine.
+
+    The last two values hold √(1 − |p|²), each modality in a place of its own, so that the cosine
+    of a sound and a picture is the inner product of their posteriors.
+    """
+    rest = (1 - posterior.square().sum(dim=1, keepdim=True)).clamp(min=0).sqrt()
+    nothing = torch.zeros_like(rest)
+    places = (rest, nothing) if modality == "audio" else (nothing, rest)
+    return torch.cat([posterior, *places], dim=1)

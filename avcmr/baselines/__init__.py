@@ -4,18 +4,22 @@ A method learns from training clips, chooses on validation clips whatever it has
 regularisation, the epoch), and never sees a test clip. What it has learned embeds clips. How, is
 told by the type: an :class:`Embedder` embeds each item from its own modality alone, as retrieval
 demands; any other :data:`PairEmbedder` may look at both modalities of a pair, which makes
-another, easier task of it.
+another, easier task of it. How the embeddings are searched is not a method's own, but a setting
+for all of them (:func:`searched`).
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, overload
 
+import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from avcmr.config import Config
 from avcmr.data import PairedFeatures
 from avcmr.metrics import mean_average_precision
+from avcmr.posterior import ClassPosterior
 
 Encoder = Callable[[Tensor], Tensor]
 """Features of one modality (N, input_dim) → embeddings (N, D), of any length, not all zero."""
@@ -68,6 +72,47 @@ class Method:
 AnyEmbedder = TypeVar("AnyEmbedder", bound=PairEmbedder)
 
 
+def classes_of(train: PairedFeatures) -> int:
+    """Number of classes, as far as the training clips know."""
+    return int(train.labels.max()) + 1
+
+
+@overload
+def searched(embedder: Embedder, train: PairedFeatures, config: Config) -> Embedder: ...
+@overload
+def searched(embedder: PairEmbedder, train: PairedFeatures, config: Config) -> PairEmbedder: ...
+@torch.no_grad()
+def searched(embedder: PairEmbedder, train: PairedFeatures, config: Config) -> PairEmbedder:
+    """What is compared by cosine in the end: embeddings, or the class posteriors made of them.
+
+    As in our own network ``model.posterior_temperature`` decides: 0 is the cosine of the
+    embeddings, which the methods were published with; else :class:`ClassPosterior` follows, fitted
+    on the embeddings of the training clips.
+    """
+    if not config.model.posterior_temperature:
+        return embedder
+    audio, visual = map(_unit, embedder(train.audio, train.visual))
+    posterior = ClassPosterior(
+        classes_of(train), audio.shape[1], config.model.posterior_temperature
+    ).to(audio.device)
+    posterior.fit(audio, visual, train.labels)
+    if isinstance(embedder, Embedder):
+        return Embedder(
+            lambda audio: posterior.audio(_unit(embedder.audio(audio))),
+            lambda visual: posterior.visual(_unit(embedder.visual(visual))),
+        )
+
+    def pair(audio: Tensor, visual: Tensor) -> tuple[Tensor, Tensor]:
+        audio, visual = map(_unit, embedder(audio, visual))
+        return posterior.audio(audio), posterior.visual(visual)
+
+    return pair
+
+
+def _unit(embeddings: Tensor) -> Tensor:
+    return normalize(embeddings.float(), dim=1)
+
+
 def validation_map(embedder: PairEmbedder, clips: PairedFeatures) -> float:
     """Mean of MAP audio → visual and visual → audio on some clips: what methods choose by."""
     audio, visual = embedder(clips.audio, clips.visual)
@@ -75,6 +120,11 @@ def validation_map(embedder: PairEmbedder, clips: PairedFeatures) -> float:
     return (forth + mean_average_precision(visual, audio, clips.labels, clips.labels)) / 2
 
 
-def best_on_validation(candidates: Iterable[AnyEmbedder], val: PairedFeatures) -> AnyEmbedder:
-    """The candidate of highest MAP on the validation clips; the first of equals."""
-    return max(candidates, key=lambda embedder: validation_map(embedder, val))
+def best_on_validation(
+    candidates: Iterable[Embedder], train: PairedFeatures, val: PairedFeatures, config: Config
+) -> Embedder:
+    """Of the candidates, searched as the settings say, the one of highest MAP on validation."""
+    return max(
+        (searched(embedder, train, config) for embedder in candidates),
+        key=lambda embedder: validation_map(embedder, val),
+    )

@@ -131,7 +131,7 @@ def fit(train: PairedFeatures, val: PairedFeatures, config: Config) -> Embedder:
                     LinearEncoder(scale_x, centred, x), LinearEncoder(scale_y, centred, y)
                 )
 
-    return best_on_validation(candidates(), val)
+    return best_on_validation(candidates(), train, val, config)
 
 
 METHODS = (Method("cca", "closed form", "Hotelling 1936", fit, seeded=False),)

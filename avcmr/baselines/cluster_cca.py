@@ -63,7 +63,7 @@ def fit(train: PairedFeatures, val: PairedFeatures, config: Config) -> Embedder:
                     LinearEncoder(scale_y, pairs.mean_y, y),
                 )
 
-    return best_on_validation(candidates(), val)
+    return best_on_validation(candidates(), train, val, config)
 
 
 METHODS = (

@@ -11,7 +11,7 @@ from math import log
 import torch
 from torch import Tensor, nn
 
-from avcmr.baselines import Embedder, Method
+from avcmr.baselines import Method, PairEmbedder
 from avcmr.baselines.gradient import TwoBranchLearner, fit_by_gradient
 from avcmr.config import Config
 from avcmr.data import PairedFeatures
@@ -50,18 +50,18 @@ class Contrastive(TwoBranchLearner):
         return contrastive_loss(scale * a @ v.T, positive)
 
 
-def fit_pairs(train: PairedFeatures, val: PairedFeatures, config: Config) -> Embedder:
+def fit_pairs(train: PairedFeatures, val: PairedFeatures, config: Config) -> PairEmbedder:
     """As ``fit_by_gradient``; labels are not used."""
     return fit_by_gradient(
         lambda: Contrastive(train, config, class_positives=False), train, val, config
-    ).embedder()
+    ).searched(train, config)
 
 
-def fit_classes(train: PairedFeatures, val: PairedFeatures, config: Config) -> Embedder:
+def fit_classes(train: PairedFeatures, val: PairedFeatures, config: Config) -> PairEmbedder:
     """As ``fit_by_gradient``."""
     return fit_by_gradient(
         lambda: Contrastive(train, config, class_positives=True), train, val, config
-    ).embedder()
+    ).searched(train, config)
 
 
 METHODS = (

@@ -8,7 +8,7 @@ batches, as Wang, Arora, Livescu & Bilmes, *On Deep Multi-View Representation Le
 import torch
 from torch import Tensor
 
-from avcmr.baselines import Embedder, Method
+from avcmr.baselines import Embedder, Method, PairEmbedder
 from avcmr.baselines.cca import canonical_directions, covariances
 from avcmr.baselines.gradient import TwoBranchLearner, fit_by_gradient
 from avcmr.config import Config
@@ -72,11 +72,11 @@ class DeepCCA(TwoBranchLearner):
         )
 
 
-def fit(train: PairedFeatures, val: PairedFeatures, config: Config) -> Embedder:
+def fit(train: PairedFeatures, val: PairedFeatures, config: Config) -> PairEmbedder:
     """As ``fit_by_gradient``, in larger batches."""
     return fit_by_gradient(
         lambda: DeepCCA(train, config), train, val, config, batch_size=BATCH_SIZE
-    ).embedder()
+    ).searched(train, config)
 
 
 METHODS = (Method("dcca", "trained", "Andrew et al. 2013, section 3", fit),)

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid, normalize, one_hot
 
-from avcmr.baselines import Embedder, Method
+from avcmr.baselines import Embedder, Method, PairEmbedder, classes_of
 from avcmr.baselines.gradient import TwoBranchLearner, fit_by_gradient
-from avcmr.baselines.label_space import classes_of
 from avcmr.config import Config
 from avcmr.data import PairedFeatures
 
@@ -57,9 +56,9 @@ class DSCMR(TwoBranchLearner):
         return Embedder(self.network.audio.project, self.network.visual.project)
 
 
-def fit(train: PairedFeatures, val: PairedFeatures, config: Config) -> Embedder:
+def fit(train: PairedFeatures, val: PairedFeatures, config: Config) -> PairEmbedder:
     """As ``fit_by_gradient``."""
-    return fit_by_gradient(lambda: DSCMR(train, config), train, val, config).embedder()
+    return fit_by_gradient(lambda: DSCMR(train, config), train, val, config).searched(train, config)
 
 
 METHODS = (Method("dscmr", "trained", "Zhen et al. 2019, section 3", fit),)

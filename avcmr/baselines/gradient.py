@@ -11,7 +11,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from avcmr.baselines import Embedder, PairEmbedder, validation_map
+from avcmr.baselines import Embedder, PairEmbedder, searched, validation_map
 from avcmr.batches import fitting_batch_size, global_batches
 from avcmr.config import Config, ModelConfig
 from avcmr.data import PairedFeatures
@@ -36,6 +36,10 @@ class Learner(ABC, nn.Module):
     @abstractmethod
     def embedder(self) -> PairEmbedder:
         """What is asked for embeddings; it uses the weights as they are when it is called."""
+
+    def searched(self, train: PairedFeatures, config: Config) -> PairEmbedder:
+        """What is retrieved with, see ``avcmr.baselines.searched``."""
+        return searched(self.embedder(), train, config)
 
     def before_validation(self, train: PairedFeatures) -> None:
         """Adjust whatever follows from the weights in closed form; without gradient or dropout."""
@@ -99,7 +103,7 @@ def fit_by_gradient(
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
-            reached = _validate(learner, train, val)
+            reached = _validate(learner, train, val, config)
             waited += 1
             if reached > best:
                 best, waited = reached, 0
@@ -111,8 +115,10 @@ def fit_by_gradient(
     return learner
 
 
-def _validate(learner: Learner, train: PairedFeatures, val: PairedFeatures) -> float:
+def _validate(
+    learner: Learner, train: PairedFeatures, val: PairedFeatures, config: Config
+) -> float:
     learner.eval()
     with torch.no_grad():
         learner.before_validation(train)
-        return validation_map(learner.embedder(), val)
+        return validation_map(learner.searched(train, config), val)

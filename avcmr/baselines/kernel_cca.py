@@ -82,7 +82,11 @@ class KernelEncoder:
 
 
 def fit_kernel(
-    train: PairedFeatures, val: PairedFeatures, kernel: Kernel, landmarks: int = LANDMARKS
+    train: PairedFeatures,
+    val: PairedFeatures,
+    config: Config,
+    kernel: Kernel,
+    landmarks: int = LANDMARKS,
 ) -> Embedder:
     """One kernel for both modalities; what is chosen on validation is CCA's, of φ."""
     phi_x = NystroemFeatures.of(train.audio, kernel, landmarks)
@@ -95,12 +99,12 @@ def fit_kernel(
             for x, y in found.choices(len(found.correlations)):
                 yield Embedder(KernelEncoder(phi_x, x), KernelEncoder(phi_y, y))
 
-    return best_on_validation(candidates(), val)
+    return best_on_validation(candidates(), train, val, config)
 
 
 def fit(train: PairedFeatures, val: PairedFeatures, config: Config) -> Embedder:
     """With Gaussian kernels as wide as the clips are apart."""
-    return fit_kernel(train, val, gaussian_kernel)
+    return fit_kernel(train, val, config, gaussian_kernel)
 
 
 METHODS = (Method("kcca", "closed form", "Hardoon et al. 2004, section 4", fit, seeded=False),)

@@ -8,15 +8,11 @@ probabilities. The regression to one-hot labels is that of Zhen et al. 2019, equ
 from torch import Tensor
 from torch.nn.functional import cross_entropy, mse_loss, one_hot, softmax
 
-from avcmr.baselines import Embedder, Method
+from avcmr.baselines import Embedder, Method, PairEmbedder, classes_of
 from avcmr.baselines.gradient import TwoBranchLearner, fit_by_gradient
 from avcmr.config import Config
 from avcmr.data import PairedFeatures
-
-
-def classes_of(train: PairedFeatures) -> int:
-    """Number of classes, as far as the training clips know."""
-    return int(train.labels.max()) + 1
+from avcmr.posterior import comparable
 
 
 class _LabelSpace(TwoBranchLearner):
@@ -41,6 +37,16 @@ class Classification(_LabelSpace):
             lambda visual: softmax(self.network.visual.project(visual), dim=1),
         )
 
+    def searched(self, train: PairedFeatures, config: Config) -> Embedder:
+        """By the chance of a common class as the classifiers themselves see it."""
+        plain = self.embedder()
+        if not config.model.posterior_temperature:
+            return plain
+        return Embedder(
+            lambda audio: comparable(plain.audio(audio), "audio"),
+            lambda visual: comparable(plain.visual(visual), "visual"),
+        )
+
 
 class Regression(_LabelSpace):
     """Squared distance to the one-hot label; embeddings are the outputs."""
@@ -54,14 +60,18 @@ class Regression(_LabelSpace):
         return Embedder(self.network.audio.project, self.network.visual.project)
 
 
-def fit_classification(train: PairedFeatures, val: PairedFeatures, config: Config) -> Embedder:
+def fit_classification(train: PairedFeatures, val: PairedFeatures, config: Config) -> PairEmbedder:
     """As ``fit_by_gradient``."""
-    return fit_by_gradient(lambda: Classification(train, config), train, val, config).embedder()
+    return fit_by_gradient(lambda: Classification(train, config), train, val, config).searched(
+        train, config
+    )
 
 
-def fit_regression(train: PairedFeatures, val: PairedFeatures, config: Config) -> Embedder:
+def fit_regression(train: PairedFeatures, val: PairedFeatures, config: Config) -> PairEmbedder:
     """As ``fit_by_gradient``."""
-    return fit_by_gradient(lambda: Regression(train, config), train, val, config).embedder()
+    return fit_by_gradient(lambda: Regression(train, config), train, val, config).searched(
+        train, config
+    )
 
 
 METHODS = (

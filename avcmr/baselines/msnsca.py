@@ -17,10 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from avcmr.baselines import Embedder, Method, PairEmbedder
+from avcmr.baselines import Embedder, Method, PairEmbedder, classes_of
 from avcmr.baselines.dscmr import pairwise_likelihood_loss
 from avcmr.baselines.gradient import Learner, fit_by_gradient
-from avcmr.baselines.label_space import classes_of
 from avcmr.config import Config, ModelConfig
 from avcmr.data import PairedFeatures
 
@@ -114,13 +113,13 @@ class MSNSCA(Learner):
 def fit_joint(train: PairedFeatures, val: PairedFeatures, config: Config) -> PairEmbedder:
     """As published; as ``fit_by_gradient``."""
     make = partial(MSNSCA, train, config, joint=True)
-    return fit_by_gradient(make, train, val, config).embedder()
+    return fit_by_gradient(make, train, val, config).searched(train, config)
 
 
 def fit_alone(train: PairedFeatures, val: PairedFeatures, config: Config) -> PairEmbedder:
     """The form that can search; as ``fit_by_gradient``."""
     make = partial(MSNSCA, train, config, joint=False)
-    return fit_by_gradient(make, train, val, config).embedder()
+    return fit_by_gradient(make, train, val, config).searched(train, config)
 
 
 METHODS = (

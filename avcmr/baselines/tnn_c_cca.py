@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from avcmr.baselines import Embedder, Method, cluster_cca
+from avcmr.baselines import Embedder, Method, cluster_cca, searched
 from avcmr.baselines.gradient import TwoBranchLearner, fit_by_gradient
 from avcmr.config import Config, Stage1Config
 from avcmr.data import PairedFeatures
@@ -30,7 +30,8 @@ class SemiHardTriplets(TwoBranchLearner):
 
 def fit(train: PairedFeatures, val: PairedFeatures, config: Config) -> Embedder:
     """Cluster-CCA first, chosen on validation, then as ``fit_by_gradient`` behind it."""
-    projection = cluster_cca.fit(train, val, config)
+    by_cosine = config.model.model_copy(update={"posterior_temperature": 0.0})
+    projection = cluster_cca.fit(train, val, config.model_copy(update={"model": by_cosine}))
 
     def projected(clips: PairedFeatures) -> PairedFeatures:
         audio, visual = projection(clips.audio, clips.visual)
@@ -38,9 +39,10 @@ def fit(train: PairedFeatures, val: PairedFeatures, config: Config) -> Embedder:
 
     train, val = projected(train), projected(val)
     learner = fit_by_gradient(lambda: SemiHardTriplets(train, config), train, val, config)
+    behind = searched(learner.embedder(), train, config)
     return Embedder(
-        lambda audio: learner.network.audio(projection.audio(audio).float()),
-        lambda visual: learner.network.visual(projection.visual(visual).float()),
+        lambda audio: behind.audio(projection.audio(audio).float()),
+        lambda visual: behind.visual(projection.visual(visual).float()),
     )
 
 

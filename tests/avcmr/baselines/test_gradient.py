@@ -30,7 +30,7 @@ def test_the_best_epoch_on_validation_is_kept(train, val, quick, reached, patien
     )
     config = quick.model_copy(update={"stage1": first, "stage2": second})
     learner = fit_by_gradient(lambda: Classification(train, config), train, val, config)
-    assert validation_map(learner.embedder(), val) == max(reached)
+    assert validation_map(learner.searched(train, config), val) == max(reached)
     best = reached.index(max(reached)) + 1
     assert len(reached) == min(best + sum(patience), 20)
     assert not learner.training

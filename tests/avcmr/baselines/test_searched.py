@@ -1,0 +1,64 @@
+"""How the rivals' embeddings are searched: as published by cosine, or as our own."""
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from avcmr.baselines import Embedder, cluster_cca, searched
+from avcmr.baselines.label_space import Classification
+from avcmr.config import Config, load_config
+from avcmr.posterior import ClassPosterior
+
+BY_COSINE = load_config(None, ["model.posterior_temperature=0"])
+
+
+@pytest.fixture
+def plain(train, val) -> Embedder:
+    return cluster_cca.fit(train, val, BY_COSINE)
+
+
+def common_class(p: Tensor, q: Tensor) -> Tensor:
+    """(N, C), (M, C) → (N, M) chances, in a plain loop."""
+    return torch.tensor(
+        [[sum(a * b for a, b in zip(x, y, strict=True)) for y in q.tolist()] for x in p.tolist()]
+    )
+
+
+def cosines(audio: Tensor, visual: Tensor) -> Tensor:
+    return normalize(audio, dim=1) @ normalize(visual, dim=1).T
+
+
+def test_by_cosine_they_are_left_as_they_are(plain, train) -> None:
+    assert searched(plain, train, BY_COSINE) is plain
+
+
+def test_class_posteriors_follow_from_the_training_clips(plain, train, test) -> None:
+    found = searched(plain, train, Config())
+    posterior = ClassPosterior(4, plain.audio(test.audio).shape[1], 0.1)
+    audio, visual = (normalize(x.float(), dim=1) for x in plain(train.audio, train.visual))
+    posterior.fit(audio, visual, train.labels)
+    heard, seen = (normalize(x.float(), dim=1) for x in plain(test.audio, test.visual))
+    expected = common_class(posterior.audio(heard)[:, :4], posterior.visual(seen)[:, :4])
+    torch.testing.assert_close(cosines(*found(test.audio, test.visual)), expected)
+
+
+def test_what_sees_both_modalities_is_searched_alike(plain, train, test) -> None:
+    def pair(audio: Tensor, visual: Tensor) -> tuple[Tensor, Tensor]:
+        return plain(audio, visual)
+
+    joint, alone = (searched(embedder, train, Config()) for embedder in (pair, plain))
+    assert not isinstance(joint, Embedder)
+    assert all(map(torch.equal, joint(*both(test)), alone(*both(test))))
+
+
+def test_classifiers_give_their_own_posteriors(train, test, quick) -> None:
+    torch.manual_seed(0)
+    learner = Classification(train, quick).eval().requires_grad_(False)
+    found = learner.searched(train, quick)(*both(test))
+    expected = common_class(*learner.embedder()(*both(test)))
+    torch.testing.assert_close(cosines(*found), expected)
+
+
+def both(clips) -> tuple[Tensor, Tensor]:
+    return clips.audio, clips.visual
