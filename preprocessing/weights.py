@@ -14,7 +14,7 @@ from http.client import HTTPException
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import numpy as np
 import torch
@@ -207,9 +207,27 @@ def _verify(path: Path, source: Source, *, origin: str) -> str:
     return found
 
 
+def download_url(name: WeightsName) -> str:
+    """Where :func:`resolve` downloads these weights from."""
+    return _downloadable(name).url
+
+
+def answers(url: str, *, timeout: float = TIMEOUT) -> bool:
+    """Whether a server has this file, which is not downloaded."""
+    try:
+        with urlopen(Request(url, method="HEAD"), timeout=timeout):
+            return True
+    except (OSError, HTTPException):
+        return False
+
+
+def _downloadable(name: WeightsName) -> Source:
+    return next(source for source in SOURCES[name] if source.url)
+
+
 def _download(name: WeightsName) -> Weights:
     """Fetch the source of ``name`` that has a URL into the cache."""
-    source = next(source for source in SOURCES[name] if source.url)
+    source = _downloadable(name)
     path = cache_directory() / source.file
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
