@@ -153,9 +153,9 @@ def presets() -> dict[str, Path]:
 
 def _config_file(path: Path) -> Path:
     """A file is itself, a run's folder its ``config.yaml``, and a bare name a preset."""
-    if path.is_dir():
+    if (path / "config.yaml").is_file():
         return path / "config.yaml"
-    return preset(path.name) if _is_bare(path) and not path.exists() else path
+    return preset(path.name) if _is_bare(path) and not path.is_file() else path
 
 
 def _is_bare(path: Path) -> bool:

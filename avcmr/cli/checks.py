@@ -388,7 +388,7 @@ def ray() -> Row:
 
 def weights_of(name: "WeightsName", directory: Path | None) -> Row:
     """Pretrained weights are on this machine, or can be downloaded."""
-    from preprocessing.weights import answers, download_url, find  # noqa: PLC0415
+    from preprocessing.weights import SOURCES, answers, download_urls, find  # noqa: PLC0415
 
     row = f"weights {name}"
     try:
@@ -397,10 +397,11 @@ def weights_of(name: "WeightsName", directory: Path | None) -> Row:
         return Row(row, "error", str(error), "take the wrong file away, or name another folder")
     if found:
         return Row(row, "ok", str(found.path))
-    url = download_url(name)
-    if answers(url, timeout=PATIENCE):
-        return Row(row, "ok", f"not here; will be downloaded from {url} when first needed")
+    urls = [url for source in SOURCES[name] for url in download_urls(source)]
+    answering = next((url for url in urls if answers(url, timeout=PATIENCE)), None)
+    if answering:
+        return Row(row, "ok", f"not here; will be downloaded from {answering} when first needed")
     remedy = f"avcmr weights get {name} --mirror URL, or copy the file here: avcmr weights list"
     if name != "inception_v3_2015":
         remedy += "; for trials: avcmr extract --untrained-audio"
-    return Row(row, "error", f"not here, and {url} does not answer", remedy)
+    return Row(row, "error", f"not here, and no answer from {' or '.join(urls)}", remedy)

@@ -239,7 +239,7 @@ class TestWeights:
     @pytest.fixture(autouse=True)
     def _nowhere(self, monkeypatch: Patch) -> None:
         monkeypatch.setattr("preprocessing.weights.find", returning(None))
-        monkeypatch.setattr("preprocessing.weights.download_url", returning(self.URL))
+        monkeypatch.setattr("preprocessing.weights.download_urls", returning([self.URL]))
 
     @pytest.mark.parametrize(("answers", "status"), [(True, "ok"), (False, "error")])
     def test_not_here(self, monkeypatch: Patch, answers: bool, status: str) -> None:
