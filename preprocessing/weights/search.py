@@ -81,7 +81,7 @@ def find(name: WeightsName, directory: Path | None = None) -> Weights | None:
         if found := _in_folder(name, folder):
             return found
     packaged = [(path, source) for source in SOURCES[name] for path in _packaged(source)]
-    candidates = [
+    candidates: list[Callable[[], Weights | None]] = [
         partial(_in_folder, name, cache_directory()),
         *(partial(_checked, path, source) for path, source in packaged),
     ]
