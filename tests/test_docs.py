@@ -7,16 +7,26 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pytest
+import torch
 import typer
+from sklearn.linear_model import Ridge
 from typer.testing import CliRunner
 
+from avcmr.baselines import validation_map
 from avcmr.cli import app
+from avcmr.config import Config
+from avcmr.data import PairedFeatures
+from avcmr.metrics import expected_chance
 from preprocessing.errors import Reason
+from preprocessing.extractor import FeatureExtractor
+from preprocessing.media import Media, Source
+from preprocessing.vggish import untrained_vggish
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-SOURCES = [
+SOURCE_FILES = [
     path
     for package in ("avcmr", "preprocessing", "raytasks")
     for path in sorted((ROOT / package).rglob("*.py"))
@@ -106,7 +116,7 @@ def template(node: ast.expr) -> str:
 
 def messages(kind: str) -> Iterator[tuple[str, str]]:
     """Where each error of a kind is raised, and its message."""
-    for path in SOURCES:
+    for path in SOURCE_FILES:
         for node in ast.walk(ast.parse(path.read_text())):
             match node:
                 case ast.Call(func=ast.Name(id=name), args=[*_, message]) if name == kind:
@@ -149,6 +159,51 @@ def test_every_message_has_a_remedy_in_troubleshooting(kind: str) -> None:
 def test_every_reason_has_a_remedy_in_troubleshooting() -> None:
     rows = table_rows(ROOT / "docs" / "troubleshooting.md")
     assert {f"`{reason}`" for reason in get_args(Reason)} <= {row[0] for row in rows}
+
+
+def python_of(page: str) -> dict[str, Any]:
+    """What the first block of Python on a page defines."""
+    names: dict[str, Any] = {}
+    exec(fenced((ROOT / "docs" / page).read_text(), "python")[0], names)
+    return names
+
+
+def test_the_method_on_its_page_is_one() -> None:
+    """As scikit-learn's ridge regression has it, and better than chance on unseen clips."""
+    draw = torch.Generator().manual_seed(0)
+    centres = 0.6 * torch.randn(3, 5, generator=draw)
+
+    def clips(count: int) -> PairedFeatures:
+        labels = torch.arange(count) % 3
+        noise = torch.randn(2, count, 5, generator=draw)
+        audio, visual = centres[labels] + noise
+        return PairedFeatures(tuple(map(str, range(count))), audio, visual, labels)
+
+    train, val, test = clips(120), clips(60), clips(60)
+    page = python_of("adding-a-method.md")
+    (method,) = page["METHODS"]
+    page["RIDGES"] = (0.1,)
+    embedder = method.fit(train, val, Config())
+    ridge = Ridge(alpha=0.1 * len(train)).fit(train.audio, torch.eye(3)[train.labels])
+    expected = (
+        ridge.predict(test.audio) - ridge.intercept_ - ridge.coef_ @ train.audio.mean(0).numpy()
+    )
+    np.testing.assert_allclose(embedder.audio(test.audio), expected, atol=1e-5)
+    assert validation_map(embedder, test) > expected_chance(test.labels) + 0.1
+
+
+def test_the_network_on_its_page_makes_features() -> None:
+    torch.manual_seed(0)
+    network = python_of("adding-a-network.md")["MobileNet"]().eval()
+    extractor = FeatureExtractor(
+        network, untrained_vggish(0), vggish_pca=None, device=torch.device("cpu")
+    )
+    frames = np.random.default_rng(0).integers(0, 256, (2, 64, 80, 3), dtype=np.uint8)
+    waveform = np.zeros(16_000, dtype=np.float32)
+    source = Source(size=1, mtime=1, codec="h264", fps=25.0)
+    (features,) = extractor.extract([Media(frames, np.array([0.5, 1.5]), waveform, 2.0, source)])
+    assert features.visual.shape == (2, 576)
+    assert features.visual.std() > 0
 
 
 def test_links_between_pages_lead_somewhere() -> None:
