@@ -1,7 +1,7 @@
 """Every setting of a training run, with its default; unknown keys are refused."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -118,18 +118,28 @@ class Config(_Section):
 def load_config(path: Path | None = None, overrides: Iterable[str] = ()) -> Config:
     """Defaults, then the YAML file, then ``key=value`` overrides (``stage2.margin=0.3``).
 
+    Args:
+        path: a YAML file, the folder of a run, or the bare name of a preset (``ave``).
+        overrides: settings that beat the file's.
+
     Raises:
         SetupError: no such file, not YAML, or settings that are unknown or out of range; all
             faults are named at once, with the nearest known key.
     """
-    settings = {} if path is None else _read_yaml(path)
+    settings = {} if path is None else _read_yaml(_config_file(path))
+    faults = []
     for override in overrides:
-        _set(settings, override)
+        try:
+            _set(settings, override)
+        except SetupError as error:
+            faults.append(str(error))
     try:
-        return Config.model_validate(settings)
+        config = Config.model_validate(settings)
     except ValidationError as error:
-        faults = "; ".join(_explain(fault) for fault in error.errors())
-        raise SetupError(f"{path or 'settings'}: {faults}") from None
+        faults += [_explain(fault) for fault in error.errors()]
+    if faults:
+        raise SetupError(f"{path or 'settings'}: {'; '.join(faults)}")
+    return config
 
 
 def preset(name: str) -> Path:
@@ -138,11 +148,30 @@ def preset(name: str) -> Path:
     Raises:
         SetupError: there is none of this name.
     """
+    known = presets()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise SetupError(f"there is no preset {name}; {hint}There are: {', '.join(known)}")
+    return known[name]
+
+
+def presets() -> dict[str, Path]:
+    """Name → file of the settings that avcmr brings."""
     package = Path(__file__).parent
-    for folder in (package / "configs", package.parent / "configs"):
-        if (folder / f"{name}.yaml").is_file():
-            return folder / f"{name}.yaml"
-    raise SetupError(f"there is no preset {name}.yaml in {package.parent / 'configs'}")
+    folders = [package.parent / "configs", package / "configs"]
+    return {file.stem: file for folder in folders for file in sorted(folder.glob("*.yaml"))}
+
+
+def _config_file(path: Path) -> Path:
+    """A file is itself, a run's folder its ``config.yaml``, and a bare name a preset."""
+    if (path / "config.yaml").is_file():
+        return path / "config.yaml"
+    return preset(path.name) if _is_bare(path) and not path.is_file() else path
+
+
+def _is_bare(path: Path) -> bool:
+    return not path.suffix and path.name == str(path)
 
 
 def differences(old: Config, new: Config) -> list[str]:
@@ -155,9 +184,22 @@ def differences(old: Config, new: Config) -> list[str]:
     ]
 
 
+class _Loader(yaml.SafeLoader):
+    """Plain YAML, but a key may be given once only; PyYAML takes the last of several."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                line = key.start_mark.line + 1
+                raise yaml.YAMLError(f"line {line} gives {key.value} a second time")
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        settings = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise SetupError(f"{path}: cannot read the config file ({error.strerror})") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -202,11 +244,27 @@ def _yaml_scalar(text: str) -> Any:
 def _explain(fault: Mapping[str, Any]) -> str:
     location = [str(part) for part in fault["loc"]]
     key = ".".join(location)
-    if fault["type"] != "extra_forbidden":
-        return f"{key}: {fault['msg']} (given: {fault['input']!r})"
-    near = difflib.get_close_matches(key, _flatten(Config().model_dump()), n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    return f"unknown key {key}{hint}"
+    if fault["type"] == "extra_forbidden":
+        near = _nearest(key)
+        return f"unknown key {key}{near and f'; did you mean {near}?'}"
+    if fault["type"] == "model_type":
+        example = _keys_of(f"{key}.")[0]
+        return f"{key} is a section, of settings such as {example} (given: {fault['input']!r})"
+    return f"{key}: {fault['msg']} (given: {fault['input']!r})"
+
+
+def _nearest(key: str) -> str:
+    """What may have been meant: the same name in its own sections, or else the likest key."""
+    keys = _keys_of()
+    name = key.rpartition(".")[2]
+    sections = [one for one in Config.model_fields if one not in keys]
+    near = [one for one in keys if one.rpartition(".")[2] == name]
+    return " or ".join(near or difflib.get_close_matches(key, [*keys, *sections], n=1, cutoff=0.5))
+
+
+def _keys_of(section: str = "") -> list[str]:
+    """All settings, such as ``stage2.margin``; or those of a section."""
+    return [key for key in _flatten(Config().model_dump()) if key.startswith(section)]
 
 
 def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -6,7 +6,17 @@ from typing import Any, NoReturn
 
 import typer
 
-from avcmr.cli import compare, demo_clips, evaluate, extract, reproduce, train
+from avcmr.cli import (
+    compare,
+    config,
+    demo_clips,
+    doctor,
+    evaluate,
+    extract,
+    reproduce,
+    train,
+    weights,
+)
 from avcmr.cli.console import console
 from preprocessing.errors import SetupError
 
@@ -44,10 +54,15 @@ app = typer.Typer(
     "Exit codes: 0 done, 1 done but some clips failed, 2 something must be changed first, "
     "130 interrupted.",
 )
-for module in (extract, train, evaluate, compare, reproduce, demo_clips):
+for module in (extract, train, evaluate, compare, reproduce, demo_clips, doctor):
     app.command(module.__name__.rpartition(".")[2].replace("_", "-"), help=module.__doc__)(
         _guarded(module.command)
     )
+for group in (config, weights):
+    commands = typer.Typer(help=group.__doc__, no_args_is_help=True, rich_markup_mode="markdown")
+    for name, command in group.COMMANDS.items():
+        commands.command(name)(_guarded(command))
+    app.add_typer(commands, name=group.__name__.rpartition(".")[2])
 
 
 def main() -> None:

@@ -45,7 +45,9 @@ def command(
         Path | None, typer.Option(help="Folder of results; by default comparisons/NAME.")
     ] = None,
     jobs: JobsOption = 1,
-    config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="YAML file of settings, or a preset such as ave.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     from avcmr.config import load_config  # noqa: PLC0415

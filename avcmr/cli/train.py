@@ -11,7 +11,7 @@ Examples:
 
     avcmr train --features features.h5 --workers 4 --run wide model.hidden=[1024] stage2.margin=0.3
 
-    avcmr train --features ave.h5 --config configs/ave.yaml
+    avcmr train --features ave.h5 --config ave
 """
 
 import os
@@ -37,7 +37,9 @@ def command(
     features: Annotated[
         Path | None, typer.Option(help="Feature store, or a published feature file.")
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="YAML file of settings, or a preset such as ave.")
+    ] = None,
     run: Annotated[
         str | None, typer.Option(help="Name of the run; by default that of the features.")
     ] = None,

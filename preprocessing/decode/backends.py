@@ -85,21 +85,29 @@ def _proven(decoder: Decoder, device: str, remedy: str) -> Decoder:
     Raises:
         SetupError: it cannot.
     """
-    if device == "cpu":
-        return decoder
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "probe.mp4"
-        noise = np.random.default_rng(0).normal(0, 0.1, (1, 32_000)).astype(np.float32)
-        write_clip(path, [np.full((256, 256, 3), 128, np.uint8)] * 20, 10, noise, 16_000)
+    if device != "cpu":
         try:
             if not torch.cuda.is_available():
                 raise ClipError("corrupt", "no GPU is visible")
-            decoder.decode(Clip("probe", path, ""), Sampling())
+            decode_sample(decoder)
         except ClipError as error:
             raise SetupError(
                 f"no decoding on the GPU ({error.message}); {remedy}, or take --decoder pyav"
             ) from None
     return decoder
+
+
+def decode_sample(decoder: Decoder) -> None:
+    """Make a clip of two seconds, H.264 and AAC, and decode it.
+
+    Raises:
+        ClipError: the decoder cannot.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "sample.mp4"
+        noise = np.random.default_rng(0).normal(0, 0.1, (1, 32_000)).astype(np.float32)
+        write_clip(path, [np.full((256, 256, 3), 128, np.uint8)] * 20, 10, noise, 16_000)
+        decoder.decode(Clip("sample", path, ""), Sampling())
 
 
 DECODERS: Mapping[str, Backend] = {

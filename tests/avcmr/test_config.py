@@ -1,10 +1,14 @@
 """Settings: precedence, refusals and their wording."""
 
+import re
 from pathlib import Path
 
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
-from avcmr.config import Config, differences, load_config
+from avcmr.cli import app
+from avcmr.config import Config, differences, load_config, presets
 from preprocessing.errors import SetupError
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
@@ -71,3 +75,91 @@ def test_differences_name_both_values() -> None:
     old, new = load_config(), load_config(None, ["stage2.margin=0.3"])
     assert differences(old, new) == ["stage2.margin: 0.2 → 0.3"]
     assert differences(old, old) == []
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_setting_of_a_preset_says_what_it_trades(path: Path) -> None:
+    stage = ""
+    for line in path.read_text().splitlines():
+        stage = line if line and not line[0].isspace() else stage
+        is_setting = re.match(r" *\w+: *[^ #]", line) is not None
+        if is_setting and path.stem != "paper" and stage != "stage2:":
+            assert "  # " in line, line
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ("stage_2: {margin: 0.3}", "unknown key stage_2; did you mean stage2?"),
+        ("margin: 0.3", "unknown key margin; did you mean stage1.margin or stage2.margin?"),
+        ("model: {batch_size: 8}", "unknown key model.batch_size; did you mean batch_size?"),
+        ("xyzzy: 1", "unknown key xyzzy"),
+        ("stage1: 3", "stage1 is a section, of settings such as stage1."),
+        ("stage1:\n  margin: 1\n  margin: 2", "line 3 gives margin a second time"),
+    ],
+)
+def test_mistakes_of_place(tmp_path: Path, given: str, hint: str) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(given)
+    with pytest.raises(SetupError, match=re.escape(hint)):
+        load_config(path)
+
+
+def test_malformed_overrides_are_named_with_the_other_faults() -> None:
+    with pytest.raises(SetupError) as error:
+        load_config(None, ["margin", "stage1.margn=1", "seed.x=3", "seed=x"])
+    assert [part for part in ("'margin'", "stage1.margn", "seed") if part not in str(error)] == []
+
+
+class TestNames:
+    def test_a_preset_by_its_bare_name(self) -> None:
+        assert load_config(Path("vegas")) == load_config(CONFIGS[0].parent / "vegas.yaml")
+        assert set(presets()) == {path.stem for path in CONFIGS}
+
+    def test_a_file_beats_a_preset(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        Path("ave").write_text("seed: 77")
+        assert load_config(Path("ave")).seed == 77
+
+    def test_a_run_s_folder(self, tmp_path: Path) -> None:
+        (tmp_path / "config.yaml").write_text("seed: 78")
+        assert load_config(tmp_path).seed == 78
+
+    def test_an_unknown_one(self) -> None:
+        with pytest.raises(
+            SetupError, match=r"no preset vega; did you mean vegas\? There are: ave"
+        ):
+            load_config(Path("vega"))
+
+
+class TestCommands:
+    def _run(self, *arguments: object) -> Result:
+        return CliRunner().invoke(app, ["config", *map(str, arguments)])
+
+    def test_show_prints_what_can_be_read_again(self, tmp_path: Path) -> None:
+        shown = self._run("show", "--config", "vegas", "stage1.margin=0.25")
+        path = tmp_path / "shown.yaml"
+        path.write_text(shown.stdout)
+        assert load_config(path) == load_config(Path("vegas"), ["stage1.margin=0.25"])
+
+    def test_validate_names_the_faults_of_all_files(self, tmp_path: Path) -> None:
+        wrong = tmp_path / "wrong.yaml"
+        wrong.write_text("sed: 1\nbatch_size: none")
+        result = self._run("validate", "ave", wrong, tmp_path / "absent.yaml")
+        assert result.exit_code == 2
+        assert result.stdout == "ave: valid\n"
+        for part in ("did you mean seed?", "batch_size: ", "absent.yaml: cannot read"):
+            assert part in result.stderr
+        assert self._run("validate", *CONFIGS).exit_code == 0
+
+    def test_diff(self) -> None:
+        changed = self._run("diff", "ave", "vegas")
+        assert changed.exit_code == 1
+        assert "batch_size: 256 → 512\n" in changed.stdout
+        same = self._run("diff", "ave", CONFIGS[0].parent / "ave.yaml")
+        assert (same.exit_code, same.stdout) == (0, "")
+        assert "model.activation: gelu → tanh" in self._run("diff", "paper").stdout
+
+    def test_presets(self) -> None:
+        listed = self._run("presets").stdout.splitlines()
+        assert [line.split()[0] for line in listed] == [path.stem for path in CONFIGS]

@@ -14,8 +14,8 @@ from torchvision.models import inception_v3
 
 from preprocessing.frames import to_inception_input
 from preprocessing.inception import Inception2015, load_inception, untrained_inception
-from preprocessing.inception_archive import GRAPH_NAMES, read_inception_archive
 from preprocessing.weights import find
+from preprocessing.weights.inception_archive import GRAPH_NAMES, read_inception_archive
 
 
 @pytest.fixture(scope="module")

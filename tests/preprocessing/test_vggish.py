@@ -19,7 +19,8 @@ from preprocessing.vggish import (
     quantize,
     untrained_vggish,
 )
-from preprocessing.weights import find, read_npz
+from preprocessing.weights import find
+from preprocessing.weights.readers import read_npz
 
 
 @pytest.fixture(scope="module")

