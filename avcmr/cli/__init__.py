@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from avcmr.cli import compare, demo_clips, evaluate, extract, reproduce, train
+from avcmr.cli import compare, demo_clips, evaluate, extract, features, reproduce, train
 from avcmr.cli.console import console
 from preprocessing.errors import SetupError
 
@@ -48,6 +48,16 @@ for module in (extract, train, evaluate, compare, reproduce, demo_clips):
     app.command(module.__name__.rpartition(".")[2].replace("_", "-"), help=module.__doc__)(
         _guarded(module.command)
     )
+
+
+def _add_group(name: str, help_text: str | None, commands: dict[str, Callable[..., None]]) -> None:
+    group = typer.Typer(help=help_text, no_args_is_help=True, rich_markup_mode="markdown")
+    for command, function in commands.items():
+        group.command(command, help=function.__doc__)(_guarded(function))
+    app.add_typer(group, name=name)
+
+
+_add_group("features", features.__doc__, features.COMMANDS)
 
 
 def main() -> None:

@@ -35,7 +35,7 @@ def merge(
                 return
     stored = [entry for entry in ordered if isinstance(entry.item, Record)]
     with replacing(target, aside) as file:
-        write_file(file, provenance, records, failures, _blocks(stored, records))
+        write_file(file, provenance, records, failures, stored_blocks(stored, records))
 
 
 def _refreshed(entries: dict[str, Entry], clips: Sequence[Clip]) -> list[Entry]:
@@ -51,7 +51,9 @@ def _refresh(entry: Entry, clip: Clip) -> Entry:
     return replace(entry, item=replace(entry.item, clip=known))
 
 
-def _blocks(entries: Sequence[Entry], records: Sequence[Record]) -> Iterator[tuple[int, Block]]:
+def stored_blocks(
+    entries: Sequence[Entry], records: Sequence[Record]
+) -> Iterator[tuple[int, Block]]:
     """Read the features of these entries; yield (position of the first among them, block).
 
     File by file, as only one need be open then, whatever the order of the clips.
