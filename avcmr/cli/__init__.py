@@ -6,7 +6,16 @@ from typing import Any, NoReturn
 
 import typer
 
-from avcmr.cli import compare, demo_clips, evaluate, extract, features, reproduce, train
+from avcmr.cli import (
+    compare,
+    dataset_yt8m,
+    demo_clips,
+    evaluate,
+    extract,
+    features,
+    reproduce,
+    train,
+)
 from avcmr.cli.console import console
 from preprocessing.errors import SetupError
 
@@ -58,6 +67,7 @@ def _add_group(name: str, help_text: str | None, commands: dict[str, Callable[..
 
 
 _add_group("features", features.__doc__, features.COMMANDS)
+_add_group("dataset", "Make published data sets ready.", {"yt8m": dataset_yt8m.command})
 
 
 def main() -> None:
