@@ -22,6 +22,8 @@ class DataConfig(_Section):
         val_fraction: share for validation; of the training clips, where only val is missing.
         test_fraction: share for testing.
         split_seed: of the division.
+        unit: what is trained on and retrieved: whole clips (the mean of all rows), each second of
+            them (a row each), or their events (the mean of the rows inside); see avcmr.units.
         classes: only clips of these classes, labelled in this order; None takes all. A file that
             numbers its classes and names none must have as many: these are then their names.
     """
@@ -29,6 +31,7 @@ class DataConfig(_Section):
     val_fraction: float = Field(0.1, gt=0, lt=0.5)
     test_fraction: float = Field(0.2, gt=0, lt=0.5)
     split_seed: int = 0
+    unit: Literal["clip", "second", "event"] = "clip"
     classes: tuple[str, ...] | None = None
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avcmr.config import DataConfig
+from avcmr.units import Units, units_of
 from preprocessing.clips import stratified_split
 from preprocessing.errors import SetupError
 from preprocessing.published import PublishedFeatures, layout_of, read_published
@@ -85,17 +86,24 @@ def load_dataset(path: Path, config: DataConfig) -> Dataset:
 
     Clips without a split are divided by class and by clip, as ``config`` says; where only the
     validation split is missing (VEGAS, the published files) it is taken from the training split.
+    All units of a clip (``config.unit``) are in the clip's split.
 
     Raises:
         SetupError: not such a file, or one that cannot be trained on.
     """
+    units: Units | None = None
     with open_features(path) as source:
         clips, class_names = _clip_means(source)
         splits: list[str] = source.splits.tolist()
         warnings = _warnings(source)
+        if config.unit != "clip":
+            units = units_of(source, path, config.unit)
     if config.classes is not None:
         clips, splits, class_names = _only(config.classes, clips, splits, class_names, path)
     splits = _complete_splits(clips, splits, config, path)
+    if units is not None:
+        clips, splits = _expanded(clips, splits, units)
+        warnings += (units.warning,) if units.warning else ()
     parts = {
         name: clips[[row for row, split in enumerate(splits) if split == name]]
         for name in ("train", "val", "test")
@@ -140,6 +148,22 @@ def _clip_means(source: FeatureStore | PublishedFeatures) -> tuple[PairedFeature
         labels=torch.tensor([code[label] for label in labels]),
     )
     return clips, names
+
+
+def _expanded(
+    clips: PairedFeatures, splits: Sequence[str], units: Units
+) -> tuple[PairedFeatures, list[str]]:
+    """Those units that are of these clips, with their clips' labels and splits."""
+    row_of = {id_: row for row, id_ in enumerate(clips.ids)}
+    chosen = [unit for unit, owner in enumerate(units.owners) if owner in row_of]
+    rows = [row_of[units.owners[unit]] for unit in chosen]
+    expanded = PairedFeatures(
+        ids=tuple(units.ids[unit] for unit in chosen),
+        audio=torch.from_numpy(units.audio[chosen]),
+        visual=torch.from_numpy(units.visual[chosen]),
+        labels=clips.labels[torch.tensor(rows)],
+    )
+    return expanded, [splits[row] for row in rows]
 
 
 def _number_or_name(label: str) -> tuple[int, str]:

@@ -57,17 +57,14 @@ for module in (extract, train, evaluate, compare, reproduce, demo_clips):
     app.command(module.__name__.rpartition(".")[2].replace("_", "-"), help=module.__doc__)(
         _guarded(module.command)
     )
-
-
-def _add_group(name: str, help_text: str | None, commands: dict[str, Callable[..., None]]) -> None:
-    group = typer.Typer(help=help_text, no_args_is_help=True, rich_markup_mode="markdown")
-    for command, function in commands.items():
-        group.command(command, help=function.__doc__)(_guarded(function))
-    app.add_typer(group, name=name)
-
-
-_add_group("features", features.__doc__, features.COMMANDS)
-_add_group("dataset", "Make published data sets ready.", {"yt8m": dataset_yt8m.command})
+for group in (features,):
+    commands = typer.Typer(help=group.__doc__, no_args_is_help=True, rich_markup_mode="markdown")
+    for name, command in group.COMMANDS.items():
+        commands.command(name)(_guarded(command))
+    app.add_typer(commands, name=group.__name__.rpartition(".")[2])
+datasets = typer.Typer(help="Make data sets ready.", no_args_is_help=True)
+datasets.command("yt8m")(_guarded(dataset_yt8m.command))
+app.add_typer(datasets, name="dataset")
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ Examples:
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -46,6 +46,10 @@ def command(
         int | None, typer.Option(help="Workers; by default one per GPU, or one on the CPU.", min=1)
     ] = None,
     cpu: Annotated[bool, typer.Option("--cpu", help="Leave GPUs alone.")] = False,
+    unit: Annotated[
+        Literal["clip", "second", "event"] | None,
+        typer.Option(help="Train on and retrieve whole clips (default), seconds, or events."),
+    ] = None,
     yt8m_pca: Annotated[
         Path | None,
         typer.Option(help="Folder of YouTube-8M's PCA matrices, for model.visual_pca (1024)."),
@@ -65,7 +69,8 @@ def command(
     from avcmr.runs import RunFolder  # noqa: PLC0415
     from avcmr.whitening import require_fitting_pca  # noqa: PLC0415
 
-    settings = load_config(config, [*_pca_settings(yt8m_pca), *(overrides or ())])
+    options = [f"data.unit={unit}"] if unit else []
+    settings = load_config(config, [*options, *_pca_settings(yt8m_pca), *(overrides or ())])
     path = features or settings.features
     if path is None:
         raise SetupError("give --features FILE, such as the one that avcmr extract wrote")
@@ -82,7 +87,7 @@ def command(
         )
     classes = len(dataset.train.labels.unique())
     require_fitting_classes(batch_size, settings.classes_per_batch, classes)
-    require_fitting_pca(*dataset.train.visual.shape, settings.model)
+    require_fitting_pca(len(dataset.train), dataset.train.visual.shape[1], settings.model)
     if workers:
         require_even_shares(batch_size, workers)  # before Ray starts
     folder = RunFolder(runs / (run or path.stem))

@@ -94,9 +94,10 @@ def _write_folder(store: FeatureStore, out: Path) -> None:
             _write_arrays(aside, names[first + index], block, index)
     with (aside / "manifest.csv").open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
-        table.writerow(["path", "label", "id", "split"])
-        columns = (names, store.labels.tolist(), store.ids.tolist(), store.splits.tolist())
-        table.writerows(zip(*columns, strict=True))
+        table.writerow(["path", "label", "id", "split", "event_start", "event_end"])
+        events = [["" if np.isnan(time) else time for time in pair] for pair in store.events]
+        columns = (names, store.labels.tolist(), store.ids.tolist(), store.splits.tolist(), events)
+        table.writerows([*texts, *pair] for *texts, pair in zip(*columns, strict=True))
     aside.rename(out)
 
 

@@ -58,6 +58,12 @@ class PublishedFeatures:
         """(N,) str: train, val, test or empty."""
         return np.array([clip.split for clip in self.clips])
 
+    @property
+    def events(self) -> NDArray[np.float64]:
+        """(N, 2) float64: seconds at which each clip's event begins and ends, NaN if not known."""
+        pairs = [(clip.event_start, clip.event_end) for clip in self.clips]
+        return np.array(pairs, dtype=np.float64)  # None becomes NaN
+
     @cached_property
     def visual_means(self) -> NDArray[np.float32]:
         """(N, D) float32, the mean of each clip's visual rows."""

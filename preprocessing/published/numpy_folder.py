@@ -6,6 +6,7 @@ one, the milliseconds of the visual rows.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,8 @@ def read_folder(
     for clip, arrays in named:
         path = _visual(clip, arrays, visual_key)
         heard, seen = _rows(arrays[AUDIO_KEY]), _rows(path)
-        clips.append(Clip(id=clip.id, path=path, label=clip.label, split=clip.split))
+        # Rows of the whole file, whatever part of it the manifest names.
+        clips.append(replace(clip, path=path, start=None, end=None))
         audio.append((heard, example_times(len(heard))))
         visual.append((seen, _times(arrays, len(seen), seconds=0.96 * len(heard))))
     for name, streams in (("visual", visual), ("audio", audio)):

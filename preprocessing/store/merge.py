@@ -22,8 +22,8 @@ def merge(
 ) -> None:
     """Write everything in the ledger to ``target``, unless it holds just that already.
 
-    Clips of the manifest come first, in its order and with its labels, splits and paths; others
-    follow as they were.
+    Clips of the manifest come first, in its order and with its labels, splits, events and paths;
+    others follow as they were.
     """
     ordered = _refreshed(ledger.entries, clips)
     items = [entry.item for entry in ordered]
@@ -47,7 +47,7 @@ def _refreshed(entries: dict[str, Entry], clips: Sequence[Clip]) -> list[Entry]:
 def _refresh(entry: Entry, clip: Clip) -> Entry:
     # Not start and end: they say what the features were made from.
     known = entry.item.clip
-    known = replace(known, label=clip.label, split=clip.split, path=clip.path)
+    known = replace(clip, id=known.id, start=known.start, end=known.end)
     return replace(entry, item=replace(entry.item, clip=known))
 
 

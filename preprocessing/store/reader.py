@@ -68,6 +68,12 @@ class FeatureStore:
         return self._file.clip_column("split").astype(np.str_)
 
     @cached_property
+    def events(self) -> NDArray[np.float64]:
+        """(N, 2) float64: seconds at which each clip's event begins and ends, NaN if not known."""
+        columns = (self._file.clip_column(name) for name in ("event_start", "event_end"))
+        return np.stack(list(columns), axis=1)
+
+    @cached_property
     def records(self) -> list[Record]:
         """All that is known of each clip but its features."""
         return self._file.records()

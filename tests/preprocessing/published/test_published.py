@@ -1,6 +1,7 @@
 """Published layouts against what a few lines of h5py and NumPy read and write."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -126,6 +127,7 @@ def test_numpy_folders_of_several_networks_with_a_manifest(tmp_path) -> None:
 def make_store(path: Path, *, rows: tuple[int, ...] = (3, 3, 3, 3), splits: str = "train") -> None:
     draw = rng()
     clips = [Clip(f"c{i % 2}/{i}", path, f"c{i % 2}", splits) for i in range(len(rows))]
+    clips[1] = replace(clips[1], event_start=0.5, event_end=2.0)
     with FeatureWriter(path, Provenance({}, {}, "fake")) as writer:
         for clip, count in zip(clips, rows, strict=True):
             writer.add(
@@ -165,6 +167,8 @@ def test_what_is_exported_is_imported_again(tmp_path, layout, sequences) -> None
                 )
         if layout == "numpy":
             np.testing.assert_allclose(again.block.visual.clip(3).times, [0.25, 1.25, 2.25])
+            np.testing.assert_array_equal(again.events, store.events)
+            assert again.events[1].tolist() == [0.5, 2.0]
 
 
 def test_ids_that_are_no_file_names_are_numbered(tmp_path) -> None:
