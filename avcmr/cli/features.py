@@ -115,7 +115,7 @@ def validate(file: FileArgument, as_json: JsonOption = False) -> None:
         avcmr features validate features.h5
     """
     from preprocessing.published import layout_of, read_published  # noqa: PLC0415
-    from preprocessing.store.validate import row_findings, validate_store  # noqa: PLC0415
+    from preprocessing.store.validate import REMEDIES, row_findings, validate_store  # noqa: PLC0415
 
     if layout_of(file) is None:
         findings = validate_store(_existing(file))
@@ -126,7 +126,7 @@ def validate(file: FileArgument, as_json: JsonOption = False) -> None:
         keys = ("kind", "id", "message")
         print(json.dumps([{key: getattr(one, key) for key in keys} for one in findings]))
     for kind, count in Counter(one.kind for one in findings).items():
-        console.print(f"{kind}: {count}")
+        console.print(f"{kind}: {count} ({REMEDIES[kind]})", markup=False)
         for one in [one for one in findings if one.kind == kind][:5]:
             console.print(f"  {one.id + ': ' if one.id else ''}{one.message}", markup=False)
     if not findings:

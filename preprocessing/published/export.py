@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 
 import h5py
 import numpy as np
@@ -30,9 +31,17 @@ def export(store: FeatureStore, layout: Layout, out: Path, *, sequences: bool = 
     """
     if out.exists():
         raise SetupError(f"{out}: exists already; choose another --out, or remove it")
-    if layout == "numpy":
-        _write_folder(store, out)
-        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".export-", dir=out.parent) as scratch:
+        aside = Path(scratch) / out.name
+        if layout == "numpy":
+            _write_folder(store, aside)
+        else:
+            _write_hdf5(store, layout, aside, sequences=sequences)
+        aside.rename(out)
+
+
+def _write_hdf5(store: FeatureStore, layout: Layout, path: Path, *, sequences: bool) -> None:
     without = int((store.splits == "").sum())
     if without:
         raise SetupError(
@@ -50,8 +59,7 @@ def export(store: FeatureStore, layout: Layout, out: Path, *, sequences: bool = 
         if sequences
         else (store.audio_means, store.visual_means)
     )
-    aside = out.with_name(out.name + ".tmp")
-    with h5py.File(aside, "w") as file:
+    with h5py.File(path, "w") as file:
         file.attrs["classes"] = np.array(names, dtype=h5py.string_dtype())
         if layout == "flat":
             file["audio_feat"], file["visual_feat"] = audio, visual
@@ -64,7 +72,6 @@ def export(store: FeatureStore, layout: Layout, out: Path, *, sequences: bool = 
                 file[f"audio_{split}"], file[f"visual_{split}"] = audio[rows], visual[rows]
                 file[f"lab_{split}"] = numbers[rows]
                 file[f"id_{split}"] = _texts(store.ids[rows])
-    aside.replace(out)
 
 
 def _texts(ids: NDArray[np.str_]) -> NDArray[np.object_]:
@@ -85,20 +92,18 @@ def _sequences(store: FeatureStore, stream: str) -> NDArray[np.float32]:
     return values.reshape(len(store), int(counts[0]), -1)
 
 
-def _write_folder(store: FeatureStore, out: Path) -> None:
+def _write_folder(store: FeatureStore, folder: Path) -> None:
     names = _file_names(store)
-    aside = out.with_name(out.name + ".tmp")
-    aside.mkdir(parents=True)
+    folder.mkdir()
     for first, block in store.blocks():
         for index in range(len(block.visual.offsets) - 1):
-            _write_arrays(aside, names[first + index], block, index)
-    with (aside / "manifest.csv").open("w", encoding="utf-8", newline="") as file:
+            _write_arrays(folder, names[first + index], block, index)
+    with (folder / "manifest.csv").open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
         table.writerow(["path", "label", "id", "split", "event_start", "event_end"])
         events = [["" if np.isnan(time) else time for time in pair] for pair in store.events]
         columns = (names, store.labels.tolist(), store.ids.tolist(), store.splits.tolist(), events)
         table.writerows([*texts, *pair] for *texts, pair in zip(*columns, strict=True))
-    aside.rename(out)
 
 
 def _write_arrays(folder: Path, name: str, block: Block, index: int) -> None:

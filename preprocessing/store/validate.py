@@ -1,7 +1,7 @@
 """Look for what may be wrong in a store, without trusting it."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,16 @@ from preprocessing.store.records import Record
 from preprocessing.store.storefile import StoreFile
 
 Kind = Literal["offsets", "duplicate_id", "not_finite", "zero_row", "mean", "changed"]
+
+REMEDIES: Mapping[Kind, str] = {
+    "offsets": "the file is damaged: make it again",
+    "duplicate_id": "the file was made by another program: make it again with ids of their own",
+    "not_finite": "leave these clips out (avcmr features subset), or make their features again",
+    "zero_row": "silence or a black picture, or a fault of what made them: look at these clips",
+    "mean": "the file was changed after it was written: make it again",
+    "changed": "run avcmr extract again, which does these clips anew; or import them again",
+}
+"""What to do about each kind of finding."""
 
 CLIPS_AT_ONCE = 256
 
@@ -132,4 +142,5 @@ def _changed(records: list[Record]) -> Iterator[Finding]:
     for record in records:
         source, then = now[record.clip.path], record.source
         if source != ABSENT and (source.size, source.mtime) != (then.size, then.mtime):
-            yield Finding("changed", record.clip.id, f"{record.clip.path} has changed since")
+            what = "modification time" if source.size == then.size else "size"
+            yield Finding("changed", record.clip.id, f"{record.clip.path} has another {what} now")

@@ -247,6 +247,7 @@ def test_what_a_layout_cannot_hold_is_refused(
     with FeatureStore(tmp_path / "store.h5") as store:
         with pytest.raises(SetupError, match=message):
             export(store, layout, tmp_path / "out.h5", sequences=sequences)
+        assert list(tmp_path.iterdir()) == [tmp_path / "store.h5"]  # nothing half-written
         (tmp_path / "out.h5").touch()
         with pytest.raises(SetupError, match="exists already"):
             export(store, layout, tmp_path / "out.h5")
