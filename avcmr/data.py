@@ -14,7 +14,7 @@ from avcmr.config import DataConfig
 from avcmr.units import Units, units_of
 from preprocessing.clips import stratified_split
 from preprocessing.errors import SetupError
-from preprocessing.published import PublishedFeatures, layout_of, read_published
+from preprocessing.interchange import PublishedFeatures, layout_of, read_published
 from preprocessing.store import FeatureStore
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.errors import SetupError
-from preprocessing.published import PublishedFeatures
+from preprocessing.interchange import PublishedFeatures
 from preprocessing.store import Block, FeatureStore, Rows
 
 Source = FeatureStore | PublishedFeatures

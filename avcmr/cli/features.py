@@ -14,7 +14,7 @@ from avcmr.cli.console import console
 from preprocessing.errors import SetupError
 
 if TYPE_CHECKING:
-    from preprocessing.published import PublishedFeatures
+    from preprocessing.interchange import PublishedFeatures
     from preprocessing.store import FeatureStore
 
 FileArgument = Annotated[Path, typer.Argument(help="Feature store, or published features.")]
@@ -49,7 +49,7 @@ def import_(
         avcmr features import output/ --manifest clips.csv --visual-key resnet --out features.h5
     """
     from preprocessing.clips import read_manifest  # noqa: PLC0415
-    from preprocessing.published import import_features, read_published  # noqa: PLC0415
+    from preprocessing.interchange import import_features, read_published  # noqa: PLC0415
 
     clips = read_manifest(manifest) if manifest else None
     features = read_published(file.resolve(), manifest=clips, visual_key=visual_key)
@@ -76,7 +76,7 @@ def export(
 
         avcmr features export features.h5 --layout numpy --out arrays/
     """
-    from preprocessing.published import export as write  # noqa: PLC0415
+    from preprocessing.interchange import export as write  # noqa: PLC0415
     from preprocessing.store import FeatureStore  # noqa: PLC0415
 
     with FeatureStore(store) as opened:
@@ -114,7 +114,7 @@ def validate(file: FileArgument, as_json: JsonOption = False) -> None:
 
         avcmr features validate features.h5
     """
-    from preprocessing.published import layout_of, read_published  # noqa: PLC0415
+    from preprocessing.interchange import layout_of, read_published  # noqa: PLC0415
     from preprocessing.store.validate import REMEDIES, row_findings, validate_store  # noqa: PLC0415
 
     if layout_of(file) is None:
@@ -213,7 +213,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 
 def _facts(file: Path) -> dict[str, Any]:
     from avcmr.data import open_features  # noqa: PLC0415
-    from preprocessing.published import PublishedFeatures  # noqa: PLC0415
+    from preprocessing.interchange import PublishedFeatures  # noqa: PLC0415
 
     with open_features(file) as source:
         facts: dict[str, Any] = {"clips": len(source)}

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.errors import SetupError
-from preprocessing.published.features import Layout
+from preprocessing.interchange.features import Layout
 from preprocessing.store import Block, FeatureStore, Rows
 
 VISUAL_KEY = "visual"

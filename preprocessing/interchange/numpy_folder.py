@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from preprocessing.audio import example_times
 from preprocessing.clips import Clip
 from preprocessing.errors import SetupError
-from preprocessing.published.features import PublishedFeatures
+from preprocessing.interchange.features import PublishedFeatures
 from preprocessing.store import Block, Rows
 
 AUDIO_KEY = "vggish"
@@ -34,7 +34,7 @@ def has_arrays(folder: Path) -> bool:
 def read_folder(
     folder: Path, manifest: Sequence[Clip] | None, visual_key: str | None
 ) -> PublishedFeatures:
-    """Read a folder; see :func:`preprocessing.published.read_published`.
+    """Read a folder; see :func:`preprocessing.interchange.read_published`.
 
     Visual rows without time stamps are spread evenly over the sound.
 

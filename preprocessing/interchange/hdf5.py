@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from preprocessing.clips import SPLITS, Clip, Split
 from preprocessing.errors import SetupError
-from preprocessing.published.features import Layout, PublishedFeatures
+from preprocessing.interchange.features import Layout, PublishedFeatures
 from preprocessing.store import Block, Rows
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from preprocessing.clips import Clip, read_manifest
 from preprocessing.errors import SetupError
+from preprocessing.interchange import export, import_features, layout_of, read_published
 from preprocessing.media import ClipFeatures, Source
-from preprocessing.published import export, import_features, layout_of, read_published
 from preprocessing.store import FeatureStore, FeatureWriter, Provenance
 
 

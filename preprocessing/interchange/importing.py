@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from preprocessing.interchange.features import PublishedFeatures
 from preprocessing.media import Source
-from preprocessing.published.features import PublishedFeatures
 from preprocessing.store import Provenance, Record, write_store
 from preprocessing.store.plan import source_of
 
@@ -14,7 +14,7 @@ def import_features(features: PublishedFeatures, out: Path, *, made_by: str | No
     """Write published features to a new store.
 
     Args:
-        features: what :func:`preprocessing.published.read_published` read.
+        features: what :func:`preprocessing.interchange.read_published` read.
         out: the store, not yet there.
         made_by: how the features were made, for the store's provenance; by default the name of
             their file. Stores made in one way can be merged.
