@@ -3,10 +3,10 @@
 import difflib
 from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from preprocessing.errors import SetupError
 
@@ -22,6 +22,8 @@ class DataConfig(_Section):
         val_fraction: share for validation; of the training clips, where only val is missing.
         test_fraction: share for testing.
         split_seed: of the division.
+        unit: what is trained on and retrieved: whole clips (the mean of all rows), each second of
+            them (a row each), or their events (the mean of the rows inside); see avcmr.units.
         classes: only clips of these classes, labelled in this order; None takes all. A file that
             numbers its classes and names none must have as many: these are then their names.
     """
@@ -29,6 +31,7 @@ class DataConfig(_Section):
     val_fraction: float = Field(0.1, gt=0, lt=0.5)
     test_fraction: float = Field(0.2, gt=0, lt=0.5)
     split_seed: int = 0
+    unit: Literal["clip", "second", "event"] = "clip"
     classes: tuple[str, ...] | None = None
 
 
@@ -37,6 +40,9 @@ class ModelConfig(_Section):
 
     ``posterior_temperature``: retrieve by the chance of a common class, with this temperature of
     the class posteriors; 0 retrieves by the cosine of the embeddings themselves.
+    ``visual_pca``: put visual features through PCA to so many numbers, whitening and 8 bits, as
+    YouTube-8M did (1024); 0 takes them as they are. ``yt8m_pca``: the folder of YouTube-8M's
+    matrices, to use instead of fitting on the training clips.
     """
 
     embedding_dim: int = Field(32, ge=2)
@@ -45,6 +51,14 @@ class ModelConfig(_Section):
     input_dropout: float = Field(0.3, ge=0, lt=1)
     dropout: float = Field(0.5, ge=0, lt=1)
     posterior_temperature: float = Field(0.1, ge=0)
+    visual_pca: int = Field(0, ge=0)
+    yt8m_pca: Path | None = None
+
+    @model_validator(mode="after")
+    def _matrices_need_a_number_of_components(self) -> Self:
+        if self.yt8m_pca is not None and not self.visual_pca:
+            raise ValueError("yt8m_pca needs visual_pca, such as 1024")
+        return self
 
 
 Mining = Literal["semi_hard", "hard", "batch_all", "smooth_hard"]

@@ -4,17 +4,17 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
-import h5py
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from avcmr.config import DataConfig
+from avcmr.units import Units, units_of
 from preprocessing.clips import stratified_split
 from preprocessing.errors import SetupError
+from preprocessing.interchange import PublishedFeatures, layout_of, read_published
 from preprocessing.store import FeatureStore
 
 
@@ -82,29 +82,28 @@ class Dataset:
 
 
 def load_dataset(path: Path, config: DataConfig) -> Dataset:
-    """Read a feature store, or a file in one of the layouts of the published feature sets.
+    """Read a feature store, or features in one of the published layouts.
 
     Clips without a split are divided by class and by clip, as ``config`` says; where only the
     validation split is missing (VEGAS, the published files) it is taken from the training split.
+    All units of a clip (``config.unit``) are in the clip's split.
 
     Raises:
         SetupError: not such a file, or one that cannot be trained on.
     """
-    if not path.is_file():
-        # The store's own message knows of parts that wait for an unfinished extraction.
-        with FeatureStore(path):
-            raise SetupError(f"{path}: not a file")
-    warnings: tuple[str, ...] = ()
-    layout = _published_layout(path)
-    if layout == "split":
-        clips, splits, class_names = _read_split_layout(path)
-    elif layout == "flat":
-        clips, splits, class_names = _read_flat_layout(path)
-    else:
-        clips, splits, class_names, warnings = _read_store(path)
+    units: Units | None = None
+    with open_features(path) as source:
+        clips, class_names = _clip_means(source)
+        splits: list[str] = source.splits.tolist()
+        warnings = _warnings(source)
+        if config.unit != "clip":
+            units = units_of(source, path, config.unit)
     if config.classes is not None:
         clips, splits, class_names = _only(config.classes, clips, splits, class_names, path)
     splits = _complete_splits(clips, splits, config, path)
+    if units is not None:
+        clips, splits = _expanded(clips, splits, units)
+        warnings += (units.warning,) if units.warning else ()
     parts = {
         name: clips[[row for row, split in enumerate(splits) if split == name]]
         for name in ("train", "val", "test")
@@ -121,110 +120,63 @@ def load_dataset(path: Path, config: DataConfig) -> Dataset:
         )
     return Dataset(
         **parts,
-        class_names=class_names or tuple(map(str, range(int(clips.labels.max()) + 1))),
+        class_names=class_names,
         warnings=warnings,
         fingerprint=fingerprint(clips, splits),
     )
 
 
-def _read_store(path: Path) -> tuple[PairedFeatures, list[str], tuple[str, ...], tuple[str, ...]]:
-    with FeatureStore(path) as store:
-        class_names = tuple(sorted(set(store.labels)))
-        code = {name: index for index, name in enumerate(class_names)}
-        clips = PairedFeatures(
-            ids=tuple(store.ids),
-            audio=torch.from_numpy(store.audio_means),
-            visual=torch.from_numpy(store.visual_means),
-            labels=torch.tensor([code[label] for label in store.labels]),
-        )
-        warnings = tuple(
-            f"Made with an UNTRAINED {name}: its weights are random. "
-            "These figures show that the pipeline works, not what the method can do."
-            for name in store.provenance.untrained
-        )
-        return clips, list(store.splits), class_names, warnings
+def open_features(path: Path) -> FeatureStore | PublishedFeatures:
+    """A feature store or published features, to be used in a ``with`` block.
 
-
-def _published_layout(path: Path) -> Literal["split", "flat"] | None:
-    try:
-        with h5py.File(path) as file:
-            if "audio_train" in file and "visual_train" in file:
-                return "split"
-            return "flat" if "audio_feat" in file and "visual_feat" in file else None
-    except OSError:
-        return None  # not HDF5 at all: the store says so in its own words
-
-
-def _read_split_layout(path: Path) -> tuple[PairedFeatures, list[str], tuple[str, ...]]:
-    """``audio_SPLIT (N, 128)``, ``visual_SPLIT (N, 1024)``, ``lab_SPLIT``; classes by attribute.
-
-    Features may have time as their second axis, of which the mean is taken.
+    Raises:
+        SetupError: neither, or a store that is unfinished or empty.
     """
-    with h5py.File(path) as file:
-        present = [name for name in ("train", "val", "test") if f"audio_{name}" in file]
-        absent = [
-            f"{kind}_{name}"
-            for name in present
-            for kind in ("visual", "lab")
-            if f"{kind}_{name}" not in file
-        ]
-        if absent:
-            raise SetupError(f"{path}: published layout without {', '.join(absent)}")
-
-        def joined(kind: str) -> NDArray[np.generic]:
-            return np.concatenate([file[f"{kind}_{name}"][()] for name in present])
-
-        splits = [name for name in present for _ in range(len(file[f"audio_{name}"]))]
-        ids = [f"{split}/{row}" for row, split in enumerate(splits)]
-        clips = _published_clips(path, ids, joined("audio"), joined("visual"), joined("lab"))
-        return clips, splits, _class_names(file)
+    return FeatureStore(path) if layout_of(path) is None else read_published(path)
 
 
-def _read_flat_layout(path: Path) -> tuple[PairedFeatures, list[str], tuple[str, ...]]:
-    """``audio_feat``, ``visual_feat``, ``Label_ID``, ``Train_test`` or ``Split`` (1 is train)."""
-    with h5py.File(path) as file:
-        column = next((name for name in ("Train_test", "Split") if name in file), None)
-        if column is None or "Label_ID" not in file:
-            absent = "Label_ID" if column else "Train_test (or Split)"
-            raise SetupError(f"{path}: published layout without {absent}")
-        marks = np.asarray(file[column][()]).ravel()
-        if not np.isin(marks, (0, 1)).all():
-            strange = marks[~np.isin(marks, (0, 1))][0]
-            raise SetupError(f"{path}: {column} must be 1 (train) or 0 (test), found {strange}")
-        splits = ["train" if mark else "test" for mark in marks]
-        ids = [str(row) for row in range(len(splits))]
-        columns = (file[name][()] for name in ("audio_feat", "visual_feat", "Label_ID"))
-        return _published_clips(path, ids, *columns), splits, _class_names(file)
+def _clip_means(source: FeatureStore | PublishedFeatures) -> tuple[PairedFeatures, tuple[str, ...]]:
+    """The clips, and the names of their labels: in the file's order, or else sorted."""
+    labels: list[str] = source.labels.tolist()
+    names = source.class_names if isinstance(source, PublishedFeatures) else ()
+    names = names or tuple(sorted(set(labels), key=_number_or_name))
+    code = {name: index for index, name in enumerate(names)}
+    clips = PairedFeatures(
+        ids=tuple(source.ids.tolist()),
+        audio=torch.from_numpy(source.audio_means),
+        visual=torch.from_numpy(source.visual_means),
+        labels=torch.tensor([code[label] for label in labels]),
+    )
+    return clips, names
 
 
-def _class_names(file: h5py.File) -> tuple[str, ...]:
-    """As an attribute names them; none if it does not."""
-    return tuple(str(name) for name in file.attrs.get("classes", ()))
+def _expanded(
+    clips: PairedFeatures, splits: Sequence[str], units: Units
+) -> tuple[PairedFeatures, list[str]]:
+    """Those units that are of these clips, with their clips' labels and splits."""
+    row_of = {id_: row for row, id_ in enumerate(clips.ids)}
+    chosen = [unit for unit, owner in enumerate(units.owners) if owner in row_of]
+    rows = [row_of[units.owners[unit]] for unit in chosen]
+    expanded = PairedFeatures(
+        ids=tuple(units.ids[unit] for unit in chosen),
+        audio=torch.from_numpy(units.audio[chosen]),
+        visual=torch.from_numpy(units.visual[chosen]),
+        labels=clips.labels[torch.tensor(rows)],
+    )
+    return expanded, [splits[row] for row in rows]
 
 
-def _published_clips(
-    path: Path,
-    ids: Sequence[str],
-    audio: NDArray[np.generic],
-    visual: NDArray[np.generic],
-    labels: NDArray[np.generic],
-) -> PairedFeatures:
-    means = []
-    for name, values in (("audio", audio), ("visual", visual)):
-        if values.ndim not in (2, 3) or len(values) != len(ids):
-            raise SetupError(
-                f"{path}: {name} features must be ({len(ids)}, D) or ({len(ids)}, time, D), "
-                f"not {values.shape}"
-            )
-        values = values.astype(np.float32)  # noqa: PLW2901
-        means.append(values.mean(axis=1) if values.ndim == 3 else values)
-    if labels.size != len(ids):
-        raise SetupError(f"{path}: {labels.shape} labels for {len(ids)} clips; one number each")
-    return PairedFeatures(
-        ids=tuple(ids),
-        audio=torch.from_numpy(means[0]),
-        visual=torch.from_numpy(means[1]),
-        labels=torch.from_numpy(labels.astype(np.int64).ravel()),
+def _number_or_name(label: str) -> tuple[int, str]:
+    return (int(label) if label.isdecimal() else -1, label)
+
+
+def _warnings(source: FeatureStore | PublishedFeatures) -> tuple[str, ...]:
+    if isinstance(source, PublishedFeatures):
+        return ()
+    return tuple(
+        f"Made with an UNTRAINED {name}: its weights are random. "
+        "These figures show that the pipeline works, not what the method can do."
+        for name in source.provenance.untrained
     )
 
 
@@ -235,14 +187,13 @@ def _only(
     names: tuple[str, ...],
     path: Path,
 ) -> tuple[PairedFeatures, list[str], tuple[str, ...]]:
-    if not names:
-        numbers, labels = clips.labels.unique(return_inverse=True)
-        if len(numbers) != len(classes):
+    if all(name.isdecimal() for name in names) and not set(names) & set(classes):
+        if len(names) != len(classes):
             raise SetupError(
-                f"{path}: {len(numbers)} classes without names, where the settings name "
+                f"{path}: {len(names)} classes without names, where the settings name "
                 f"{len(classes)} (data.classes); which they are cannot be told"
             )
-        return replace(clips, labels=labels), splits, classes
+        return clips, splits, classes
     absent = [name for name in classes if name not in names]
     if absent:
         raise SetupError(

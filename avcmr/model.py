@@ -10,6 +10,7 @@ from avcmr.config import ModelConfig
 from avcmr.data import Dataset, PairedFeatures
 from avcmr.dropout import SharedDropout
 from avcmr.posterior import ClassPosterior
+from avcmr.whitening import WhiteningPCA
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU, "tanh": nn.Tanh}
 
@@ -21,13 +22,23 @@ class Branch(nn.Module):
     the training split; both statistics are part of the weights. (Features that went through PCA
     keep its order so: dividing each by its own deviation makes the last components, which are
     mostly noise, as large as the first.)
+
+    Args:
+        input_dim: numbers of a feature.
+        config: the branch's shape.
+        pca: what the features go through first, if anything.
     """
 
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, input_dim: int, config: ModelConfig) -> None:
+    def __init__(
+        self, input_dim: int, config: ModelConfig, *, pca: WhiteningPCA | None = None
+    ) -> None:
         super().__init__()
+        self.pca = pca
+        if pca is not None:
+            input_dim = len(pca.components)
         self.register_buffer("mean", torch.zeros(input_dim))
         self.register_buffer("deviation", torch.ones(()))
         layers: list[nn.Module] = [SharedDropout(config.input_dropout)]
@@ -42,7 +53,14 @@ class Branch(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(width, config.embedding_dim))
 
     def fit_scaling(self, features: Tensor) -> None:
-        """Take mean and deviation from the training features (N, input_dim)."""
+        """Take mean and deviation, and before them the PCA, from training features (N, input_dim).
+
+        Raises:
+            SetupError: the training features are too few for the PCA.
+        """
+        if self.pca is not None:
+            self.pca.fit(features)
+            features = self.pca(features)
         self.mean.copy_(features.mean(dim=0))
         deviation = (features - self.mean).square().mean().sqrt()
         # Features that never vary carry nothing: they are centred and left unscaled.
@@ -50,6 +68,8 @@ class Branch(nn.Module):
 
     def project(self, features: Tensor) -> Tensor:
         """The embeddings (B, D) before they are scaled to unit length."""
+        if self.pca is not None:
+            features = self.pca(features)
         projected: Tensor = self.layers((features - self.mean) / self.deviation)
         return projected
 
@@ -70,7 +90,8 @@ class TwoBranchNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.audio = Branch(audio_dim, config)
-        self.visual = Branch(visual_dim, config)
+        pca = WhiteningPCA(visual_dim, config.visual_pca, config.yt8m_pca)
+        self.visual = Branch(visual_dim, config, pca=pca if config.visual_pca else None)
         self.posterior = (
             ClassPosterior(classes, config.embedding_dim, config.posterior_temperature)
             if classes and config.posterior_temperature

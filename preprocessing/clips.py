@@ -30,6 +30,9 @@ class Clip:
         split: ``train``, ``val``, ``test``, or empty where none is given.
         start: first second of the clip within the file; None is the file's beginning.
         end: last second; None is the file's end.
+        event_start: second of the clip, counted from its start, at which what its label names
+            begins; None is the clip's beginning.
+        event_end: at which it ends; None is the clip's end.
     """
 
     id: str
@@ -38,6 +41,8 @@ class Clip:
     split: Split = ""
     start: float | None = None
     end: float | None = None
+    event_start: float | None = None
+    event_end: float | None = None
 
 
 MEDIA_SUFFIXES = frozenset(
@@ -98,7 +103,8 @@ def scan_folder(root: Path, *, follow_links: bool = False) -> list[Clip]:
 
 
 def read_manifest(path: Path) -> list[Clip]:
-    """Clips of a CSV file with the columns ``path,label`` and optionally ``id,split,start,end``.
+    """Clips of a CSV file with the columns ``path,label`` and optionally ``id,split,start,end``
+    and ``event_start,event_end``.
 
     Paths are relative to the CSV file. Other columns are passed over. Without an ``id`` column
     the id is the path as written, without suffix, and the cut where there is one.
@@ -217,8 +223,12 @@ def _clip_of_row(row: dict[str, str | None], root: Path) -> Clip:
     if split not in SPLITS:
         raise ValueError(f"split is {split!r}; use train, val, test or leave it empty")
     start, end = seconds("start"), seconds("end")
-    if end is not None and end <= (start or 0):
-        raise ValueError(f"end ({end:g}) must be later than start ({start or 0:g})")
+    event_start, event_end = seconds("event_start"), seconds("event_end")
+    for prefix, first, last in (("", start, end), ("event_", event_start, event_end)):
+        if last is not None and last <= (first or 0):
+            raise ValueError(
+                f"{prefix}end ({last:g}) must be later than {prefix}start ({first or 0:g})"
+            )
     cut = "" if start is None and end is None else f"@{start or 0:g}-{'' if end is None else end}"
     return Clip(
         id=cell("id") or PurePosixPath(cell("path")).with_suffix("").as_posix() + cut,
@@ -227,4 +237,6 @@ def _clip_of_row(row: dict[str, str | None], root: Path) -> Clip:
         split=split,
         start=start,
         end=end,
+        event_start=event_start,
+        event_end=event_end,
     )

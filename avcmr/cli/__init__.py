@@ -9,10 +9,12 @@ import typer
 from avcmr.cli import (
     compare,
     config,
+    dataset_yt8m,
     demo_clips,
     doctor,
     evaluate,
     extract,
+    features,
     reproduce,
     train,
     weights,
@@ -58,11 +60,14 @@ for module in (extract, train, evaluate, compare, reproduce, demo_clips, doctor)
     app.command(module.__name__.rpartition(".")[2].replace("_", "-"), help=module.__doc__)(
         _guarded(module.command)
     )
-for group in (config, weights):
+for group in (config, weights, features):
     commands = typer.Typer(help=group.__doc__, no_args_is_help=True, rich_markup_mode="markdown")
     for name, command in group.COMMANDS.items():
         commands.command(name)(_guarded(command))
     app.add_typer(commands, name=group.__name__.rpartition(".")[2])
+datasets = typer.Typer(help="Make data sets ready.", no_args_is_help=True)
+datasets.command("yt8m")(_guarded(dataset_yt8m.command))
+app.add_typer(datasets, name="dataset")
 
 
 def main() -> None:

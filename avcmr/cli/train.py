@@ -16,7 +16,7 @@ Examples:
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -48,6 +48,14 @@ def command(
         int | None, typer.Option(help="Workers; by default one per GPU, or one on the CPU.", min=1)
     ] = None,
     cpu: Annotated[bool, typer.Option("--cpu", help="Leave GPUs alone.")] = False,
+    unit: Annotated[
+        Literal["clip", "second", "event"] | None,
+        typer.Option(help="Train on and retrieve whole clips (default), seconds, or events."),
+    ] = None,
+    yt8m_pca: Annotated[
+        Path | None,
+        typer.Option(help="Folder of YouTube-8M's PCA matrices, for model.visual_pca (1024)."),
+    ] = None,
     address: Annotated[
         str | None,
         typer.Option(help="Ray cluster to train on; also $RAY_ADDRESS. Default: this machine."),
@@ -61,8 +69,10 @@ def command(
     from avcmr.config import load_config  # noqa: PLC0415
     from avcmr.data import load_dataset  # noqa: PLC0415
     from avcmr.runs import RunFolder  # noqa: PLC0415
+    from avcmr.whitening import require_fitting_pca  # noqa: PLC0415
 
-    settings = load_config(config, overrides or ())
+    options = [f"data.unit={unit}"] if unit else []
+    settings = load_config(config, [*options, *_pca_settings(yt8m_pca), *(overrides or ())])
     path = features or settings.features
     if path is None:
         raise SetupError("give --features FILE, such as the one that avcmr extract wrote")
@@ -79,6 +89,7 @@ def command(
         )
     classes = len(dataset.train.labels.unique())
     require_fitting_classes(batch_size, settings.classes_per_batch, classes)
+    require_fitting_pca(len(dataset.train), dataset.train.visual.shape[1], settings.model)
     if workers:
         require_even_shares(batch_size, workers)  # before Ray starts
     folder = RunFolder(runs / (run or path.stem))
@@ -100,6 +111,13 @@ def command(
         markup=False,
     )
     print(folder.path)
+
+
+def _pca_settings(yt8m_pca: Path | None) -> list[str]:
+    """YouTube-8M's own reduction, unless the overrides that follow say otherwise."""
+    if yt8m_pca is None:
+        return []
+    return ["model.visual_pca=1024", f"model.yt8m_pca={yt8m_pca.resolve()}"]
 
 
 def needs_ray(workers: int | None, *, cpu: bool, address: str | None) -> bool:

@@ -32,8 +32,20 @@ class Rows:
         offsets = row_offsets([len(rows) for rows in values])
         return cls(np.concatenate(values), np.concatenate(times), offsets)
 
+    def __len__(self) -> int:
+        """Number of clips."""
+        return len(self.offsets) - 1
+
+    def clip(self, index: int) -> Self:
+        """The rows of one clip."""
+        span = slice(self.offsets[index], self.offsets[index + 1])
+        offsets = np.array([0, span.stop - span.start], dtype=np.int64)
+        return type(self)(self.values[span], self.times[span], offsets)
+
     def means(self) -> NDArray[np.float32]:
         """Mean row of each clip, (N, D) float32, summed in float64."""
+        if len(self) == len(self.values):  # one row each
+            return self.values
         # A loop, as np.add.reduceat takes ten times as long.
         spans = zip(self.offsets[:-1], self.offsets[1:], strict=True)
         means = [self.values[a:b].mean(axis=0, dtype=np.float64) for a, b in spans]

@@ -23,9 +23,20 @@ from preprocessing.store.tables import FLOAT, INT, TEXT
 FORMAT = "avcmr-features"
 VERSION = 1
 
-_CLIP = {"id": TEXT, "label": TEXT, "split": TEXT, "path": TEXT, "start": FLOAT, "end": FLOAT}
+_EVENT = {"event_start": FLOAT, "event_end": FLOAT}
+_CLIP = {
+    "id": TEXT,
+    "label": TEXT,
+    "split": TEXT,
+    "path": TEXT,
+    "start": FLOAT,
+    "end": FLOAT,
+    **_EVENT,
+}
 _SOURCE = {"source_size": INT, "source_mtime": INT}  # bytes, nanoseconds since the epoch
 CLIPS = {**_CLIP, **_SOURCE, "codec": TEXT, "fps": FLOAT, "duration": FLOAT}
+ABSENT_BEFORE = dict.fromkeys(_EVENT, nan)
+"""Columns that files of earlier days lack, and what stands for them."""
 FAILURES = {**_CLIP, **_SOURCE, "reason": TEXT, "message": TEXT, "attempts": INT}
 
 
@@ -40,10 +51,10 @@ def failure_row(failure: Failure) -> tuple[Any, ...]:
 
 
 def _shared(clip: Clip, source: Source) -> tuple[Any, ...]:
-    start = nan if clip.start is None else clip.start
-    end = nan if clip.end is None else clip.end
-    path = str(clip.path)
-    return (clip.id, clip.label, clip.split, path, start, end, source.size, source.mtime)
+    seconds = (clip.start, clip.end, clip.event_start, clip.event_end)
+    known = [nan if second is None else second for second in seconds]
+    texts = (clip.id, clip.label, clip.split, str(clip.path))
+    return (*texts, *known, source.size, source.mtime)
 
 
 def record_of(row: tuple[Any, ...], visual: tuple[int, int], audio: tuple[int, int]) -> Record:
@@ -57,12 +68,6 @@ def failure_of(row: tuple[Any, ...]) -> Failure:
 
 
 def _clip(row: Sequence[Any]) -> Clip:
-    id_, label, split, path, start, end = row
-    return Clip(
-        id=id_,
-        path=Path(path),
-        label=label,
-        split=split,
-        start=None if isnan(start) else start,
-        end=None if isnan(end) else end,
-    )
+    id_, label, split, path, *seconds = row
+    start, end, event_start, event_end = (None if isnan(time) else time for time in seconds)
+    return Clip(id_, Path(path), label, split, start, end, event_start, event_end)

@@ -22,8 +22,8 @@ def merge(
 ) -> None:
     """Write everything in the ledger to ``target``, unless it holds just that already.
 
-    Clips of the manifest come first, in its order and with its labels, splits and paths; others
-    follow as they were.
+    Clips of the manifest come first, in its order and with its labels, splits, events and paths;
+    others follow as they were.
     """
     ordered = _refreshed(ledger.entries, clips)
     items = [entry.item for entry in ordered]
@@ -35,7 +35,7 @@ def merge(
                 return
     stored = [entry for entry in ordered if isinstance(entry.item, Record)]
     with replacing(target, aside) as file:
-        write_file(file, provenance, records, failures, _blocks(stored, records))
+        write_file(file, provenance, records, failures, stored_blocks(stored, records))
 
 
 def _refreshed(entries: dict[str, Entry], clips: Sequence[Clip]) -> list[Entry]:
@@ -47,11 +47,13 @@ def _refreshed(entries: dict[str, Entry], clips: Sequence[Clip]) -> list[Entry]:
 def _refresh(entry: Entry, clip: Clip) -> Entry:
     # Not start and end: they say what the features were made from.
     known = entry.item.clip
-    known = replace(known, label=clip.label, split=clip.split, path=clip.path)
+    known = replace(clip, id=known.id, start=known.start, end=known.end)
     return replace(entry, item=replace(entry.item, clip=known))
 
 
-def _blocks(entries: Sequence[Entry], records: Sequence[Record]) -> Iterator[tuple[int, Block]]:
+def stored_blocks(
+    entries: Sequence[Entry], records: Sequence[Record]
+) -> Iterator[tuple[int, Block]]:
     """Read the features of these entries; yield (position of the first among them, block).
 
     File by file, as only one need be open then, whatever the order of the clips.

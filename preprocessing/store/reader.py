@@ -1,5 +1,6 @@
 """Read a finished store."""
 
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from preprocessing.errors import SetupError
 from preprocessing.media import ClipFeatures
+from preprocessing.store.blocks import Block
 from preprocessing.store.parts import Parts
 from preprocessing.store.records import Failure, Provenance, Record
 from preprocessing.store.storefile import StoreFile
@@ -66,6 +68,12 @@ class FeatureStore:
         return self._file.clip_column("split").astype(np.str_)
 
     @cached_property
+    def events(self) -> NDArray[np.float64]:
+        """(N, 2) float64: seconds at which each clip's event begins and ends, NaN if not known."""
+        columns = (self._file.clip_column(name) for name in ("event_start", "event_end"))
+        return np.stack(list(columns), axis=1)
+
+    @cached_property
     def records(self) -> list[Record]:
         """All that is known of each clip but its features."""
         return self._file.records()
@@ -88,6 +96,11 @@ class FeatureStore:
     def audio_means(self) -> NDArray[np.float32]:
         """(N, 128) float32, the mean of each clip's audio rows."""
         return self._means[1]
+
+    def blocks(self, clips: int = 256) -> Iterator[tuple[int, Block]]:
+        """All rows, in pieces of so many clips: (index of the first, block)."""
+        for first in range(0, len(self), clips):
+            yield first, self._file.block(first, min(first + clips, len(self)))
 
     def clip(self, index: int) -> ClipFeatures:
         """All rows of one clip, 0 ≤ index < N, read from the file."""

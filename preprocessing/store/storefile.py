@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 
 from preprocessing.errors import SetupError
 from preprocessing.store.blocks import Block, Rows
-from preprocessing.store.layout import CLIPS, FAILURES, FORMAT, VERSION, failure_of, record_of
+from preprocessing.store.layout import (
+    ABSENT_BEFORE,
+    CLIPS,
+    FAILURES,
+    FORMAT,
+    VERSION,
+    failure_of,
+    record_of,
+)
 from preprocessing.store.records import Failure, Provenance, Record
 from preprocessing.store.tables import read_column, read_table
 
@@ -62,19 +70,20 @@ class StoreFile:
     def records(self) -> list[Record]:
         """Every clip, in order."""
         with self._guarded():
-            rows = read_table(self._h5["clips"], CLIPS)
+            rows = read_table(self._h5["clips"], CLIPS, ABSENT_BEFORE)
             shapes = zip(self._visual.shapes(), self._audio.shapes(), strict=True)
             return [record_of(row, *shape) for row, shape in zip(rows, shapes, strict=True)]
 
     def failures(self) -> list[Failure]:
         """Every clip that could not be used."""
         with self._guarded():
-            return [failure_of(row) for row in read_table(self._h5["failures"], FAILURES)]
+            rows = read_table(self._h5["failures"], FAILURES, ABSENT_BEFORE)
+            return [failure_of(row) for row in rows]
 
     def clip_column(self, name: str) -> NDArray[Any]:
         """One column of ``/clips``, (N,)."""
         with self._guarded():
-            return read_column(self._h5["clips"], CLIPS, name)
+            return read_column(self._h5["clips"], CLIPS, name, ABSENT_BEFORE)
 
     def means(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Mean rows of each clip: visual (N, D) and audio (N, 128), float32."""

@@ -29,15 +29,28 @@ def write_table(group: h5py.Group, schema: Schema, rows: Sequence[Sequence[Any]]
             group[name][...] = np.array(column, dtype=object if dtype is TEXT else dtype)
 
 
-def read_table(group: h5py.Group, schema: Schema) -> Iterator[tuple[Any, ...]]:
-    """Yield the rows that :func:`write_table` was given."""
+def read_table(
+    group: h5py.Group, schema: Schema, absent: Mapping[str, Any]
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows that :func:`write_table` was given.
+
+    Args:
+        group: of the table.
+        schema: all its columns.
+        absent: columns that it may lack → the value that stands for them.
+    """
     if not len(group[next(iter(schema))]):
         return iter(())  # often so, and each column costs an access
-    return zip(*(read_column(group, schema, name).tolist() for name in schema), strict=True)
+    columns = (read_column(group, schema, name, absent).tolist() for name in schema)
+    return zip(*columns, strict=True)
 
 
-def read_column(group: h5py.Group, schema: Schema, name: str) -> NDArray[Any]:
-    """One column: (N,) float64 or int64, or objects of type str."""
+def read_column(
+    group: h5py.Group, schema: Schema, name: str, absent: Mapping[str, Any]
+) -> NDArray[Any]:
+    """One column: (N,) float64 or int64, or objects of type str; see :func:`read_table`."""
+    if name in absent and name not in group:
+        return np.full(len(group[next(iter(schema))]), absent[name])
     dataset = group[name]
     if schema[name] is TEXT:
         dataset = dataset.asstr(errors=_ODD_BYTES)

@@ -70,9 +70,9 @@ def test_a_missing_folder(tmp_path: Path) -> None:
 def test_manifest_with_every_column(tmp_path: Path) -> None:
     path = tmp_path / "clips.csv"
     path.write_text(
-        "\ufeffid,path,label,split,start,end,note\n"
-        'x1,raw/a.mp4,"dog, big",train,,,hello\n'
-        "x2,/data/b.mp4,cat,TEST,1.5,4,\n",
+        "\ufeffid,path,label,split,start,end,event_start,event_end,note\n"
+        'x1,raw/a.mp4,"dog, big",train,,,,,hello\n'
+        "x2,/data/b.mp4,cat,TEST,1.5,4,0,2.5,\n",
         encoding="utf-8",
     )
     first, second = read_manifest(path)
@@ -80,6 +80,8 @@ def test_manifest_with_every_column(tmp_path: Path) -> None:
     assert first.path == tmp_path / "raw" / "a.mp4"
     assert (second.path, second.split) == (Path("/data/b.mp4"), "test")
     assert (second.start, second.end) == (1.5, 4.0)
+    assert (first.event_start, first.event_end) == (None, None)
+    assert (second.event_start, second.event_end) == (0.0, 2.5)
 
 
 def test_manifest_ids_follow_from_path_and_cut(tmp_path: Path) -> None:
@@ -99,6 +101,7 @@ def test_manifest_ids_follow_from_path_and_cut(tmp_path: Path) -> None:
         ("path,label,start\na.mp4,x,soon\n", "line 2: .*soon"),
         ("path,label,start,end\na.mp4,x,3,2\n", "line 2: end .2. must be later than start .3."),
         ("path,label,start\na.mp4,x,nan\n", "line 2: start is nan"),
+        ("path,label,event_end\na.mp4,x,0\n", "event_end .0. must be later than event_start .0."),
         ("path,label\na.mp4,x\na.mp4,y\n", "share the id 'a'"),
         ("path,label\n" + ",x\n" * 9, r"line 6: path is empty \(and 4 more\)"),
     ],

@@ -107,3 +107,19 @@ def test_rows_of_another_width_are_refused(
 def test_config_must_be_json(config: dict[str, object]) -> None:
     with pytest.raises((TypeError, ValueError)):
         Provenance(config, {}, "fake")
+
+
+def test_events_come_from_the_manifest_and_old_stores_have_none(kit, clips, path) -> None:
+    """A manifest with events renews those of a finished store; nothing is extracted again."""
+    kit.extract(path, clips)
+    with h5py.File(path, "a") as file:
+        for name in ("event_start", "event_end"):  # as stores were before there were events
+            del file["clips"][name], file["failures"][name]
+    kit.check_complete(path, clips)
+    with FeatureStore(path) as store:
+        assert np.isnan(store.events).all()
+    with_events = [replace(clip, event_start=1.0, event_end=2.5) for clip in clips]
+    assert not kit.extract(path, with_events).todo
+    kit.check_complete(path, with_events)
+    with FeatureStore(path) as store:
+        assert (store.events == [1.0, 2.5]).all()

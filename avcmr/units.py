@@ -1,0 +1,114 @@
+"""What one item of training and retrieval is: a clip, a second of it, or the event in it.
+
+A clip's features are rows with times. By default their mean stands for the clip. Shorter units
+keep what the mean blurs, where a label holds for a part of the clip only, or where what is
+searched for is a moment.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocessing.errors import SetupError
+from preprocessing.interchange import PublishedFeatures
+from preprocessing.store import Block, FeatureStore, Rows
+
+Source = FeatureStore | PublishedFeatures
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """U units of N clips.
+
+    Attributes:
+        owners: id of each unit's clip.
+        ids: U names, that of the clip with ``@second`` where a clip has several units.
+        audio: (U, audio_dim) float32.
+        visual: (U, visual_dim) float32.
+        warning: what a reader of any result must know, or empty.
+    """
+
+    owners: tuple[str, ...]
+    ids: tuple[str, ...]
+    audio: NDArray[np.float32]
+    visual: NDArray[np.float32]
+    warning: str = ""
+
+
+def units_of(source: Source, path: Path, unit: Literal["second", "event"]) -> Units:
+    """Cut the clips of a file into units.
+
+    ``second``: each visual row, with the audio row nearest in time. ``event``: the mean of the
+    rows whose middles lie in the clip's event; if it is too short for any, the row nearest to its
+    middle; the mean of the whole clip where no event is known.
+
+    Raises:
+        SetupError: the file has one row a clip, or knows of no event.
+    """
+    return _seconds(source, path) if unit == "second" else _events(source, path)
+
+
+def _seconds(source: Source, path: Path) -> Units:
+    clip_ids: list[str] = source.ids.tolist()
+    owners: list[str] = []
+    ids: list[str] = []
+    audio: list[NDArray[np.float32]] = []
+    visual: list[NDArray[np.float32]] = []
+    for index, seen, heard in _clips(source.blocks()):
+        nearest = np.abs(heard.times[:, None] - seen.times).argmin(axis=0)  # (T,)
+        owners += [clip_ids[index]] * len(seen.times)
+        ids += [f"{clip_ids[index]}@{time:g}" for time in seen.times]
+        audio.append(heard.values[nearest])
+        visual.append(seen.values)
+    if len(owners) == len(clip_ids):
+        raise SetupError(
+            f"{path}: has one row a clip, and so no seconds (data.unit); use --unit clip, or "
+            "features with all rows, such as avcmr extract makes"
+        )
+    return Units(tuple(owners), tuple(ids), np.concatenate(audio), np.concatenate(visual))
+
+
+def _events(source: Source, path: Path) -> Units:
+    events = source.events  # (N, 2), NaN where nothing is known
+    without = int(np.isnan(events).all(axis=1).sum())
+    if without == len(source):
+        raise SetupError(
+            f"{path}: knows of no events (data.unit); use --unit clip, or name them in the "
+            "columns event_start,event_end of the manifest and give the same extract command again"
+        )
+    audio, visual = np.array(source.audio_means), np.array(source.visual_means)
+    for index, seen, heard in _clips(source.blocks()):
+        start, end = events[index]
+        if not np.isnan([start, end]).all():
+            start, end = np.nan_to_num(start), np.nan_to_num(end, nan=np.inf)
+            audio[index] = _mean_inside(heard, start, end)
+            visual[index] = _mean_inside(seen, start, end)
+    warning = f"{without:,} of {len(source):,} clips have no event: their units are whole clips"
+    ids = tuple(source.ids.tolist())
+    return Units(
+        owners=ids,
+        ids=ids,
+        audio=audio,
+        visual=visual,
+        warning=warning if without else "",
+    )
+
+
+def _mean_inside(rows: Rows, start: float, end: float) -> NDArray[np.float32]:
+    inside = (rows.times >= start) & (rows.times < end)
+    if not inside.any():
+        middle = (start + min(end, rows.times[-1])) / 2
+        inside = np.arange(len(rows.times)) == np.abs(rows.times - middle).argmin()
+    mean: NDArray[np.float64] = rows.values[inside].mean(axis=0, dtype=np.float64)
+    return mean.astype(np.float32)
+
+
+def _clips(blocks: Iterator[tuple[int, Block]]) -> Iterator[tuple[int, Rows, Rows]]:
+    """Each clip's number, visual rows and audio rows."""
+    for first, block in blocks:
+        for index in range(len(block.visual)):
+            yield first + index, block.visual.clip(index), block.audio.clip(index)

@@ -1,0 +1,129 @@
+"""A feature store in the published layouts."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocessing.errors import SetupError
+from preprocessing.interchange.features import Layout
+from preprocessing.store import Block, FeatureStore, Rows
+
+VISUAL_KEY = "visual"
+
+
+def export(store: FeatureStore, layout: Layout, out: Path, *, sequences: bool = False) -> None:
+    """Write a store's features in a published layout, with ids and class names beside them.
+
+    Args:
+        store: the features.
+        layout: ``split`` and ``flat`` make one HDF5 file; ``numpy`` makes a folder of all rows,
+            with ``manifest.csv`` for ids, labels and splits.
+        out: the file or folder, not yet there.
+        sequences: in HDF5, keep all rows as (N, T, D), and not their means (N, D).
+
+    Raises:
+        SetupError: ``out`` exists, or the layout cannot hold these clips.
+    """
+    if out.exists():
+        raise SetupError(f"{out}: exists already; choose another --out, or remove it")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".export-", dir=out.parent) as scratch:
+        aside = Path(scratch) / out.name
+        if layout == "numpy":
+            _write_folder(store, aside)
+        else:
+            _write_hdf5(store, layout, aside, sequences=sequences)
+        aside.rename(out)
+
+
+def _write_hdf5(store: FeatureStore, layout: Layout, path: Path, *, sequences: bool) -> None:
+    without = int((store.splits == "").sum())
+    if without:
+        raise SetupError(
+            f"{store.path}: {without} clips without a split, which the layout {layout} needs; "
+            "extract again with a split column in the manifest, or use --layout numpy"
+        )
+    if layout == "flat" and "val" in store.splits:
+        raise SetupError(
+            f"{store.path}: the layout flat knows train and test, and no val; use --layout split"
+        )
+    names = sorted(set(store.labels.tolist()))
+    numbers = np.array([names.index(label) for label in store.labels], dtype=np.int64)
+    audio, visual = (
+        (_sequences(store, "audio"), _sequences(store, "visual"))
+        if sequences
+        else (store.audio_means, store.visual_means)
+    )
+    with h5py.File(path, "w") as file:
+        file.attrs["classes"] = np.array(names, dtype=h5py.string_dtype())
+        if layout == "flat":
+            file["audio_feat"], file["visual_feat"] = audio, visual
+            file["Label_ID"] = numbers
+            file["Train_test"] = (store.splits == "train").astype(np.int64)
+            file["id"] = _texts(store.ids)
+        else:
+            for split in sorted(set(store.splits.tolist())):
+                rows = store.splits == split
+                file[f"audio_{split}"], file[f"visual_{split}"] = audio[rows], visual[rows]
+                file[f"lab_{split}"] = numbers[rows]
+                file[f"id_{split}"] = _texts(store.ids[rows])
+
+
+def _texts(ids: NDArray[np.str_]) -> NDArray[np.object_]:
+    return np.array(ids.tolist(), dtype=h5py.string_dtype())
+
+
+def _sequences(store: FeatureStore, stream: str) -> NDArray[np.float32]:
+    """(N, T, D), if all clips have T rows."""
+    rows: list[Rows] = [getattr(block, stream) for _, block in store.blocks()]
+    counts = np.unique(np.concatenate([np.diff(part.offsets) for part in rows]))
+    if len(counts) > 1:
+        raise SetupError(
+            f"{store.path}: clips have from {counts[0]} to {counts[-1]} {stream} rows, and "
+            "--sequences needs as many of each; leave it out for their means, or use "
+            "--layout numpy"
+        )
+    values = np.concatenate([part.values for part in rows])
+    return values.reshape(len(store), int(counts[0]), -1)
+
+
+def _write_folder(store: FeatureStore, folder: Path) -> None:
+    names = _file_names(store)
+    folder.mkdir()
+    for first, block in store.blocks():
+        for index in range(len(block.visual.offsets) - 1):
+            _write_arrays(folder, names[first + index], block, index)
+    with (folder / "manifest.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["path", "label", "id", "split", "event_start", "event_end"])
+        events = [["" if np.isnan(time) else time for time in pair] for pair in store.events]
+        columns = (names, store.labels.tolist(), store.ids.tolist(), store.splits.tolist(), events)
+        table.writerows([*texts, *pair] for *texts, pair in zip(*columns, strict=True))
+
+
+def _write_arrays(folder: Path, name: str, block: Block, index: int) -> None:
+    seen, heard = block.visual.clip(index), block.audio.clip(index)
+    target = folder / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for key, values in (
+        (VISUAL_KEY, seen.values),
+        ("timestamps_ms", 1000 * seen.times),
+        ("vggish", heard.values),
+    ):
+        np.save(target.with_name(f"{target.name}_{key}.npy"), values)
+
+
+def _file_names(store: FeatureStore) -> Sequence[str]:
+    """The ids, where they can be paths with stems of their own; else running numbers."""
+    ids: list[str] = store.ids.tolist()
+    paths = [PurePosixPath(id_) for id_ in ids]
+    usable = all(not path.is_absolute() and ".." not in path.parts for path in paths)
+    stems = {path.stem for path in paths}
+    if usable and len(stems) == len(ids) and all(p.name and not p.suffix for p in paths):
+        return ids
+    return [f"{number:06d}" for number in range(len(ids))]

@@ -1,0 +1,153 @@
+"""Folders of NumPy arrays, named as the project video_features (Iashin) names its output.
+
+``NAME_vggish.npy`` (S, 128) has a row for each 0.96 s of sound; ``NAME_KEY.npy`` (T, D) the visual
+rows of some network, such as ``NAME_resnet.npy``; ``NAME_timestamps_ms.npy`` (T,), where there is
+one, the milliseconds of the visual rows.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocessing.audio import example_times
+from preprocessing.clips import Clip
+from preprocessing.errors import SetupError
+from preprocessing.interchange.features import PublishedFeatures
+from preprocessing.store import Block, Rows
+
+AUDIO_KEY = "vggish"
+TIMES_KEY = "timestamps_ms"
+_NOT_VISUAL = {AUDIO_KEY, TIMES_KEY, "fps"}
+
+Arrays = Mapping[str, Path]
+"""The files of one clip, by KEY."""
+
+
+def has_arrays(folder: Path) -> bool:
+    """Whether there is any ``NAME_vggish.npy`` in a folder or below."""
+    return next(folder.rglob(f"*_{AUDIO_KEY}.npy"), None) is not None
+
+
+def read_folder(
+    folder: Path, manifest: Sequence[Clip] | None, visual_key: str | None
+) -> PublishedFeatures:
+    """Read a folder; see :func:`preprocessing.interchange.read_published`.
+
+    Visual rows without time stamps are spread evenly over the sound.
+
+    Raises:
+        SetupError: arrays are missing, are not of two dimensions, or have no label.
+    """
+    named = _by_folder(folder) if manifest is None else _by_manifest(folder, manifest)
+    clips, visual, audio = [], [], []
+    for clip, arrays in named:
+        path = _visual(clip, arrays, visual_key)
+        heard, seen = _rows(arrays[AUDIO_KEY]), _rows(path)
+        # Rows of the whole file, whatever part of it the manifest names.
+        clips.append(replace(clip, path=path, start=None, end=None))
+        audio.append((heard, example_times(len(heard))))
+        visual.append((seen, _times(arrays, len(seen), seconds=0.96 * len(heard))))
+    for name, streams in (("visual", visual), ("audio", audio)):
+        widths = {values.shape[1] for values, _ in streams}
+        if len(widths) > 1:
+            raise SetupError(
+                f"{folder}: {name} rows of different widths, {sorted(widths)}; "
+                "keep the output of one network in a folder"
+            )
+    block = Block(
+        Rows.join([values for values, _ in visual], [times for _, times in visual]),
+        Rows.join([values for values, _ in audio], [times for _, times in audio]),
+    )
+    return PublishedFeatures(folder, "numpy", tuple(clips), (), block)
+
+
+def _by_folder(root: Path) -> Iterator[tuple[Clip, Arrays]]:
+    """Arrays beside each other are of one clip; the folder below ``root`` is the label."""
+    for folder in sorted({path.parent for path in root.rglob(f"*_{AUDIO_KEY}.npy")}):
+        if folder == root:
+            raise SetupError(
+                f"{root}: arrays outside any class folder; move them to {root}/CLASS/, or give "
+                "the labels in a CSV file with --manifest (columns path,label[,id,split])"
+            )
+        relative = folder.relative_to(root)
+        for name, arrays in sorted(_grouped(sorted(folder.glob("*.npy"))).items()):
+            id_ = (relative / name).as_posix()
+            yield Clip(id=id_, path=folder / name, label=relative.parts[0]), arrays
+
+
+def _by_manifest(root: Path, manifest: Sequence[Clip]) -> Iterator[tuple[Clip, Arrays]]:
+    groups = _grouped(sorted(root.rglob("*.npy")))
+    listed: set[str] = set()
+    for clip in manifest:
+        name = clip.path.stem
+        if name not in groups:
+            raise SetupError(
+                f"{root}: no {name}_{AUDIO_KEY}.npy for {clip.path}, which the manifest lists; "
+                "make it, or take the row out of the manifest"
+            )
+        if name in listed:
+            raise SetupError(
+                f"{root}: the manifest lists two files called {name}, whose arrays would have one "
+                "name; import them from two folders"
+            )
+        listed.add(name)
+        yield clip, groups[name]
+
+
+def _grouped(paths: Sequence[Path]) -> dict[str, dict[str, Path]]:
+    """NAME → KEY → file, for each NAME with sound; the longest NAME that fits has the file."""
+    groups: dict[str, dict[str, Path]] = {
+        path.stem.removesuffix(f"_{AUDIO_KEY}"): {}
+        for path in paths
+        if path.stem.endswith(f"_{AUDIO_KEY}")
+    }
+    for path in paths:
+        name = path.stem
+        while "_" in name:
+            name = name.rpartition("_")[0]
+            if name in groups:
+                other = groups[name].setdefault(path.stem.removeprefix(f"{name}_"), path)
+                if other != path:
+                    raise SetupError(f"{path}: {other} has the same name; keep one of the two")
+                break
+    return groups
+
+
+def _visual(clip: Clip, arrays: Arrays, key: str | None) -> Path:
+    keys = sorted(set(arrays) - _NOT_VISUAL)
+    if key is None and len(keys) == 1:
+        return arrays[keys[0]]
+    if key in keys:
+        return arrays[key]
+    known = f"there are {', '.join(keys)}" if keys else "there are no visual arrays"
+    wanted = f"no {clip.path.name}_{key}.npy" if key else "which visual array is meant is open"
+    raise SetupError(f"{arrays[AUDIO_KEY]}: {wanted}; {known} (choose with --visual-key KEY)")
+
+
+def _rows(path: Path) -> NDArray[np.float32]:
+    try:
+        values = np.load(path, allow_pickle=False)  # a pickle could run code
+    except (OSError, ValueError, EOFError) as error:
+        raise SetupError(f"{path}: not a NumPy array of numbers ({error}); make it anew") from None
+    if values.ndim != 2 or 0 in values.shape or values.dtype.kind not in "fiu":
+        raise SetupError(
+            f"{path}: must be (rows ≥ 1, D) numbers, not {values.shape} {values.dtype}; "
+            "make it anew, or remove the clip's arrays"
+        )
+    rows: NDArray[np.float32] = values.astype(np.float32)
+    return rows
+
+
+def _times(arrays: Arrays, count: int, *, seconds: float) -> NDArray[np.float64]:
+    if TIMES_KEY not in arrays:
+        return (np.arange(count, dtype=np.float64) + 0.5) * (seconds / count)
+    stamps = np.load(arrays[TIMES_KEY], allow_pickle=False)
+    if stamps.shape != (count,):
+        raise SetupError(
+            f"{arrays[TIMES_KEY]}: {stamps.shape} times for {count} visual rows; make it anew, or "
+            "remove it to spread the rows evenly"
+        )
+    return np.asarray(stamps, np.float64) / 1000

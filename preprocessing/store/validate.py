@@ -1,0 +1,146 @@
+"""Look for what may be wrong in a store, without trusting it."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from preprocessing.store.blocks import Block, Rows
+from preprocessing.store.layout import CLIPS
+from preprocessing.store.plan import ABSENT, source_of
+from preprocessing.store.records import Record
+from preprocessing.store.storefile import StoreFile
+
+Kind = Literal["offsets", "duplicate_id", "not_finite", "zero_row", "mean", "changed"]
+
+REMEDIES: Mapping[Kind, str] = {
+    "offsets": "the file is damaged: make it again",
+    "duplicate_id": "the file was made by another program: make it again with ids of their own",
+    "not_finite": "leave these clips out (avcmr features subset), or make their features again",
+    "zero_row": "silence or a black picture, or a fault of what made them: look at these clips",
+    "mean": "the file was changed after it was written: make it again",
+    "changed": "run avcmr extract again, which does these clips anew; or import them again",
+}
+"""What to do about each kind of finding."""
+
+CLIPS_AT_ONCE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong.
+
+    Attributes:
+        kind: ``offsets`` (tables and rows do not fit together), ``duplicate_id``, ``not_finite``
+            (NaN or infinity), ``zero_row`` (a row of zeros only), ``mean`` (a stored mean is not
+            that of its rows) or ``changed`` (the clip's file is another one now).
+        id: the clip's id; empty where it is not about one clip.
+        message: what, in one line.
+    """
+
+    kind: Kind
+    id: str
+    message: str
+
+
+def validate_store(path: Path) -> list[Finding]:
+    """Everything wrong in a store. Files that are gone are no finding: features outlive them.
+
+    Raises:
+        NotAStoreError: it is something else, or damaged beyond reading.
+    """
+    with StoreFile(path) as file:
+        findings = list(_structure(path))
+        if findings:
+            return findings  # which rows are whose is not known then
+        records = file.records()
+        findings += _duplicates(records)
+        means = file.means()
+        for first in range(0, len(records), CLIPS_AT_ONCE):
+            block = file.block(first, min(first + CLIPS_AT_ONCE, len(records)))
+            span = slice(first, first + len(block.visual))
+            ids = [record.clip.id for record in records[span]]
+            findings += row_findings(ids, block)
+            for stream, rows, stored in (
+                ("visual", block.visual, means[0][span]),
+                ("audio", block.audio, means[1][span]),
+            ):
+                findings += _wrong_means(ids, stream, rows, stored)
+        findings += _changed(records)
+    return findings
+
+
+def row_findings(ids: list[str], block: Block) -> Iterator[Finding]:
+    """Values that no network gives: NaN, infinities, and rows of zeros only."""
+    for stream, rows in (("visual", block.visual), ("audio", block.audio)):
+        counts = np.diff(rows.offsets)
+        owners = np.repeat(np.arange(len(rows)), counts)  # (ΣT,)
+        cases: tuple[tuple[Kind, NDArray[np.intp], str], ...] = (
+            (
+                "not_finite",
+                np.flatnonzero(~np.isfinite(rows.values).all(axis=1)),
+                "with NaN or inf",
+            ),
+            ("zero_row", np.flatnonzero(~rows.values.any(axis=1)), "of zeros only"),
+        )
+        for kind, bad, what in cases:
+            for index, count in zip(*np.unique(owners[bad], return_counts=True), strict=True):
+                message = f"{count} of {counts[index]} {stream} rows {what}"
+                yield Finding(kind, ids[index], message)
+
+
+def _structure(path: Path) -> Iterator[Finding]:
+    with h5py.File(path, "r", locking=False) as file:
+        clips = len(file["clips"]["id"])
+        for name in CLIPS:
+            if name in file["clips"] and len(file["clips"][name]) != clips:
+                message = f"/clips/{name} has {len(file['clips'][name])} rows for {clips} clips"
+                yield Finding("offsets", "", message)
+        for stream in ("visual", "audio"):
+            for message in _stream_faults(file[stream], clips):
+                yield Finding("offsets", "", f"/{stream}/{message}")
+
+
+def _stream_faults(group: h5py.Group, clips: int) -> Iterator[str]:
+    offsets: NDArray[Any] = group["offsets"][()]
+    rows = len(group["values"])
+    if len(offsets) != clips + 1:
+        yield f"offsets has {len(offsets)} numbers for {clips} clips, which need {clips + 1}"
+    elif offsets[0] != 0 or offsets[-1] != rows:
+        yield f"offsets go from {offsets[0]} to {offsets[-1]} where there are {rows} rows"
+    elif (np.diff(offsets) < 1).any():
+        index = int(np.argmax(np.diff(offsets) < 1))
+        yield f"offsets give clip {index} no rows ({offsets[index]} to {offsets[index + 1]})"
+    if len(group["times"]) != rows:
+        yield f"times has {len(group['times'])} numbers for {rows} rows"
+    if len(group["means"]) != clips:
+        yield f"means has {len(group['means'])} rows for {clips} clips"
+
+
+def _duplicates(records: list[Record]) -> Iterator[Finding]:
+    counts = Counter(record.clip.id for record in records)
+    for id_, count in counts.items():
+        if count > 1:
+            yield Finding("duplicate_id", id_, f"{count} clips share this id")
+
+
+def _wrong_means(
+    ids: list[str], stream: str, rows: Rows, stored: NDArray[np.float32]
+) -> Iterator[Finding]:
+    near = np.isclose(stored, rows.means(), rtol=1e-4, atol=1e-5, equal_nan=True).all(axis=1)
+    for index in np.flatnonzero(~near).tolist():
+        yield Finding("mean", ids[index], f"the stored {stream} mean is not that of its rows")
+
+
+def _changed(records: list[Record]) -> Iterator[Finding]:
+    now = {path: source_of(path) for path in {record.clip.path for record in records}}
+    for record in records:
+        source, then = now[record.clip.path], record.source
+        if source != ABSENT and (source.size, source.mtime) != (then.size, then.mtime):
+            what = "modification time" if source.size == then.size else "size"
+            yield Finding("changed", record.clip.id, f"{record.clip.path} has another {what} now")

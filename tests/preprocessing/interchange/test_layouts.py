@@ -1,0 +1,253 @@
+"""Published layouts against what a few lines of h5py and NumPy read and write."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from preprocessing.clips import Clip, read_manifest
+from preprocessing.errors import SetupError
+from preprocessing.interchange import export, import_features, layout_of, read_published
+from preprocessing.media import ClipFeatures, Source
+from preprocessing.store import FeatureStore, FeatureWriter, Provenance
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def split_file(path: Path, *, time: int | None = None, names: bool = True) -> dict[str, np.ndarray]:
+    """Write audio_train, …; returns what was written."""
+    draw, shape = rng(), () if time is None else (time,)
+    columns = {}
+    for split, count in (("train", 6), ("test", 3)):
+        columns[f"audio_{split}"] = draw.normal(size=(count, *shape, 8)).astype(np.float32)
+        columns[f"visual_{split}"] = draw.normal(size=(count, *shape, 12)).astype(np.float32)
+        columns[f"lab_{split}"] = np.arange(count) % 3
+    with h5py.File(path, "w") as file:
+        for name, values in columns.items():
+            file[name] = values
+        if names:
+            file.attrs["classes"] = ["drum", "dog", "cat"]
+    return columns
+
+
+@pytest.mark.parametrize("time", [None, 5])
+def test_split_layout_becomes_a_store(tmp_path, time) -> None:
+    columns = split_file(tmp_path / "a.h5", time=time)
+    features = read_published(tmp_path / "a.h5")
+    import_features(features, tmp_path / "store.h5")
+    with FeatureStore(tmp_path / "store.h5") as store:
+        assert store.splits.tolist() == ["train"] * 6 + ["test"] * 3
+        assert store.labels.tolist() == ["drum", "dog", "cat"] * 3
+        assert len(set(store.ids)) == 9
+        for stream, means in (("audio", store.audio_means), ("visual", store.visual_means)):
+            values = np.concatenate([columns[f"{stream}_train"], columns[f"{stream}_test"]])
+            expected = values if time is None else values.mean(axis=1)
+            np.testing.assert_allclose(means, expected, rtol=1e-5, atol=1e-6)
+        clip = store.clip(7)
+        rows = columns["visual_test"][1].reshape(-1, 12)
+        np.testing.assert_array_equal(clip.visual, rows)
+        np.testing.assert_array_equal(clip.visual_times, np.arange(time or 1) + 0.5)
+        assert clip.duration == (time or 0)
+        assert clip.source.size == (tmp_path / "a.h5").stat().st_size
+
+
+@pytest.mark.parametrize("column", ["Train_test", "Split"])
+def test_flat_layout(tmp_path, column) -> None:
+    draw = rng()
+    with h5py.File(tmp_path / "flat.h5", "w") as file:
+        file["audio_feat"] = draw.normal(size=(4, 8))
+        file["visual_feat"] = draw.normal(size=(4, 12))
+        file["Label_ID"] = np.array([[10], [2], [10], [2]])
+        file[column] = [1, 1, 0, 0]
+        file["id"] = np.array(["a", "b", "c", "d"], dtype=h5py.string_dtype())
+    features = read_published(tmp_path / "flat.h5")
+    assert (features.layout, features.class_names) == ("flat", ())
+    assert features.ids.tolist() == ["a", "b", "c", "d"]
+    assert features.labels.tolist() == ["10", "2", "10", "2"]
+    assert features.splits.tolist() == ["train", "train", "test", "test"]
+    assert features.visual_means.dtype == np.float32
+
+
+def test_ids_that_repeat_are_not_taken(tmp_path) -> None:
+    split_file(tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        file["id_train"] = np.array(list("abcdef"), dtype="S1")
+        file["id_test"] = np.array(list("xya"), dtype="S1")  # a again
+    ids = read_published(tmp_path / "a.h5").ids.tolist()
+    assert len(set(ids)) == 9
+    assert "a" not in ids
+
+
+def save_arrays(folder: Path, name: str, *, rows: int, key: str = "resnet", stamps: bool = True):
+    """What video_features writes of one clip."""
+    folder.mkdir(parents=True, exist_ok=True)
+    draw = rng()
+    np.save(folder / f"{name}_vggish.npy", draw.normal(size=(rows, 8)).astype(np.float32))
+    np.save(folder / f"{name}_{key}.npy", draw.normal(size=(2 * rows, 12)))
+    if stamps:
+        np.save(folder / f"{name}_fps.npy", np.array(2.0))
+        np.save(folder / f"{name}_timestamps_ms.npy", 500.0 * np.arange(2 * rows))
+
+
+def test_numpy_folders_by_class(tmp_path) -> None:
+    save_arrays(tmp_path / "in" / "dog", "a", rows=3)
+    save_arrays(tmp_path / "in" / "dog", "a_b", rows=2)  # its files begin as those of a do
+    save_arrays(tmp_path / "in" / "cat", "a", rows=4, stamps=False)
+    features = read_published(tmp_path / "in")
+    assert features.ids.tolist() == ["cat/a", "dog/a", "dog/a_b"]
+    assert features.labels.tolist() == ["cat", "dog", "dog"]
+    assert np.diff(features.block.audio.offsets).tolist() == [4, 3, 2]
+    times = features.block.visual.clip(1).times
+    np.testing.assert_allclose(times, 0.5 * np.arange(6))
+    evenly = features.block.visual.clip(0).times  # 8 rows over 4 × 0.96 s
+    np.testing.assert_allclose(evenly, 0.48 * (np.arange(8) + 0.5))
+    np.testing.assert_allclose(features.block.audio.clip(2).times, [0.48, 1.44])
+
+
+def test_numpy_folders_of_several_networks_with_a_manifest(tmp_path) -> None:
+    for name in ("a", "b"):
+        save_arrays(tmp_path / "in" / "vggish", name, rows=3)
+        (tmp_path / "in" / "clip").mkdir(exist_ok=True)
+        np.save(tmp_path / "in" / "clip" / f"{name}_clip.npy", np.ones((6, 5)))
+    (tmp_path / "clips.csv").write_text("path,label,split\nx/a.mp4,dog,train\nb.mp4,cat,test\n")
+    manifest = read_manifest(tmp_path / "clips.csv")
+    with pytest.raises(SetupError, match=r"there are clip, resnet .*--visual-key"):
+        read_published(tmp_path / "in", manifest=manifest)
+    features = read_published(tmp_path / "in", manifest=manifest, visual_key="clip")
+    assert features.ids.tolist() == ["x/a", "b"]
+    assert features.splits.tolist() == ["train", "test"]
+    assert features.block.visual.values.shape == (12, 5)
+
+
+def make_store(path: Path, *, rows: tuple[int, ...] = (3, 3, 3, 3), splits: str = "train") -> None:
+    draw = rng()
+    clips = [Clip(f"c{i % 2}/{i}", path, f"c{i % 2}", splits) for i in range(len(rows))]
+    clips[1] = replace(clips[1], event_start=0.5, event_end=2.0)
+    with FeatureWriter(path, Provenance({}, {}, "fake")) as writer:
+        for clip, count in zip(clips, rows, strict=True):
+            writer.add(
+                clip,
+                ClipFeatures(
+                    visual=draw.standard_normal((count, 12), np.float32),
+                    visual_times=np.arange(count) + 0.25,
+                    audio=draw.standard_normal((count, 8), np.float32),
+                    audio_times=0.96 * np.arange(count) + 0.48,
+                    duration=float(count),
+                    source=Source(1, 1),
+                ),
+            )
+        writer.finish(clips)
+
+
+@pytest.mark.parametrize(
+    ("layout", "sequences"), [("split", False), ("split", True), ("flat", True), ("numpy", False)]
+)
+def test_what_is_exported_is_imported_again(tmp_path, layout, sequences) -> None:
+    make_store(tmp_path / "store.h5")
+    out = tmp_path / ("arrays" if layout == "numpy" else "out.h5")
+    with FeatureStore(tmp_path / "store.h5") as store:
+        export(store, layout, out, sequences=sequences)
+        assert layout_of(out) == layout
+        manifest = read_manifest(out / "manifest.csv") if layout == "numpy" else None
+        again = read_published(out, manifest=manifest)
+        assert again.ids.tolist() == store.ids.tolist()
+        assert again.labels.tolist() == store.labels.tolist()
+        assert again.splits.tolist() == store.splits.tolist()
+        np.testing.assert_allclose(again.visual_means, store.visual_means, atol=1e-6)
+        np.testing.assert_allclose(again.audio_means, store.audio_means, atol=1e-6)
+        if layout == "numpy" or sequences:
+            for index in range(len(store)):
+                np.testing.assert_array_equal(
+                    again.block.visual.clip(index).values, store.clip(index).visual
+                )
+        if layout == "numpy":
+            np.testing.assert_allclose(again.block.visual.clip(3).times, [0.25, 1.25, 2.25])
+            np.testing.assert_array_equal(again.events, store.events)
+            assert again.events[1].tolist() == [0.5, 2.0]
+
+
+def test_ids_that_are_no_file_names_are_numbered(tmp_path) -> None:
+    clip = Clip("../out", tmp_path / "x.mp4", "c0", "train")
+    with FeatureWriter(tmp_path / "store.h5", Provenance({}, {}, "fake")) as writer:
+        one = np.ones((1, 4), np.float32)
+        writer.add(clip, ClipFeatures(one, np.ones(1), one, np.ones(1), 1.0, Source(1, 1)))
+        writer.finish([clip])
+    with FeatureStore(tmp_path / "store.h5") as store:
+        export(store, "numpy", tmp_path / "arrays")
+    with (tmp_path / "arrays" / "manifest.csv").open(newline="") as file:
+        assert [row["id"] for row in csv.DictReader(file)] == ["../out"]
+    assert (tmp_path / "arrays" / "000000_vggish.npy").is_file()
+
+
+def write_nothing(path: Path) -> None:
+    path.write_text("no features")
+
+
+def drop_labels(path: Path) -> None:
+    split_file(path)
+    with h5py.File(path, "a") as file:
+        del file["lab_test"]
+
+
+def few_names(path: Path) -> None:
+    split_file(path)
+    with h5py.File(path, "a") as file:
+        file.attrs["classes"] = ["drum"]
+
+
+def pickled(folder: Path) -> None:
+    save_arrays(folder / "dog", "a", rows=2)
+    np.save(folder / "dog" / "a_resnet.npy", np.array([{"code": 1}]), allow_pickle=True)
+
+
+def unlabelled(folder: Path) -> None:
+    save_arrays(folder, "a", rows=2)
+
+
+def silent(folder: Path) -> None:
+    save_arrays(folder / "dog", "a", rows=2)
+    (folder / "dog" / "a_resnet.npy").unlink()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (write_nothing, r"docs/features.md"),
+        (drop_labels, r"without lab_test; add it"),
+        (few_names, r"labels from 0 to 2, but 1 names"),
+        (pickled, r"a_resnet.npy: not a NumPy array"),
+        (unlabelled, r"outside any class folder; move"),
+        (silent, r"there are no visual arrays"),
+    ],
+)
+def test_what_cannot_be_read_is_named(tmp_path, make, message) -> None:
+    make(tmp_path / "in")
+    with pytest.raises(SetupError, match=message) as caught:
+        read_published(tmp_path / "in")
+    assert str(tmp_path / "in") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("rows", "splits", "layout", "sequences", "message"),
+    [
+        ((3, 2), "train", "split", True, r"2 to 3 audio rows"),
+        ((3, 3), "", "split", False, r"2 clips without a split"),
+        ((3, 3), "val", "flat", False, r"use --layout split"),
+    ],
+)
+def test_what_a_layout_cannot_hold_is_refused(
+    tmp_path, rows, splits, layout, sequences, message
+) -> None:
+    make_store(tmp_path / "store.h5", rows=rows, splits=splits)
+    with FeatureStore(tmp_path / "store.h5") as store:
+        with pytest.raises(SetupError, match=message):
+            export(store, layout, tmp_path / "out.h5", sequences=sequences)
+        assert list(tmp_path.iterdir()) == [tmp_path / "store.h5"]  # nothing half-written
+        (tmp_path / "out.h5").touch()
+        with pytest.raises(SetupError, match="exists already"):
+            export(store, layout, tmp_path / "out.h5")
