@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from avcmr.cli import compare, demo_clips, evaluate, extract, reproduce, train
+from avcmr.cli import compare, dataset, demo_clips, evaluate, extract, reproduce, train
 from avcmr.cli.console import console
 from preprocessing.errors import SetupError
 
@@ -48,6 +48,11 @@ for module in (extract, train, evaluate, compare, reproduce, demo_clips):
     app.command(module.__name__.rpartition(".")[2].replace("_", "-"), help=module.__doc__)(
         _guarded(module.command)
     )
+for group in (dataset,):
+    commands = typer.Typer(help=group.__doc__, no_args_is_help=True, rich_markup_mode="markdown")
+    for name, command in group.COMMANDS.items():
+        commands.command(name)(_guarded(command))
+    app.add_typer(commands, name=group.__name__.rpartition(".")[2])
 
 
 def main() -> None:

@@ -1,0 +1,115 @@
+"""How a survey of a data set is shown: a table and remarks for people, JSON for programs."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from avcmr.cli.console import console
+
+if TYPE_CHECKING:
+    from preprocessing.datasets import ClassRow, Survey
+
+
+def show(found: "Survey") -> None:
+    """Print classes by splits, and below what the table cannot show."""
+    console.print(_table(found))
+    for remark in _remarks(found):
+        console.print(remark, markup=False)
+
+
+def _table(found: "Survey") -> Table:
+    """Classes by splits; ``118/120`` says that 2 of 120 have no file."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_footer=True)
+    rows = found.rows()
+    total = rows.pop()
+
+    def cells(row: "ClassRow") -> list[str]:
+        counts = [
+            f"{row.present[split]:,}"
+            + (f"/{row.present[split] + row.missing[split]:,}" if row.missing[split] else "")
+            for split in found.splits
+        ]
+        missing = row.missing.total()
+        return [
+            *counts,
+            f"{row.hours:.2f}",
+            f"{missing:,}" if missing else "–",
+            str(row.copies or "–"),
+        ]
+
+    for name, footer in zip(
+        ["class", *found.splits, "hours", "missing", "copies"],
+        [total.label, *cells(total)],
+        strict=True,
+    ):
+        table.add_column(name, footer=footer, justify="left" if name == "class" else "right")
+    for row in rows:
+        table.add_row(Text(row.label), *cells(row))  # no markup: labels may hold brackets
+    return table
+
+
+def _remarks(found: "Survey") -> list[str]:
+    """What the table cannot show, a line each."""
+    lines = []
+    if found.missing:
+        listed = len(found.clips) + len(found.missing)
+        lines.append(
+            f"{len(found.missing):,} of {listed:,} clips have no file, such as "
+            f"{found.missing[0].path}; the manifest is of the others (--json names all)"
+        )
+    for reason, clip_ids in _by_reason(found).items():
+        lines.append(
+            f"{len(clip_ids):,} clips cannot be used ({reason}): {_some(clip_ids)}; "
+            "extraction will list them as failed"
+        )
+    unknown = len(found.clips) - len(found.seconds) - len(found.unreadable)
+    if unknown:
+        lines.append(f"{unknown:,} clips do not say how long they are; hours are without them")
+    strange = [group[0].id for group in found.copies if len({clip.label for clip in group}) > 1]
+    if strange:
+        lines.append(f"{len(strange):,} clips are there under several classes: {_some(strange)}")
+    return [*lines, *found.notes]
+
+
+def _by_reason(found: "Survey") -> dict[str, list[str]]:
+    clip_ids: dict[str, list[str]] = {}
+    for clip_id, error in found.unreadable.items():
+        clip_ids.setdefault(error.reason, []).append(clip_id)
+    return clip_ids
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
+
+
+def as_json_text(found: "Survey", manifest: Path) -> str:
+    """All of it, for programs; missing clips by id."""
+    document = {
+        "manifest": str(manifest),
+        "classes": [
+            {
+                "label": row.label,
+                "present": {split: row.present[split] for split in found.splits},
+                "missing": {split: row.missing[split] for split in found.splits},
+                "hours": row.hours,
+                "copies": row.copies,
+            }
+            for row in found.rows()
+        ],
+        "missing": [clip.id for clip in found.missing],
+        "unreadable": {
+            clip_id: {"reason": error.reason, "message": error.message}
+            for clip_id, error in found.unreadable.items()
+        },
+        "copies": [[clip.id for clip in group] for group in found.copies],
+        "in_two_splits": [
+            {"split": split, "other": other, "clips": count}
+            for (split, other), count in found.parted.items()
+        ],
+        "notes": found.notes,
+    }
+    return json.dumps(document)
