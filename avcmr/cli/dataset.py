@@ -2,15 +2,15 @@
 
 The table shows classes by splits, hours, which files are missing, and which clips are there twice.
 
-Examples:
+From AVE's files to a table of results:
 
-    avcmr dataset ave --annotations AVE_Dataset/Annotations.txt --videos AVE_Dataset/AVE
+    avcmr dataset ave --annotations AVE/Annotations.txt --videos AVE/AVE --out ave.csv
 
-    avcmr dataset vegas --videos VEGAS/data --fold 2 --out vegas-2.csv
+    avcmr extract --manifest ave.csv --out ave.h5
 
-    avcmr dataset folder raw/ --out clips.csv        (raw/CLASS/clip.mp4, or raw/train/CLASS/…)
+    avcmr train --features ave.h5 --config configs/ave.yaml
 
-    avcmr dataset csv mine.csv --out clips.csv       (columns path,label[,id,split,start,end])
+    avcmr evaluate runs/ave
 """
 
 from collections.abc import Callable
@@ -67,7 +67,14 @@ def ave(
     across_splits: AcrossSplitsOption = "as-listed",
     as_json: JsonOption = False,
 ) -> None:
-    """AVE, with its official splits: 4,143 clips, 28 classes."""
+    """AVE, with its official splits: 4,143 clips, 28 classes.
+
+    Examples:
+
+        avcmr dataset ave --annotations AVE/Annotations.txt --videos AVE/AVE
+
+        avcmr dataset ave --annotations AVE/Annotations.txt --videos AVE/AVE --subset ave15
+    """
     from preprocessing.datasets import AVE15_CLASSES, AVE_CLASSES, list_ave  # noqa: PLC0415
 
     listing = list_ave(
@@ -91,7 +98,12 @@ def vegas(
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """VEGAS: 28,103 clips, 10 classes; a fifth of each is tested on."""
+    """VEGAS: 28,103 clips, 10 classes; a fifth of each is tested on.
+
+    Examples:
+
+        avcmr dataset vegas --videos VEGAS/data --fold 2 --out vegas-2.csv
+    """
     from preprocessing.datasets import list_vegas, vegas_splits  # noqa: PLC0415
 
     divide = partial(vegas_splits, fold=fold, seed=seed)
@@ -110,7 +122,12 @@ def folder(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Your own folder of videos, one folder a class."""
+    """Your own folder of videos, one folder a class.
+
+    Examples:
+
+        avcmr dataset folder raw/ --out clips.csv          (raw/CLASS/clip.mp4)
+    """
     from preprocessing.datasets import list_folder  # noqa: PLC0415
 
     listing = list_folder(root, follow_links=follow_links)
@@ -127,7 +144,12 @@ def csv(
     across_splits: AcrossSplitsOption = "refuse",
     as_json: JsonOption = False,
 ) -> None:
-    """Your own list of clips: checked, and divided if it has no splits."""
+    """Your own list of clips: checked, and divided if it has no splits.
+
+    Examples:
+
+        avcmr dataset csv mine.csv --out clips.csv
+    """
     from preprocessing.datasets import list_csv  # noqa: PLC0415
 
     if out.resolve() == file.resolve():

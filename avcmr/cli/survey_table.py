@@ -23,7 +23,7 @@ def show(found: "Survey") -> None:
 
 def _table(found: "Survey") -> Table:
     """Classes by splits; ``118/120`` says that 2 of 120 have no file."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), show_footer=True)
+    table = Table(box=box.SIMPLE_HEAD, show_footer=True, show_edge=False, pad_edge=False)
     rows = found.rows()
     total = rows.pop()
 
@@ -58,20 +58,20 @@ def _remarks(found: "Survey") -> list[str]:
     if found.missing:
         listed = len(found.clips) + len(found.missing)
         lines.append(
-            f"{len(found.missing):,} of {listed:,} clips have no file, such as "
-            f"{found.missing[0].path}; the manifest is of the others (--json names all)"
+            f"no file: {len(found.missing):,} of {listed:,} clips, such as "
+            f"{found.missing[0].path}; they are left out of the manifest (--json names all)"
         )
     for reason, clip_ids in _by_reason(found).items():
         lines.append(
-            f"{len(clip_ids):,} clips cannot be used ({reason}): {_some(clip_ids)}; "
+            f"unusable ({reason}): {len(clip_ids):,}, {_some(clip_ids)}; "
             "extraction will list them as failed"
         )
     unknown = len(found.clips) - len(found.seconds) - len(found.unreadable)
     if unknown:
-        lines.append(f"{unknown:,} clips do not say how long they are; hours are without them")
+        lines.append(f"of unknown length: {unknown:,}; hours are without them")
     strange = [group[0].id for group in found.copies if len({clip.label for clip in group}) > 1]
     if strange:
-        lines.append(f"{len(strange):,} clips are there under several classes: {_some(strange)}")
+        lines.append(f"the same under several classes: {len(strange):,}, {_some(strange)}")
     return [*lines, *found.notes]
 
 
@@ -83,7 +83,7 @@ def _by_reason(found: "Survey") -> dict[str, list[str]]:
 
 
 def _some(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
+    return "; ".join(names[:3]) + (" …" if len(names) > 3 else "")
 
 
 def as_json_text(found: "Survey", manifest: Path) -> str:

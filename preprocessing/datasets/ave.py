@@ -218,9 +218,9 @@ def list_ave(
         )
     notes = []
     if unsplit:
-        notes.append(f"{unsplit:,} annotations are in none of the three splits and are left out")
+        notes.append(f"in none of the three splits: {unsplit:,}, left out")
     if unmarked:
-        notes.append(f"{unmarked:,} clips have an event of no length and are left whole")
+        notes.append(f"with an event of no length: {unmarked:,}, left whole")
     return Listing(tuple(clips), tuple(missing), tuple(classes), tuple(notes))
 
 

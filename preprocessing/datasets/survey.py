@@ -126,9 +126,9 @@ def survey(
         parted=parted,
         notes=listing.notes,
     )
-    fate = "left out there" if across_splits == "drop" else "kept in both"
+    fate = "left out of the former" if across_splits == "drop" else "kept in both"
     shared = [
-        f"{count:,} clips of {split} are in {other} too, and {fate} (--across-splits)"
+        f"in {split} and in {other}: {count:,}, {fate} (--across-splits)"
         for (split, other), count in parted.items()
     ]
     return replace(found, notes=(*listing.notes, *shared, *_gaps(found)))
