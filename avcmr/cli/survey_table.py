@@ -54,6 +54,8 @@ def _table(found: "Survey") -> Table:
 
 def _remarks(found: "Survey") -> list[str]:
     """What the table cannot show, a line each."""
+    from preprocessing.datasets import some  # noqa: PLC0415
+
     lines = []
     if found.missing:
         listed = len(found.clips) + len(found.missing)
@@ -62,16 +64,13 @@ def _remarks(found: "Survey") -> list[str]:
             f"{found.missing[0].path}; they are left out of the manifest (--json names all)"
         )
     for reason, clip_ids in _by_reason(found).items():
-        lines.append(
-            f"unusable ({reason}): {len(clip_ids):,}, {_some(clip_ids)}; "
-            "extraction will list them as failed"
-        )
+        lines.append(f"unusable ({reason}): {some(clip_ids)}; extraction will list them as failed")
     unknown = len(found.clips) - len(found.seconds) - len(found.unreadable)
     if unknown:
         lines.append(f"of unknown length: {unknown:,}; hours are without them")
     strange = [group[0].id for group in found.copies if len({clip.label for clip in group}) > 1]
     if strange:
-        lines.append(f"the same under several classes: {len(strange):,}, {_some(strange)}")
+        lines.append(f"the same under several classes: {some(strange)}")
     return [*lines, *found.notes]
 
 
@@ -80,10 +79,6 @@ def _by_reason(found: "Survey") -> dict[str, list[str]]:
     for clip_id, error in found.unreadable.items():
         clip_ids.setdefault(error.reason, []).append(clip_id)
     return clip_ids
-
-
-def _some(names: list[str]) -> str:
-    return "; ".join(names[:3]) + (" …" if len(names) > 3 else "")
 
 
 def as_json_text(found: "Survey", manifest: Path) -> str:

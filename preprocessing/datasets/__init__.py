@@ -4,7 +4,7 @@ from preprocessing.datasets.ave import AVE15_CLASSES, AVE_CLASSES, list_ave
 from preprocessing.datasets.copies import AcrossSplits
 from preprocessing.datasets.listing import Listing
 from preprocessing.datasets.own import list_csv, list_folder
-from preprocessing.datasets.survey import ClassRow, Divide, Survey, survey
+from preprocessing.datasets.survey import ClassRow, Divide, Survey, some, survey
 from preprocessing.datasets.vegas import VEGAS_CLASSES, list_vegas, vegas_splits
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "list_csv",
     "list_folder",
     "list_vegas",
+    "some",
     "survey",
     "vegas_splits",
 ]

@@ -50,7 +50,7 @@ class Survey:
     Attributes:
         clips: those of the manifest, with their splits.
         missing: those that are listed, but have no file.
-        classes: in the order of the table.
+        classes: all of the data set, in the order of the table.
         seconds: clip id → length in seconds; clips whose headers do not tell are not in it.
         unreadable: clip id → what is wrong with its file.
         copies: clips that show the same, two or more each.
@@ -74,7 +74,8 @@ class Survey:
         return tuple(split for split in SPLITS if split and split in present)
 
     def rows(self) -> list[ClassRow]:
-        """A row for each class, and one for all."""
+        """A row for each class of which a clip is listed, and one for all."""
+        listed = {clip.label for clip in (*self.clips, *self.missing)}
         copied = {clip.id for group in self.copies for clip in group}
 
         def row(name: str, labels: tuple[str, ...]) -> ClassRow:
@@ -87,7 +88,8 @@ class Survey:
                 copies=sum(clip.id in copied for clip in here),
             )
 
-        return [*(row(label, (label,)) for label in self.classes), row("all", self.classes)]
+        classes = [label for label in self.classes if label in listed]
+        return [*(row(label, (label,)) for label in classes), row("all", self.classes)]
 
 
 def survey(
@@ -135,14 +137,22 @@ def survey(
 
 
 def _gaps(found: Survey) -> list[str]:
-    """Which classes have no clip in a split."""
-    rows = found.rows()
-    without = {
-        split: [row.label for row in rows if not row.present[split]] for split in found.splits
-    }
+    """Which classes have no clip at all, or none in a split."""
+    rows = found.rows()[:-1]
+    listed = {row.label for row in rows}
+    without = {"": [label for label in found.classes if label not in listed]}
+    for split in found.splits:
+        without[split] = [row.label for row in rows if not row.present[split]]
     return [
-        f"no clips in {split}: {'; '.join(labels)}" for split, labels in without.items() if labels
+        f"no clips{split and f' in {split}'}: {some(labels)}"
+        for split, labels in without.items()
+        if labels
     ]
+
+
+def some(names: Sequence[str]) -> str:
+    """How many, and the first few by name."""
+    return f"{len(names):,}, {'; '.join(names[:3])}{' …' if len(names) > 3 else ''}"
 
 
 def _probe(
