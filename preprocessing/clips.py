@@ -4,7 +4,7 @@ import csv
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 
@@ -152,12 +152,13 @@ def write_manifest(path: Path, clips: Sequence[Clip]) -> None:
             str(media).encode()
         except UnicodeEncodeError:
             raise SetupError(f"{str(media)!r}: a name that is not UTF-8; rename it") from None
-        rows.append([clip.id, media, clip.label, clip.split, clip.start, clip.end])
+        rows.append(asdict(clip) | {"path": media})
     folder.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f"{path.name}.new")
     with aside.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["id", "path", "label", "split", "start", "end"])
+        columns = [column.name for column in fields(Clip)]
+        table = csv.DictWriter(file, columns, lineterminator="\n")
+        table.writeheader()
         table.writerows(rows)
     aside.replace(path)
 
