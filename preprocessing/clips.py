@@ -1,16 +1,16 @@
-"""Which clips there are: a folder per class, or a CSV manifest."""
+"""Which clips there are: a folder per class, or a CSV manifest; and how they are divided."""
 
 import csv
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 
 import numpy as np
 
-from preprocessing.errors import SetupError
+from preprocessing.errors import SetupError, faults_in
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def scan_folder(root: Path, *, follow_links: bool = False) -> list[Clip]:
     """
     if not root.is_dir():
         raise SetupError(f"{root}: no such folder; --videos wants a folder with one folder a class")
-    loose = [path for path in sorted(root.iterdir()) if _is_video(path)]
+    loose = [path for path in sorted(root.iterdir()) if is_video(path)]
     if loose:
         raise SetupError(
             f"{loose[0]}: a video outside any class folder ({len(loose)} in all); "
@@ -89,7 +89,7 @@ def scan_folder(root: Path, *, follow_links: bool = False) -> list[Clip]:
         for folder in sorted(root.iterdir())
         if folder.is_dir() and not folder.name.startswith(".")
         for path in sorted(folder.rglob("*"))
-        if _is_video(path)
+        if is_video(path)
     ]
     if not follow_links:
         clips = _without_outward_links(clips, root)
@@ -98,7 +98,7 @@ def scan_folder(root: Path, *, follow_links: bool = False) -> list[Clip]:
             f"{root}: no videos found; expected {root}/CLASS/clip.mp4 "
             f"(suffixes: {' '.join(sorted(MEDIA_SUFFIXES))})"
         )
-    _refuse_duplicate_ids(clips, root)
+    refuse_duplicate_ids(clips, root)
     return clips
 
 
@@ -134,12 +134,39 @@ def read_manifest(path: Path) -> list[Clip]:
         except ValueError as error:
             faults.append(f"line {number}: {error}")
     if faults:
-        more = f" (and {len(faults) - 5} more)" if len(faults) > 5 else ""
-        raise SetupError(f"{path}: {'; '.join(faults[:5])}{more}")
+        raise faults_in(path, faults)
     if not clips:
         raise SetupError(f"{path}: no rows below the column names; add one line per clip")
-    _refuse_duplicate_ids(clips, path)
+    refuse_duplicate_ids(clips, path)
     return clips
+
+
+def write_manifest(path: Path, clips: Sequence[Clip]) -> None:
+    """Write the CSV file that :func:`read_manifest` reads, as a whole or not at all.
+
+    Paths inside the CSV file's folder are written relative to it, so that both can be moved.
+
+    Raises:
+        SetupError: a clip's path is no UTF-8.
+    """
+    folder = path.parent.absolute()
+    rows = []
+    for clip in clips:
+        media = clip.path.absolute()
+        media = media.relative_to(folder) if media.is_relative_to(folder) else media
+        try:
+            str(media).encode()
+        except UnicodeEncodeError:
+            raise SetupError(f"{str(media)!r}: a name that is not UTF-8; rename it") from None
+        rows.append(asdict(clip) | {"path": media})
+    folder.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f"{path.name}.new")
+    with aside.open("w", encoding="utf-8", newline="") as file:
+        columns = [column.name for column in fields(Clip)]
+        table = csv.DictWriter(file, columns, lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+    aside.replace(path)
 
 
 def stratified_split(
@@ -174,7 +201,8 @@ def stratified_split(
     return [split_of[clip_id] for clip_id in ids]
 
 
-def _is_video(path: Path) -> bool:
+def is_video(path: Path) -> bool:
+    """Whether this is a file with the suffix of a video, and not hidden."""
     return (
         path.suffix.lower() in MEDIA_SUFFIXES and not path.name.startswith(".") and path.is_file()
     )
@@ -193,15 +221,23 @@ def _without_outward_links(clips: Sequence[Clip], root: Path) -> list[Clip]:
     return inside
 
 
-def _refuse_duplicate_ids(clips: Sequence[Clip], where: Path) -> None:
+def refuse_duplicate_ids(clips: Sequence[Clip], where: Path) -> None:
+    """Raise a SetupError that names the clips which share an id."""
     first: dict[str, Clip] = {}
-    for clip in clips:
-        other = first.setdefault(clip.id, clip)
-        if other is not clip:
-            raise SetupError(
-                f"{where}: {other.path.name} and {clip.path.name} share the id {clip.id!r}; "
-                "rename one, or give ids in a manifest"
-            )
+    faults = [
+        f"{_named(other, clip)} share the id {clip.id!r}"
+        for clip in clips
+        if (other := first.setdefault(clip.id, clip)) is not clip
+    ]
+    if faults:
+        raise faults_in(where, faults, "rename one, or give ids in a manifest")
+
+
+def _named(one: Clip, other: Clip) -> str:
+    """Both files, with their labels where these differ."""
+    if one.label == other.label:
+        return f"{one.path.name} and {other.path.name}"
+    return f"{one.path.name} ({one.label}) and {other.path.name} ({other.label})"
 
 
 def _clip_of_row(row: dict[str, str | None], root: Path) -> Clip:

@@ -1,5 +1,6 @@
 """What can go wrong: with one clip, or with the whole undertaking."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 Reason = Literal[
@@ -35,3 +36,9 @@ class ClipError(Exception):
 
 class SetupError(Exception):
     """Nothing can be done until the user changes something; the message names what, and how."""
+
+
+def faults_in(where: object, faults: Sequence[str], remedy: str = "") -> SetupError:
+    """One error out of many faults of a file: the first few in words, the rest as a number."""
+    more = f" (and {len(faults) - 5} more)" if len(faults) > 5 else ""
+    return SetupError(f"{where}: {'; '.join(faults[:5])}{more}{remedy and f'; {remedy}'}")

@@ -9,7 +9,7 @@ import typer
 from avcmr.cli import (
     compare,
     config,
-    dataset_yt8m,
+    dataset,
     demo_clips,
     doctor,
     evaluate,
@@ -60,14 +60,11 @@ for module in (extract, train, evaluate, compare, reproduce, demo_clips, doctor)
     app.command(module.__name__.rpartition(".")[2].replace("_", "-"), help=module.__doc__)(
         _guarded(module.command)
     )
-for group in (config, weights, features):
+for group in (dataset, features, weights, config):
     commands = typer.Typer(help=group.__doc__, no_args_is_help=True, rich_markup_mode="markdown")
     for name, command in group.COMMANDS.items():
         commands.command(name)(_guarded(command))
     app.add_typer(commands, name=group.__name__.rpartition(".")[2])
-datasets = typer.Typer(help="Make data sets ready.", no_args_is_help=True)
-datasets.command("yt8m")(_guarded(dataset_yt8m.command))
-app.add_typer(datasets, name="dataset")
 
 
 def main() -> None:

@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from preprocessing.clips import read_manifest, scan_folder, stratified_split
+from preprocessing.clips import (
+    Clip,
+    read_manifest,
+    scan_folder,
+    stratified_split,
+    write_manifest,
+)
 from preprocessing.errors import SetupError
 
 
@@ -110,6 +116,37 @@ def test_manifests_that_cannot_be_used(tmp_path: Path, text: str, wanted: str) -
     path = tmp_path / "clips.csv"
     path.write_text(text)
     with pytest.raises(SetupError, match=wanted):
+        read_manifest(path)
+
+
+def test_a_manifest_is_read_as_it_was_written(tmp_path: Path) -> None:
+    clips = [
+        Clip("x/1", tmp_path / "raw" / "a,b.mp4", 'dog, "big"', "train", 0.1, 1 / 3),
+        Clip("猫", Path("/elsewhere/猫.mp4"), "猫", "test", None, 4.0),
+        Clip("z", tmp_path / "raw" / "line\nbreak.mp4", "z", "", 2.5, None),
+    ]
+    path = tmp_path / "new" / "clips.csv"
+    write_manifest(path, clips)
+    assert read_manifest(path) == clips
+    assert [entry.name for entry in path.parent.iterdir()] == ["clips.csv"]
+    assert str(tmp_path) in path.read_text()  # its clips are not below it, so paths are absolute
+
+    beside = tmp_path / "clips.csv"
+    write_manifest(beside, clips)
+    assert read_manifest(beside) == clips
+    assert str(tmp_path) not in beside.read_text()
+
+
+def test_no_manifest_of_names_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="not UTF-8"):
+        write_manifest(tmp_path / "clips.csv", [Clip("a", Path("/a\udcff.mp4"), "a")])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_all_shared_ids_are_named_with_their_labels(tmp_path: Path) -> None:
+    path = tmp_path / "clips.csv"
+    path.write_text("id,path,label\n1,a.mp4,x\n1,b.mp4,y\n2,c.mp4,x\n2,d.mp4,x\n")
+    with pytest.raises(SetupError, match=r"a.mp4 \(x\) and b.mp4 \(y\) .* c.mp4 and d.mp4 share"):
         read_manifest(path)
 
 

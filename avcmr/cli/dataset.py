@@ -1,0 +1,207 @@
+"""List a data set as it lies on the disk: a manifest for avcmr extract, and a table of it.
+
+The table shows classes by splits, hours, which files are missing, and which clips are there twice.
+
+From AVE's files to a table of results:
+
+    avcmr dataset ave --annotations AVE/Annotations.txt --videos AVE/AVE --out ave.csv
+
+    avcmr extract --manifest ave.csv --out ave.h5
+
+    avcmr train --features ave.h5 --config configs/ave.yaml
+
+    avcmr evaluate runs/ave
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from avcmr.cli import dataset_yt8m
+from avcmr.cli.console import ProgressLine
+from avcmr.cli.survey_table import as_json_text, show
+from preprocessing.errors import SetupError
+
+if TYPE_CHECKING:
+    from preprocessing.datasets import Divide, Listing
+
+OutOption = Annotated[Path, typer.Option(help="The manifest to write.")]
+AcrossSplitsOption = Annotated[
+    Literal["refuse", "as-listed", "drop", "keep"],
+    typer.Option(
+        help="Clips that are in two splits: an error; or an error only if two files are equal, "
+        "while one file may be listed twice; or left out of training; or kept."
+    ),
+]
+ValOption = Annotated[
+    float, typer.Option(help="Share for validation, where there are no splits.", min=0, max=0.5)
+]
+TestOption = Annotated[
+    float, typer.Option(help="Share for testing, where there are no splits.", min=0, max=0.5)
+]
+SeedOption = Annotated[int, typer.Option(help="Another seed, another division.", min=0)]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print all of it, missing clips by name, as JSON.")
+]
+
+
+def ave(
+    annotations: Annotated[Path, typer.Option(help="AVE's Annotations.txt.")],
+    videos: Annotated[Path, typer.Option(help="Folder that holds VIDEO.mp4, by YouTube id.")],
+    out: OutOption = Path("ave.csv"),
+    splits: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of trainSet.txt … or train_order.h5 …; by default that of the annotations."
+        ),
+    ] = None,
+    subset: Annotated[
+        Literal["ave", "ave15"], typer.Option(help="All 28 classes, or the 15 of the paper.")
+    ] = "ave",
+    cut: Annotated[
+        Literal["none", "train", "all"],
+        typer.Option(help="Which clips are cut to their event's seconds; none: all are whole."),
+    ] = "none",
+    across_splits: AcrossSplitsOption = "as-listed",
+    as_json: JsonOption = False,
+) -> None:
+    """AVE, with its official splits: 4,143 clips, 28 classes.
+
+    Examples:
+
+        avcmr dataset ave --annotations AVE/Annotations.txt --videos AVE/AVE
+
+        avcmr dataset ave --annotations AVE/Annotations.txt --videos AVE/AVE --subset ave15
+    """
+    from preprocessing.datasets import AVE15_CLASSES, AVE_CLASSES, list_ave  # noqa: PLC0415
+
+    listing = list_ave(
+        annotations,
+        videos,
+        splits=splits,
+        classes=AVE15_CLASSES if subset == "ave15" else AVE_CLASSES,
+        cut=cut,
+    )
+    _survey_and_write(listing, out, across_splits, as_json=as_json)
+
+
+def vegas(
+    videos: Annotated[
+        Path, typer.Option(help="Folder of CLASS/…/video_00382.mp4 or CLASS_video_00382.mp4.")
+    ],
+    out: OutOption = Path("vegas.csv"),
+    fold: Annotated[
+        int, typer.Option(help="Which of five class-balanced folds is tested on.", min=1, max=5)
+    ] = 1,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """VEGAS: 28,103 clips, 10 classes; a fifth of each is tested on.
+
+    Examples:
+
+        avcmr dataset vegas --videos VEGAS/data --fold 2 --out vegas-2.csv
+    """
+    from preprocessing.datasets import list_vegas, vegas_splits  # noqa: PLC0415
+
+    divide = partial(vegas_splits, fold=fold, seed=seed)
+    _survey_and_write(list_vegas(videos), out, divide=divide, as_json=as_json)
+
+
+def folder(
+    root: Annotated[Path, typer.Argument(help="Folder of CLASS/ folders, or of train/CLASS/ ….")],
+    out: OutOption = Path("clips.csv"),
+    val: ValOption = 0.1,
+    test: TestOption = 0.2,
+    seed: SeedOption = 0,
+    across_splits: AcrossSplitsOption = "refuse",
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Take links that lead out of the folder.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Your own folder of videos, one folder a class.
+
+    Examples:
+
+        avcmr dataset folder raw/ --out clips.csv          (raw/CLASS/clip.mp4)
+    """
+    from preprocessing.datasets import list_folder  # noqa: PLC0415
+
+    listing = list_folder(root, follow_links=follow_links)
+    divide = _divide(listing, val, test, seed)
+    _survey_and_write(listing, out, across_splits, divide=divide, as_json=as_json)
+
+
+def csv(
+    file: Annotated[Path, typer.Argument(help="Columns path,label[,id,split,start,end].")],
+    out: OutOption = Path("clips.csv"),
+    val: ValOption = 0.1,
+    test: TestOption = 0.2,
+    seed: SeedOption = 0,
+    across_splits: AcrossSplitsOption = "refuse",
+    as_json: JsonOption = False,
+) -> None:
+    """Your own list of clips: checked, and divided if it has no splits.
+
+    Examples:
+
+        avcmr dataset csv mine.csv --out clips.csv
+    """
+    from preprocessing.datasets import list_csv  # noqa: PLC0415
+
+    if out.resolve() == file.resolve():
+        raise SetupError(f"{out} is the list itself; choose another --out")
+    listing = list_csv(file)
+    divide = _divide(listing, val, test, seed)
+    _survey_and_write(listing, out, across_splits, divide=divide, as_json=as_json)
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "ave": ave,
+    "vegas": vegas,
+    "folder": folder,
+    "csv": csv,
+    "yt8m": dataset_yt8m.command,
+}
+"""Name → command of ``avcmr dataset``."""
+
+
+def _divide(listing: "Listing", val: float, test: float, seed: int) -> "Divide | None":
+    """How clips without splits are divided; None if they have some."""
+    from preprocessing.clips import stratified_split  # noqa: PLC0415
+
+    if any(clip.split for clip in listing.clips):
+        return None
+    if val + test >= 1:
+        raise SetupError(f"--val {val:g} and --test {test:g} leave nothing to train on")
+    return partial(stratified_split, val=val, test=test, seed=seed)
+
+
+def _survey_and_write(
+    listing: "Listing",
+    out: Path,
+    across_splits: Literal["refuse", "as-listed", "drop", "keep"] = "refuse",
+    *,
+    divide: "Divide | None" = None,
+    as_json: bool,
+) -> None:
+    from preprocessing.clips import write_manifest  # noqa: PLC0415
+    from preprocessing.datasets import survey  # noqa: PLC0415
+
+    with ProgressLine("look at clips", len(listing.clips)) as line:
+        found = survey(
+            listing,
+            divide=divide,
+            across_splits=across_splits,
+            on_compare=lambda done, total: line.update(
+                0, f"{done}/{total} files of equal size compared"
+            ),
+            on_probe=lambda done, total: line.update(done, f"{done}/{total} headers read"),
+        )
+    write_manifest(out, found.clips)
+    show(found)
+    print(as_json_text(found, out) if as_json else out)

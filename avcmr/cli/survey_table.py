@@ -1,0 +1,110 @@
+"""How a survey of a data set is shown: a table and remarks for people, JSON for programs."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from avcmr.cli.console import console
+
+if TYPE_CHECKING:
+    from preprocessing.datasets import ClassRow, Survey
+
+
+def show(found: "Survey") -> None:
+    """Print classes by splits, and below what the table cannot show."""
+    console.print(_table(found))
+    for remark in _remarks(found):
+        console.print(remark, markup=False)
+
+
+def _table(found: "Survey") -> Table:
+    """Classes by splits; ``118/120`` says that 2 of 120 have no file."""
+    table = Table(box=box.SIMPLE_HEAD, show_footer=True, show_edge=False, pad_edge=False)
+    rows = found.rows()
+    total = rows.pop()
+
+    def cells(row: "ClassRow") -> list[str]:
+        counts = [
+            f"{row.present[split]:,}"
+            + (f"/{row.present[split] + row.missing[split]:,}" if row.missing[split] else "")
+            for split in found.splits
+        ]
+        missing = row.missing.total()
+        return [
+            *counts,
+            f"{row.hours:.2f}",
+            f"{missing:,}" if missing else "–",
+            str(row.copies or "–"),
+        ]
+
+    for name, footer in zip(
+        ["class", *found.splits, "hours", "missing", "copies"],
+        [total.label, *cells(total)],
+        strict=True,
+    ):
+        table.add_column(name, footer=footer, justify="left" if name == "class" else "right")
+    for row in rows:
+        table.add_row(Text(row.label), *cells(row))  # no markup: labels may hold brackets
+    return table
+
+
+def _remarks(found: "Survey") -> list[str]:
+    """What the table cannot show, a line each."""
+    from preprocessing.datasets import some  # noqa: PLC0415
+
+    lines = []
+    if found.missing:
+        listed = len(found.clips) + len(found.missing)
+        lines.append(
+            f"no file: {len(found.missing):,} of {listed:,} clips, such as "
+            f"{found.missing[0].path}; they are left out of the manifest (--json names all)"
+        )
+    for reason, clip_ids in _by_reason(found).items():
+        lines.append(f"unusable ({reason}): {some(clip_ids)}; extraction will list them as failed")
+    unknown = len(found.clips) - len(found.seconds) - len(found.unreadable)
+    if unknown:
+        lines.append(f"of unknown length: {unknown:,}; hours are without them")
+    strange = [group[0].id for group in found.copies if len({clip.label for clip in group}) > 1]
+    if strange:
+        lines.append(f"the same under several classes: {some(strange)}")
+    return [*lines, *found.notes]
+
+
+def _by_reason(found: "Survey") -> dict[str, list[str]]:
+    clip_ids: dict[str, list[str]] = {}
+    for clip_id, error in found.unreadable.items():
+        clip_ids.setdefault(error.reason, []).append(clip_id)
+    return clip_ids
+
+
+def as_json_text(found: "Survey", manifest: Path) -> str:
+    """All of it, for programs; missing clips by id."""
+    document = {
+        "manifest": str(manifest),
+        "classes": [
+            {
+                "label": row.label,
+                "present": {split: row.present[split] for split in found.splits},
+                "missing": {split: row.missing[split] for split in found.splits},
+                "hours": row.hours,
+                "copies": row.copies,
+            }
+            for row in found.rows()
+        ],
+        "missing": [clip.id for clip in found.missing],
+        "unreadable": {
+            clip_id: {"reason": error.reason, "message": error.message}
+            for clip_id, error in found.unreadable.items()
+        },
+        "copies": [[clip.id for clip in group] for group in found.copies],
+        "in_two_splits": [
+            {"split": split, "other": other, "clips": count}
+            for (split, other), count in found.parted.items()
+        ],
+        "notes": found.notes,
+    }
+    return json.dumps(document)
