@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from pathlib import Path
+from typing import Literal
 
 import h5py
 import numpy as np
@@ -129,6 +130,19 @@ def test_clips_are_whole_or_cut_to_their_event(tmp_path: Path) -> None:
     listing = listed(tmp_path, cut="all")
     assert cuts(listing) == {"bark______1": (2, 5), "bark______2": (0, 4)}
     assert listing.notes == ("with an event of no length: 1, left whole",)
+
+
+@pytest.mark.parametrize("cut", ["none", "all"])
+def test_events_are_counted_from_the_start_of_the_clip(tmp_path: Path, cut: Literal["none", "all"]) -> None:
+    lay_out(tmp_path)
+    clips = {clip.id: clip for clip in listed(tmp_path, cut=cut).clips}
+    start = clips["bark______1"].start or 0
+    assert start == (2 if cut == "all" else 0)
+    assert (clips["bark______1"].event_start, clips["bark______1"].event_end) == (
+        2 - start,
+        5 - start,
+    )
+    assert [clip.id for clip in clips.values() if clip.event_end is None] == ["truck_____4"]
 
 
 def test_a_line_of_column_names_and_rows_of_no_split(tmp_path: Path) -> None:
