@@ -1,5 +1,6 @@
 """Two branches, one for sound and one for picture, into one embedding space."""
 
+from collections.abc import Mapping
 from typing import Self
 
 import torch
@@ -89,6 +90,7 @@ class TwoBranchNetwork(nn.Module):
         self, audio_dim: int, visual_dim: int, config: ModelConfig, *, classes: int = 0
     ) -> None:
         super().__init__()
+        self.audio_dim, self.visual_dim = audio_dim, visual_dim
         self.audio = Branch(audio_dim, config)
         pca = WhiteningPCA(visual_dim, config.visual_pca, config.yt8m_pca)
         self.visual = Branch(visual_dim, config, pca=pca if config.visual_pca else None)
@@ -104,6 +106,15 @@ class TwoBranchNetwork(nn.Module):
         train = dataset.train
         classes = len(dataset.class_names)
         return cls(train.audio.shape[1], train.visual.shape[1], config, classes=classes)
+
+    @classmethod
+    def restored(cls, tensors: Mapping[str, Tensor], config: ModelConfig) -> Self:
+        """The network of a checkpoint, in evaluation mode; no data set is needed."""
+        visual = tensors.get("visual.pca.mean", tensors["visual.mean"])
+        classes = len(tensors.get("posterior.prototypes", ()))
+        network = cls(len(tensors["audio.mean"]), len(visual), config, classes=classes)
+        network.load_state_dict(tensors)
+        return network.eval().requires_grad_(False)
 
     def forward(self, audio: Tensor, visual: Tensor) -> tuple[Tensor, Tensor]:
         return self.audio(audio), self.visual(visual)

@@ -56,6 +56,10 @@ class RunFolder:
     def embeddings_file(self) -> Path:
         return self.path / "embeddings.h5"
 
+    @property
+    def index_file(self) -> Path:
+        return self.path / "index.h5"
+
     def open(self, config: Config, dataset: Dataset) -> None:
         """Make the folder, or check that it belongs to these settings and this data.
 
@@ -96,7 +100,7 @@ class RunFolder:
 
     def save(self, name: str, checkpoint: Checkpoint) -> None:
         """Write ``checkpoints/NAME.safetensors`` aside, flush it and rename it."""
-        target = self._checkpoint(name)
+        target = self.checkpoint(name)
         aside = target.with_suffix(".tmp")
         metadata = {"avcmr": json.dumps(checkpoint.metadata)}
         save_file(
@@ -108,7 +112,7 @@ class RunFolder:
 
     def has(self, name: str) -> bool:
         """Whether ``checkpoints/NAME.safetensors`` has been written."""
-        return self._checkpoint(name).exists()
+        return self.checkpoint(name).exists()
 
     def load(self, name: str) -> Checkpoint:
         """Read ``checkpoints/NAME.safetensors``.
@@ -116,7 +120,7 @@ class RunFolder:
         Raises:
             SetupError: there is none yet, or the file is not a checkpoint of avcmr.
         """
-        path = self._checkpoint(name)
+        path = self.checkpoint(name)
         if not path.exists():
             raise SetupError(f"{path}: no such checkpoint; train the run first (avcmr train)")
         try:
@@ -152,7 +156,8 @@ class RunFolder:
         # TensorBoard's events are derived from the measurements and are written anew from them.
         shutil.rmtree(self.tensorboard, ignore_errors=True)
 
-    def _checkpoint(self, name: str) -> Path:
+    def checkpoint(self, name: str) -> Path:
+        """``checkpoints/NAME.safetensors``, which may not have been written."""
         return self.path / "checkpoints" / f"{name}.safetensors"
 
 

@@ -29,6 +29,8 @@ class Units:
         ids: U names, that of the clip with ``@second`` where a clip has several units.
         audio: (U, audio_dim) float32.
         visual: (U, visual_dim) float32.
+        spans: (U, 2) float64, the second of its clip at which each unit begins and ends, counted
+            from the clip's start; NaN where that is the clip's.
         warning: what a reader of any result must know, or empty.
     """
 
@@ -36,20 +38,29 @@ class Units:
     ids: tuple[str, ...]
     audio: NDArray[np.float32]
     visual: NDArray[np.float32]
+    spans: NDArray[np.float64]
     warning: str = ""
 
 
-def units_of(source: Source, path: Path, unit: Literal["second", "event"]) -> Units:
+def units_of(source: Source, path: Path, unit: Literal["clip", "second", "event"]) -> Units:
     """Cut the clips of a file into units.
 
-    ``second``: each visual row, with the audio row nearest in time. ``event``: the mean of the
-    rows whose middles lie in the clip's event; if it is too short for any, the row nearest to its
-    middle; the mean of the whole clip where no event is known.
+    ``clip``: the mean of all rows. ``second``: each visual row, with the audio row nearest in time.
+    ``event``: the mean of the rows whose middles lie in the clip's event; if it is too short for
+    any, the row nearest to its middle; the mean of the whole clip where no event is known.
 
     Raises:
         SetupError: the file has one row a clip, or knows of no event.
     """
+    if unit == "clip":
+        return _whole(source)
     return _seconds(source, path) if unit == "second" else _events(source, path)
+
+
+def _whole(source: Source) -> Units:
+    ids = tuple(source.ids.tolist())
+    nowhere = np.full((len(ids), 2), np.nan)
+    return Units(ids, ids, source.audio_means, source.visual_means, spans=nowhere)
 
 
 def _seconds(source: Source, path: Path) -> Units:
@@ -58,18 +69,26 @@ def _seconds(source: Source, path: Path) -> Units:
     ids: list[str] = []
     audio: list[NDArray[np.float32]] = []
     visual: list[NDArray[np.float32]] = []
+    spans: list[NDArray[np.float64]] = []
     for index, seen, heard in _clips(source.blocks()):
         nearest = np.abs(heard.times[:, None] - seen.times).argmin(axis=0)  # (T,)
         owners += [clip_ids[index]] * len(seen.times)
         ids += [f"{clip_ids[index]}@{time:g}" for time in seen.times]
         audio.append(heard.values[nearest])
         visual.append(seen.values)
+        spans.append(_around(seen.times))
     if len(owners) == len(clip_ids):
         raise SetupError(
             f"{path}: has one row a clip, and so no seconds (data.unit); use --unit clip, or "
             "features with all rows, such as avcmr extract makes"
         )
-    return Units(tuple(owners), tuple(ids), np.concatenate(audio), np.concatenate(visual))
+    return Units(
+        owners=tuple(owners),
+        ids=tuple(ids),
+        audio=np.concatenate(audio),
+        visual=np.concatenate(visual),
+        spans=np.concatenate(spans),
+    )
 
 
 def _events(source: Source, path: Path) -> Units:
@@ -94,8 +113,15 @@ def _events(source: Source, path: Path) -> Units:
         ids=ids,
         audio=audio,
         visual=visual,
+        spans=events,
         warning=warning if without else "",
     )
+
+
+def _around(times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What each row stands for, (T, 2), where ``times`` (T,) are the middles, evenly spaced."""
+    half = times[0] if len(times) == 1 else (times[1] - times[0]) / 2
+    return np.stack([times - half, times + half], axis=1)
 
 
 def _mean_inside(rows: Rows, start: float, end: float) -> NDArray[np.float32]:

@@ -3,16 +3,54 @@
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from itertools import islice
+from pathlib import Path
 
 import torch
 
 from preprocessing.clips import Clip
-from preprocessing.decode import Decoder, Sampling
+from preprocessing.decode import Decoder, PyAVDecoder, Sampling
 from preprocessing.decode.attempt import try_decode
 from preprocessing.errors import ClipError
-from preprocessing.extractor import CLIPS_PER_FORWARD, FeatureExtractor
+from preprocessing.extractor import CLIPS_PER_FORWARD, FeatureExtractor, Networks
 from preprocessing.media import ClipFeatures, Media
+
+
+def extract_clip(
+    path: Path | str,
+    *,
+    start: float | None = None,
+    end: float | None = None,
+    networks: Networks | None = None,
+    sampling: Sampling | None = None,
+    device: str = "cpu",
+) -> ClipFeatures:
+    """The features of one clip, such as ``avcmr extract`` stores with the same settings.
+
+    The networks are loaded at the first call, and kept for the next ones.
+
+    Args:
+        path: a video file with sound.
+        start: second of the file at which the clip begins; None is its beginning.
+        end: second at which it ends; None is its end.
+        networks: which; by default the 2015 Inception-v3 and VGGish, as published.
+        sampling: how the clip is sampled; by default a frame a second.
+        device: where the networks compute.
+
+    Raises:
+        ClipError: this file cannot be used.
+        SetupError: the networks' weights are nowhere to be had.
+    """
+    clip = Clip(id=str(path), path=Path(path), label="", start=start, end=end)
+    media = PyAVDecoder().decode(clip, sampling or Sampling())
+    (features,) = _loaded(networks or Networks(), device).extract([media])
+    return features
+
+
+@lru_cache(maxsize=1)
+def _loaded(networks: Networks, device: str) -> FeatureExtractor:
+    return FeatureExtractor.load(networks, torch.device(device))
 
 
 class DirectExtractor:

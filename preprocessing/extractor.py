@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast, get_args
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from preprocessing.audio import example_times, vggish_examples
 from preprocessing.decode import Sampling
 from preprocessing.frames import resize, to_inception_input
 from preprocessing.inception import Inception, InceptionName, load_inception
-from preprocessing.media import ClipFeatures, Media
+from preprocessing.media import ClipFeatures, Frames, Media
 from preprocessing.networks import optimized
 from preprocessing.vggish import (
     VGGish,
@@ -83,6 +83,37 @@ class Networks:
             origins["vggish"] = f"untrained:seed={UNTRAINED_SEED}"
         return origins
 
+    @classmethod
+    def described(
+        cls, config: Mapping[str, Any], origins: Mapping[str, str], weights: Path | None = None
+    ) -> tuple[Self, Sampling]:
+        """The networks that made a feature store, and its sampling, from what it says of them.
+
+        Args:
+            config: what :meth:`describe` gave.
+            origins: what :meth:`origins` gave.
+            weights: the user's folder of weights, searched first.
+
+        Raises:
+            ValueError: the store was not made by networks of avcmr.
+        """
+        visual = str(config.get("visual", "")).removesuffix(" pool3")
+        if visual not in get_args(InceptionName) or config.get("audio") != "vggish":
+            raise ValueError("not made by networks of avcmr")
+        networks = cls(
+            weights=weights,
+            visual=cast(InceptionName, visual),
+            untrained_audio=origins.get("vggish", "").startswith("untrained"),
+            audio_pca=config["audio_postprocessing"] != "none",
+            vggish_relu=config["audio_relu"],
+            precision=config["precision"],
+        )
+        return networks, Sampling(
+            frames_per_second=config["frames_per_second"],
+            frame_size=config["frame_size"],
+            key_frames=config["frames"] == "nearest key frame",
+        )
+
     def describe(self, sampling: Sampling) -> dict[str, Any]:
         """Everything that decides the values of the features, for the feature store."""
         return {
@@ -146,9 +177,8 @@ class FeatureExtractor:
         examples = [
             vggish_examples(torch.as_tensor(clip.waveform, device=self._device)) for clip in clips
         ]
-        with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
-            visual = self._in_batches(self._embed_frames, torch.cat(frames))
-            audio = self._in_batches(self._embed_sound, torch.cat(examples))
+        visual = self._in_even_batches(self._embed_frames, torch.cat(frames))
+        audio = self._in_even_batches(self._embed_sound, torch.cat(examples))
         rows = zip(
             clips,
             visual.cpu().split([len(part) for part in frames]),
@@ -167,13 +197,40 @@ class FeatureExtractor:
             for clip, clip_visual, clip_audio in rows
         ]
 
-    def _in_batches(self, embed: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
-        size, count = FRAMES_PER_FORWARD[self._device.type], len(rows)
+    @torch.inference_mode()
+    def extract_visual(self, frames: Frames) -> NDArray[np.float32]:
+        """Features (T, D) of frames (T, H, W, 3) without sound, as of :meth:`extract` but for
+        rounding, and sooner: a few rows go through the networks as they are.
+
+        Args:
+            frames: uint8 RGB.
+        """
+        resized = resize(torch.as_tensor(frames, device=self._device))
+        return _own(self._in_batches(self._embed_frames, resized).cpu())
+
+    @torch.inference_mode()
+    def extract_audio(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Features (N, 128) of sound without pictures, one row per 0.96 s; likewise.
+
+        Args:
+            waveform: (S,) mono at 16 kHz, in [-1, 1].
+        """
+        examples = vggish_examples(torch.as_tensor(waveform, device=self._device))
+        return _own(self._in_batches(self._embed_sound, examples).cpu())
+
+    def _in_even_batches(self, embed: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+        count = len(rows)
         if self._device.type == "cpu":
             # Kernels are chosen by the shape and each rounds in its own way: so one shape for all,
             # where a GPU, whose batches are large, would rather not compute for nothing.
-            rows = torch.cat([rows, rows.new_zeros(-count % size, *rows.shape[1:])])
-        return torch.cat([embed(batch) for batch in rows.split(size)])[:count]
+            missing = -count % FRAMES_PER_FORWARD["cpu"]
+            rows = torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])])
+        return self._in_batches(embed, rows)[:count]
+
+    def _in_batches(self, embed: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+        size = FRAMES_PER_FORWARD[self._device.type]
+        with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
+            return torch.cat([embed(batch) for batch in rows.split(size)])
 
     def _embed_frames(self, frames: Tensor) -> Tensor:
         pool3: Tensor = self._inception(to_inception_input(frames, grey=self._grey).to(self._dtype))

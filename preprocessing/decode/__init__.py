@@ -1,7 +1,8 @@
 """A media file becomes frames and sound on one clock."""
 
 from preprocessing.decode.backends import DECODERS, Backend, best_decoder, decode_sample
-from preprocessing.decode.pyav import PyAVDecoder
+from preprocessing.decode.picture import decode_image
+from preprocessing.decode.pyav import PyAVDecoder, decode_pictures, decode_sound
 from preprocessing.decode.sampling import Decoder, Sampling
 
 __all__ = [
@@ -11,5 +12,8 @@ __all__ = [
     "PyAVDecoder",
     "Sampling",
     "best_decoder",
+    "decode_image",
+    "decode_pictures",
     "decode_sample",
+    "decode_sound",
 ]

@@ -37,7 +37,8 @@ class DecordDecoder:
         """See :meth:`preprocessing.decode.Decoder.decode`."""
         with opened(clip.path) as container:
             headers = read_headers(container, clip.path, max_seconds=sampling.max_seconds)
-            waveform = read_waveform(container.decode(headers.audio), headers, sampling.max_seconds)
+            sound = container.decode(headers.audio)
+            waveform = read_waveform(sound, headers.picture_start, sampling.max_seconds)
         if headers.source.codec == "hevc":
             raise ClipError(
                 "corrupt",

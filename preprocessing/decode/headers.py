@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import av
 from av.audio.stream import AudioStream
@@ -20,23 +21,23 @@ OPTIONS = {
 }
 """A file may not make FFmpeg read others, from the network or the disk, as playlists do."""
 
+AnyStream = TypeVar("AnyStream", VideoStream, AudioStream)
+
 
 @dataclass(frozen=True, slots=True)
-class Headers:
-    """The headers of a media file that has both picture and sound.
+class PictureHeaders:
+    """The headers of a media file that has pictures.
 
     Attributes:
         source: size, time stamp, codec and frame rate.
         duration: seconds of picture that the headers promise; None where they do not say.
         video: the stream of pictures, of the open container; of several, that which players show.
-        audio: the stream of sound, likewise.
         picture_start: the time stamp of the first picture, in seconds: 0 on the clip's clock.
     """
 
     source: Source
     duration: float | None
     video: VideoStream
-    audio: AudioStream
     picture_start: float
 
     def require_all(self, duration: float, path: Path) -> None:
@@ -51,6 +52,17 @@ class Headers:
                 f"{path}: the header promises {self.duration:.1f} s of picture, "
                 f"the file holds {duration:.1f} s; fetch it again",
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Headers(PictureHeaders):
+    """The headers of a media file that has both picture and sound.
+
+    Attributes:
+        audio: the stream of sound, of the open container; of several, that which players play.
+    """
+
+    audio: AudioStream
 
 
 @contextmanager
@@ -86,26 +98,33 @@ def opened(path: Path) -> Iterator[InputContainer]:
 
 
 def read_headers(container: InputContainer, path: Path, *, max_seconds: float) -> Headers:
-    """Streams, length and clock of an open file.
+    """Streams, length and clock of an open file with picture and sound.
 
     Raises:
         ClipError: ``no_video``, ``no_audio``, or ``out_of_memory`` where it is longer than
             ``max_seconds``.
     """
-    # FFmpeg's choice, as every decoder makes it: the default stream, then the largest.
-    video, audio = container.streams.best("video"), container.streams.best("audio")
-    # A cover picture in a music file is a video stream to FFmpeg, but not to anybody else.
-    if not isinstance(video, VideoStream) or video.disposition & Disposition.attached_pic:
-        raise ClipError("no_video", f"{path}: no video stream")
-    if not isinstance(audio, AudioStream):
-        raise ClipError("no_audio", f"{path}: no audio stream")
-    for stream in (video, audio):
-        if stream.codec_context is None:
-            raise ClipError(
-                "corrupt",
-                f"{path}: its {stream.type} has no codec that is known here; if it is encrypted, "
-                "it cannot be used",
-            )
+    video_stream(container, path)  # a file with neither is first of all no video
+    audio = audio_stream(container, path)
+    pictures = read_picture_headers(container, path, max_seconds=max_seconds)
+    return Headers(
+        source=pictures.source,
+        duration=pictures.duration,
+        video=pictures.video,
+        picture_start=pictures.picture_start,
+        audio=audio,
+    )
+
+
+def read_picture_headers(
+    container: InputContainer, path: Path, *, max_seconds: float
+) -> PictureHeaders:
+    """Stream, length and clock of an open file's pictures, whether it has sound or not.
+
+    Raises:
+        ClipError: ``no_video``, or ``out_of_memory`` where it is longer than ``max_seconds``.
+    """
+    video = video_stream(container, path)
     picture_start = float((video.start_time or 0) * (video.time_base or 0))
     # The container knows of edit lists and the stream does not; a longer sound track is the
     # container's business and not the picture's. The smaller of the two is what is promised.
@@ -114,14 +133,9 @@ def read_headers(container: InputContainer, path: Path, *, max_seconds: float) -
         whole -= max(picture_start, 0.0)  # counted from zero, wherever the first frame is
     promised = [seconds for seconds in (whole, _length(video)) if seconds is not None]
     duration = min(promised, default=None)
-    if duration is not None and duration > max_seconds:
-        raise ClipError(
-            "out_of_memory",
-            f"{path}: {duration:.0f} s long, more than the limit of {max_seconds:g} s; "
-            "cut it into clips",
-        )
+    _require_within(duration, max_seconds, path)
     stat = path.stat()
-    return Headers(
+    return PictureHeaders(
         source=Source(
             size=stat.st_size,
             mtime=stat.st_mtime_ns,
@@ -130,9 +144,70 @@ def read_headers(container: InputContainer, path: Path, *, max_seconds: float) -
         ),
         duration=duration,
         video=video,
-        audio=audio,
         picture_start=picture_start,
     )
+
+
+def read_sound_headers(container: InputContainer, path: Path, *, max_seconds: float) -> AudioStream:
+    """The sound of an open file that need not have pictures.
+
+    Raises:
+        ClipError: ``no_audio``, or ``out_of_memory`` where it is longer than ``max_seconds``.
+    """
+    audio = audio_stream(container, path)
+    _require_within(_length(audio) or _length(container), max_seconds, path)
+    return audio
+
+
+def has_pictures(container: InputContainer) -> bool:
+    """Whether it is a video; the cover of a music file is no picture."""
+    # FFmpeg's choice, as every decoder makes it: the default stream, then the largest.
+    video = container.streams.best("video")
+    # A cover is a video stream to FFmpeg, but not to anybody else.
+    return isinstance(video, VideoStream) and not video.disposition & Disposition.attached_pic
+
+
+def video_stream(container: InputContainer, path: Path) -> VideoStream:
+    """The pictures of an open file: of several streams, that which players show.
+
+    Raises:
+        ClipError: ``no_video``, or ``corrupt`` where its codec is not known.
+    """
+    video = container.streams.best("video")
+    if not isinstance(video, VideoStream) or not has_pictures(container):
+        raise ClipError("no_video", f"{path}: no video stream")
+    return _decodable(video, path)
+
+
+def audio_stream(container: InputContainer, path: Path) -> AudioStream:
+    """The sound of an open file: of several streams, that which players play.
+
+    Raises:
+        ClipError: ``no_audio``, or ``corrupt`` where its codec is not known.
+    """
+    audio = container.streams.best("audio")
+    if not isinstance(audio, AudioStream):
+        raise ClipError("no_audio", f"{path}: no audio stream")
+    return _decodable(audio, path)
+
+
+def _decodable(stream: AnyStream, path: Path) -> AnyStream:
+    if stream.codec_context is None:
+        raise ClipError(
+            "corrupt",
+            f"{path}: its {stream.type} has no codec that is known here; if it is encrypted, "
+            "it cannot be used",
+        )
+    return stream
+
+
+def _require_within(duration: float | None, max_seconds: float, path: Path) -> None:
+    if duration is not None and duration > max_seconds:
+        raise ClipError(
+            "out_of_memory",
+            f"{path}: {duration:.0f} s long, more than the limit of {max_seconds:g} s; "
+            "cut it into clips",
+        )
 
 
 def _length(timed: InputContainer | Stream) -> float | None:

@@ -6,15 +6,24 @@ from typing import Any, Self, cast
 
 import numpy as np
 from av import AudioFrame, Packet, VideoFrame
+from av.container import InputContainer
+from av.stream import Stream
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from preprocessing.clips import Clip
-from preprocessing.decode.headers import opened, read_headers
+from preprocessing.decode.headers import (
+    PictureHeaders,
+    has_pictures,
+    opened,
+    read_headers,
+    read_picture_headers,
+    read_sound_headers,
+)
 from preprocessing.decode.sampling import Sampling, cut, frame_times, nearest, shown_at
 from preprocessing.decode.sound import cut_sound, read_waveform
 from preprocessing.errors import ClipError
-from preprocessing.media import Media
+from preprocessing.media import SAMPLE_RATE, Media
 
 MAX_MISSING = 0.1
 """Share of the sampled frames that may be lost before the clip counts as corrupt."""
@@ -32,35 +41,87 @@ class PyAVDecoder:
         """See :meth:`preprocessing.decode.Decoder.decode`."""
         with opened(clip.path) as container:
             headers = read_headers(container, clip.path, max_seconds=sampling.max_seconds)
-            video, audio = headers.video, headers.audio
-            packets: dict[int, list[Packet[Any]]] = {video.index: [], audio.index: []}
-            for packet in container.demux(video, audio):
-                packets[packet.stream.index].append(packet)  # that of the last, empty ones too
-
-            timeline = _Timeline.of(packets[video.index], clip)
-            headers.require_all(timeline.duration, clip.path)
-            start, end = cut(clip, timeline.duration)
-            times = frame_times(end - start, sampling.frames_per_second)
-            pictures = packets[video.index]
-            if sampling.key_frames and timeline.keys.any():
-                pictures = [packet for packet in pictures if packet.is_keyframe or not packet.size]
-                stamps, starts = timeline.stamps[timeline.keys], timeline.starts[timeline.keys]
-                wanted = stamps[nearest(starts, start + times)]  # (T,)
-            else:
-                wanted = timeline.stamps[shown_at(timeline.starts, start + times)]
-            frames = _decode_wanted(video, pictures, wanted, sampling.frame_size)
-            sound = (frame for packet in packets[audio.index] for frame in packet.decode())
-            waveform = read_waveform(
-                cast(Iterator[AudioFrame], sound), headers, sampling.max_seconds
-            )
-        timeline.require_frames(wanted, [stamp for stamp, _ in frames], clip)
+            pictures, sound = _packets(container, headers.video, headers.audio)
+            start, end, frames, times = _sample(headers, pictures, clip, sampling)
+            waveform = read_waveform(_heard(sound), headers.picture_start, sampling.max_seconds)
         return Media(
-            frames=np.stack([picture for _, picture in frames]),
+            frames=frames,
             frame_times=times,
             waveform=cut_sound(waveform, start, end, clip.path),
             duration=end - start,
             source=headers.source,
         )
+
+
+def decode_pictures(clip: Clip, sampling: Sampling) -> NDArray[np.uint8]:
+    """The frames (T, H, W, 3) of a clip, as :class:`PyAVDecoder` takes them; sound is not needed.
+
+    Raises:
+        ClipError: with the reason why it cannot be used.
+    """
+    with opened(clip.path) as container:
+        headers = read_picture_headers(container, clip.path, max_seconds=sampling.max_seconds)
+        (pictures,) = _packets(container, headers.video)
+        return _sample(headers, pictures, clip, sampling)[2]
+
+
+def decode_sound(clip: Clip, sampling: Sampling) -> NDArray[np.float32]:
+    """The waveform (S,) of a clip, as :class:`PyAVDecoder` has it; pictures are not needed.
+
+    Where there are pictures, the sound is that of their time, and none of them is decoded.
+
+    Raises:
+        ClipError: with the reason why it cannot be used.
+    """
+    longest = sampling.max_seconds
+    with opened(clip.path) as container:
+        if has_pictures(container):
+            headers = read_headers(container, clip.path, max_seconds=longest)
+            pictures, sound = _packets(container, headers.video, headers.audio)
+            timeline = _timeline(headers, pictures, clip)
+            waveform = read_waveform(_heard(sound), headers.picture_start, longest)
+            duration = timeline.duration
+        else:
+            audio = read_sound_headers(container, clip.path, max_seconds=longest)
+            waveform = read_waveform(container.decode(audio), None, longest)
+            duration = len(waveform) / SAMPLE_RATE
+    return cut_sound(waveform, *cut(clip, duration), clip.path)
+
+
+def _packets(container: InputContainer, *streams: Stream) -> "list[list[Packet[Any]]]":
+    """All packets of each stream; that which ends a stream is empty."""
+    packets: dict[int, list[Packet[Any]]] = {stream.index: [] for stream in streams}
+    for packet in container.demux(*streams):
+        packets[packet.stream.index].append(packet)
+    return list(packets.values())
+
+
+def _heard(packets: "Sequence[Packet[Any]]") -> Iterator[AudioFrame]:
+    return (cast(AudioFrame, frame) for packet in packets for frame in packet.decode())
+
+
+def _timeline(headers: PictureHeaders, packets: "Sequence[Packet[Any]]", clip: Clip) -> "_Timeline":
+    timeline = _Timeline.of(packets, clip)
+    headers.require_all(timeline.duration, clip.path)
+    return timeline
+
+
+def _sample(
+    headers: PictureHeaders, packets: "Sequence[Packet[Any]]", clip: Clip, sampling: Sampling
+) -> tuple[float, float, NDArray[np.uint8], NDArray[np.float64]]:
+    """The cut's first and last second; its sampled frames (T, H, W, 3) and their times (T,)."""
+    timeline = _timeline(headers, packets, clip)
+    start, end = cut(clip, timeline.duration)
+    times = frame_times(end - start, sampling.frames_per_second)
+    if sampling.key_frames and timeline.keys.any():
+        packets = [packet for packet in packets if packet.is_keyframe or not packet.size]
+        stamps, starts = timeline.stamps[timeline.keys], timeline.starts[timeline.keys]
+        wanted = stamps[nearest(starts, start + times)]  # (T,)
+    else:
+        wanted = timeline.stamps[shown_at(timeline.starts, start + times)]
+    frames = _decode_wanted(headers.video, packets, wanted, sampling.frame_size)
+    timeline.require_frames(wanted, [stamp for stamp, _ in frames], clip)
+    return start, end, np.stack([picture for _, picture in frames]), times
 
 
 @dataclass(frozen=True, slots=True)

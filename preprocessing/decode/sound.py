@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torchaudio.functional import resample
 
 from preprocessing.audio import EXAMPLE_SAMPLES
-from preprocessing.decode.headers import Headers
 from preprocessing.errors import ClipError
 from preprocessing.media import SAMPLE_RATE
 
@@ -28,16 +27,22 @@ only more than this is a gap or an overlap."""
 
 
 def read_waveform(
-    frames: Iterable[AudioFrame], headers: Headers, max_seconds: float
+    frames: Iterable[AudioFrame], picture_start: float | None, max_seconds: float
 ) -> NDArray[np.float32]:
     """Decoded sound as (S,) float32 at 16 kHz on the picture's clock.
 
     Channels are averaged (FFmpeg's own down-mix is √2 louder). Where sound starts after the
     picture, or is missing in between, zeros fill the gap; what precedes the picture is cut off.
+
+    Args:
+        frames: what the decoder gives, in order.
+        picture_start: the time stamp of the first picture, seconds; None where there is none, and
+            the sound's own beginning is 0.
+        max_seconds: what is longer is not read to its end.
     """
     mono, rate, start = _join(frames, max_seconds)
     waveform: NDArray[np.float32] = resample(torch.from_numpy(mono), rate, SAMPLE_RATE).numpy()
-    shift = round((start - headers.picture_start) * SAMPLE_RATE)
+    shift = 0 if picture_start is None else round((start - picture_start) * SAMPLE_RATE)
     return np.pad(waveform, (shift, 0)) if shift > 0 else waveform[-shift:]
 
 

@@ -30,7 +30,8 @@ class TorchcodecDecoder:
         """See :meth:`preprocessing.decode.Decoder.decode`."""
         with opened(clip.path) as container:
             headers = read_headers(container, clip.path, max_seconds=sampling.max_seconds)
-            waveform = read_waveform(container.decode(headers.audio), headers, sampling.max_seconds)
+            sound = container.decode(headers.audio)
+            waveform = read_waveform(sound, headers.picture_start, sampling.max_seconds)
             stream = headers.video.index  # memory of the container, which is about to be closed
         size, on_gpu = sampling.frame_size, self._device.type == "cuda"
         try:

@@ -1,0 +1,157 @@
+"""The clips that can be found: where they are, and their embeddings; in memory and as a file.
+
+``runs/NAME/index.h5`` holds a collection, and what it was made from, so that it is known when it
+has to be made anew.
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from preprocessing.errors import SetupError
+from preprocessing.store import Provenance
+
+FORMAT = "avcmr-index"
+
+NO_FILE = Path()
+"""The path of a clip of which there are features alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """N clips in a run's space.
+
+    Attributes:
+        ids: N clip ids.
+        labels: name of each clip's class.
+        splits: train, val, test or empty.
+        paths: media files, which may be gone; :data:`NO_FILE` where none is known.
+        starts: (N,) float64, the second of the file at which each begins; NaN is its beginning.
+        ends: (N,) float64, at which it ends; NaN is the file's end.
+        audio: (N, D) float32 of unit length, to be compared by inner product.
+        visual: (N, D) float32, likewise.
+    """
+
+    ids: tuple[str, ...]
+    labels: tuple[str, ...]
+    splits: tuple[str, ...]
+    paths: tuple[Path, ...]
+    starts: NDArray[np.float64]
+    ends: NDArray[np.float64]
+    audio: Tensor
+    visual: Tensor
+
+    def __post_init__(self) -> None:
+        lengths = {field.name: len(getattr(self, field.name)) for field in fields(self)}
+        if len(set(lengths.values())) != 1:
+            raise ValueError(f"columns of different lengths: {lengths}")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        return f"Collection({len(self):,} clips, {len(set(self.labels))} classes)"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a collection was made from.
+
+    Attributes:
+        checkpoint: sha256 of the run's best weights.
+        features: the file of features.
+        size: its bytes.
+        mtime: when it was last changed, nanoseconds since the epoch.
+        made: how the features were made; None where their file does not say.
+        warnings: what a reader of any result must know, such as untrained networks.
+    """
+
+    checkpoint: str
+    features: Path
+    size: int
+    mtime: int
+    made: Provenance | None
+    warnings: tuple[str, ...]
+
+
+def write_collection(path: Path, collection: Collection, origin: Origin) -> None:
+    """Write both as HDF5, aside and renamed, so that no reader ever sees half of it."""
+    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    with h5py.File(aside, "w") as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["origin"] = json.dumps(asdict(origin) | {"features": str(origin.features)})
+        paths = ["" if media == NO_FILE else str(media) for media in collection.paths]
+        for name, texts in (
+            ("id", collection.ids),
+            ("label", collection.labels),
+            ("split", collection.splits),
+            ("path", paths),
+        ):
+            file[name] = np.array(texts, dtype=h5py.string_dtype())
+        file["start"], file["end"] = collection.starts, collection.ends
+        file["audio"], file["visual"] = collection.audio.numpy(), collection.visual.numpy()
+    aside.replace(path)
+
+
+def read_origin(path: Path) -> Origin | None:
+    """What an index was made from; None where there is no index.
+
+    Raises:
+        SetupError: the file is no index.
+    """
+    if not path.exists():
+        return None
+    try:
+        with h5py.File(path) as file:
+            return _origin(json.loads(file.attrs["origin"]))
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise _not_an_index(path, error) from None
+
+
+def read_collection(path: Path) -> Collection:
+    """Read the index that :func:`write_collection` wrote.
+
+    Raises:
+        SetupError: the file is no index.
+    """
+    try:
+        with h5py.File(path) as file:
+            ids, labels, splits, paths = (
+                tuple(file[name].asstr()[()].tolist()) for name in ("id", "label", "split", "path")
+            )
+            return Collection(
+                ids=ids,
+                labels=labels,
+                splits=splits,
+                paths=tuple(Path(media) for media in paths),
+                starts=file["start"][()],
+                ends=file["end"][()],
+                audio=torch.from_numpy(file["audio"][()]),
+                visual=torch.from_numpy(file["visual"][()]),
+            )
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _not_an_index(path, error) from None
+
+
+def _origin(stored: dict[str, Any]) -> Origin:
+    made = stored["made"]
+    return Origin(
+        checkpoint=stored["checkpoint"],
+        features=Path(stored["features"]),
+        size=stored["size"],
+        mtime=stored["mtime"],
+        made=Provenance(**made) if made else None,
+        warnings=tuple(stored["warnings"]),
+    )
+
+
+def _not_an_index(path: Path, error: Exception) -> SetupError:
+    return SetupError(f"{path}: not an index of avcmr ({error}); remove it: it is made anew")

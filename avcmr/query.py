@@ -1,0 +1,106 @@
+"""Media files that were never extracted, through the networks that made a collection's features."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from preprocessing.clips import Clip
+from preprocessing.decode import Sampling, decode_image, decode_pictures, decode_sound
+from preprocessing.errors import SetupError
+from preprocessing.extractor import FeatureExtractor, Networks
+from preprocessing.store import Provenance
+
+
+class QueryExtractor:
+    """Makes the features of a query as those of the collection were made.
+
+    Networks are loaded when they are first needed. Several threads may use it at once.
+
+    Args:
+        features: the collection's features, to be named in errors.
+        made: how they were made.
+        weights: the user's folder of weights, searched first.
+        device: where to compute.
+    """
+
+    def __init__(
+        self, features: Path, made: Provenance | None, weights: Path | None, device: torch.device
+    ) -> None:
+        self._features, self._made = features, made
+        self._weights, self._device = weights, device
+        self._loading = threading.Lock()
+        self._loaded: tuple[FeatureExtractor, Sampling] | None = None
+
+    def sound(self, path: Path) -> NDArray[np.float32]:
+        """The mean (128,) over the sound of an audio file or a video.
+
+        Raises:
+            ClipError: the file cannot be used.
+            SetupError: the collection's networks are not to be had.
+        """
+        extractor, sampling = self.load()
+        return _mean(extractor.extract_audio(decode_sound(_whole(path), sampling)))
+
+    def pictures(self, path: Path) -> NDArray[np.float32]:
+        """The mean (D,) over the sampled frames of a video, which need not have sound.
+
+        Raises:
+            ClipError, SetupError: as for :meth:`sound`.
+        """
+        extractor, sampling = self.load()
+        return _mean(extractor.extract_visual(decode_pictures(_whole(path), sampling)))
+
+    def image(self, path: Path) -> NDArray[np.float32]:
+        """The features (D,) of a still picture.
+
+        Raises:
+            ClipError, SetupError: as for :meth:`sound`.
+        """
+        extractor, sampling = self.load()
+        return _mean(extractor.extract_visual(decode_image(path, sampling.frame_size)))
+
+    def load(self) -> tuple[FeatureExtractor, Sampling]:
+        """Have the networks in memory, which the first query would otherwise wait for.
+
+        Raises:
+            SetupError: the collection's networks are not to be had.
+        """
+        with self._loading:
+            if self._loaded is None:
+                networks, sampling = self._networks()
+                self._loaded = FeatureExtractor.load(networks, self._device), sampling
+            return self._loaded
+
+    def _networks(self) -> tuple[Networks, Sampling]:
+        made = self._made
+        try:
+            if made is None:
+                raise ValueError("its file does not say how it was made")
+            networks, sampling = Networks.described(made.config, made.weights, self._weights)
+            if networks.describe(sampling) != made.config:
+                raise ValueError("made with settings that are not known here")
+        except (KeyError, ValueError):
+            raise SetupError(
+                f"{self._features}: not made by avcmr extract, so that no file can go through the "
+                "same networks; search with --id, or extract the clips and train on them"
+            ) from None
+        for name, origin in networks.origins().items():
+            if origin != made.weights.get(name):
+                raise SetupError(
+                    f"{self._features}: made with other weights of {name} than are here (sha256 "
+                    f"{made.weights.get(name)} and {origin}); name their folder with --weights DIR"
+                )
+        return networks, sampling
+
+
+def _mean(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """As the feature store has it: summed in float64."""
+    mean: NDArray[np.float64] = rows.mean(axis=0, dtype=np.float64)
+    return mean.astype(np.float32)
+
+
+def _whole(path: Path) -> Clip:
+    return Clip(id="query", path=path, label="")

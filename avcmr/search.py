@@ -1,0 +1,50 @@
+"""The best of a collection for a query: exact, by inner product with every item."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+CHUNK = 65_536
+"""Items compared at a time: their scores fit into a processor's cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The K best items, best first.
+
+    Attributes:
+        rows: (K,) int64, of the gallery.
+        scores: (K,) float32, their inner products with the query.
+    """
+
+    rows: Tensor
+    scores: Tensor
+
+
+def top_k(query: Tensor, gallery: Tensor, k: int, *, allowed: Tensor | None = None) -> Best:
+    """The ``k`` items with the largest inner product; of equal ones, those of earlier rows.
+
+    Args:
+        query: (D,).
+        gallery: (N, D), of any length: no more than ``CHUNK`` scores are held at a time.
+        k: how many; fewer are found where there are fewer.
+        allowed: (N,) bool, the items that may be found; None allows all.
+    """
+    rows = torch.empty(0, dtype=torch.int64)
+    scores = torch.empty(0, dtype=gallery.dtype)
+    least = -torch.inf
+    for first in range(0, len(gallery), CHUNK):
+        found = gallery[first : first + CHUNK] @ query  # (C,)
+        better = found > least  # a later row loses a tie, so that equal is not enough
+        if allowed is not None:
+            better &= allowed[first : first + CHUNK]
+        chosen = better.nonzero().flatten()
+        if not len(chosen):
+            continue
+        rows, scores = torch.cat([rows, chosen + first]), torch.cat([scores, found[chosen]])
+        order = scores.argsort(descending=True, stable=True)[:k]
+        rows, scores = rows[order], scores[order]
+        if len(scores) == k:
+            least = scores[-1].item()
+    return Best(rows, scores)
