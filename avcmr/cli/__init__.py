@@ -15,7 +15,9 @@ from avcmr.cli import (
     evaluate,
     extract,
     features,
+    index,
     reproduce,
+    search,
     train,
     weights,
 )
@@ -56,7 +58,7 @@ app = typer.Typer(
     "Exit codes: 0 done, 1 done but some clips failed, 2 something must be changed first, "
     "130 interrupted.",
 )
-for module in (extract, train, evaluate, compare, reproduce, demo_clips, doctor):
+for module in (extract, train, evaluate, index, search, compare, reproduce, demo_clips, doctor):
     app.command(module.__name__.rpartition(".")[2].replace("_", "-"), help=module.__doc__)(
         _guarded(module.command)
     )

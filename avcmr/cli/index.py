@@ -1,0 +1,37 @@
+"""Embed the clips of a run, so that they can be searched.
+
+A search does this by itself when it has to; here other clips can be given, such as those that were
+extracted after the training.
+
+Examples:
+
+    avcmr index runs/NAME
+
+    avcmr index runs/NAME --features new.h5     (made by the same networks as the run's features)
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from avcmr.cli.console import console
+
+
+def command(
+    run: Annotated[Path, typer.Argument(help="Folder of the run, such as runs/NAME.")],
+    features: Annotated[
+        Path | None, typer.Option(help="Feature store to search; by default the run's own.")
+    ] = None,
+) -> None:
+    from avcmr.collection import write_collection  # noqa: PLC0415
+    from avcmr.indexing import build_index  # noqa: PLC0415
+    from avcmr.runs import RunFolder  # noqa: PLC0415
+
+    folder = RunFolder(run)
+    index = build_index(folder, features)
+    write_collection(folder.index_file, index.collection, index.origin)
+    for warning in index.origin.warnings:
+        console.print(f"warning: {warning}", style="yellow", markup=False)
+    console.print(f"{index.origin.features}: {index.collection!r}", markup=False)
+    print(folder.index_file)

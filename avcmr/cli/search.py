@@ -1,0 +1,131 @@
+"""Find pictures for a sound, and sounds for a picture, from media that were never extracted.
+
+A sound finds pictures; a video (by its pictures) and an image find sounds; --find turns a video or
+an id round. The query goes through the networks that made the run's features. The clips are
+indexed first if that has not been done, or they have changed.
+
+Examples:
+
+    avcmr search runs/NAME --audio bark.wav
+
+    avcmr search runs/NAME --image dog.jpg --top 5 --split test
+
+    avcmr search runs/NAME --video clip.mp4 --find picture      (by the sound of the video)
+
+    avcmr search runs/NAME --id dog/bark_07 --class dog --json
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from avcmr.cli.console import console
+from preprocessing.errors import ClipError, SetupError
+
+if TYPE_CHECKING:
+    from avcmr.retriever import Hit
+    from avcmr.runs import RunFolder
+
+PIPE_WIDTH = 200
+"""Columns of the table where there is no terminal to fit it into."""
+
+
+def command(
+    run: Annotated[Path, typer.Argument(help="Folder of the run, such as runs/NAME.")],
+    audio: Annotated[
+        Path | None, typer.Option(help="Sound file (wav, mp3, flac, ogg, m4a, a video's sound).")
+    ] = None,
+    video: Annotated[Path | None, typer.Option(help="Video file.")] = None,
+    image: Annotated[Path | None, typer.Option(help="Picture (jpg, png, webp).")] = None,
+    id_: Annotated[str | None, typer.Option("--id", help="Id of a clip in the collection.")] = None,
+    find: Annotated[
+        Literal["picture", "sound"] | None,
+        typer.Option(help="What to find; by default sounds for a video, pictures for an id."),
+    ] = None,
+    top: Annotated[int, typer.Option(help="How many clips to show.", min=1)] = 10,
+    label: Annotated[str | None, typer.Option("--class", help="Only clips of this class.")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Only clips of this split, such as test.")
+    ] = None,
+    features: Annotated[
+        Path | None, typer.Option(help="Feature store to search; by default that of the index.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Folder of pretrained weights; also $AVCMR_WEIGHTS.")
+    ] = None,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="Where the query is computed.")
+    ] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    from avcmr.retriever import Retriever  # noqa: PLC0415
+    from avcmr.runs import RunFolder  # noqa: PLC0415
+
+    _announce_indexing(RunFolder(run), features)
+    retriever = Retriever.load(run, features=features, weights=weights, device=device)
+    for warning in retriever.warnings:
+        console.print(f"warning: {warning}", style="yellow", markup=False)
+    try:
+        hits = retriever.search(
+            audio=audio,
+            video=video,
+            image=image,
+            id=id_,
+            find=find,
+            top=top,
+            label=label,
+            split=split,
+        )
+    except ClipError as error:
+        raise SetupError(error.message) from None
+    if as_json:
+        print(json.dumps([asdict(hit) | {"path": _path(hit) or None} for hit in hits]))
+    else:
+        _show(hits)
+
+
+def _announce_indexing(run: "RunFolder", features: Path | None) -> None:
+    from avcmr.collection import read_origin  # noqa: PLC0415
+    from avcmr.indexing import is_current  # noqa: PLC0415
+
+    run.config()  # a folder that is no run is told first
+    origin = read_origin(run.index_file)
+    if origin is None or not is_current(run, origin, features):
+        console.print(f"indexing {run.path} …", markup=False)
+
+
+def _show(hits: "Sequence[Hit]") -> None:
+    output = Console(highlight=False)
+    if not output.is_terminal:
+        output.width = PIPE_WIDTH
+    table = Table(box=None, pad_edge=False)
+    table.add_column("rank", justify="right")
+    table.add_column("score", justify="right")
+    for column in ("class", "id"):
+        table.add_column(column, overflow="fold")
+    table.add_column("seconds", no_wrap=True)
+    table.add_column("path", overflow="fold")
+    for hit in hits:
+        score = f"{hit.score:.3f}"
+        texts = (str(hit.rank), score, hit.label, hit.id, _time(hit), _path(hit))
+        table.add_row(*(Text(text) for text in texts))  # square brackets are no markup here
+    output.print(table)
+
+
+def _time(hit: "Hit") -> str:
+    if hit.start is None and hit.end is None:
+        return "all"
+    return f"{hit.start or 0:g}–{'' if hit.end is None else f'{hit.end:g}'}"
+
+
+def _path(hit: "Hit") -> str:
+    from avcmr.collection import NO_FILE  # noqa: PLC0415
+
+    return "" if hit.path == NO_FILE else str(hit.path)
