@@ -34,14 +34,14 @@ def top_k(query: Tensor, gallery: Tensor, k: int, *, allowed: Tensor | None = No
     rows = torch.empty(0, dtype=torch.int64)
     scores = torch.empty(0, dtype=gallery.dtype)
     least = -torch.inf
-    for first in range(0, len(gallery), CHUNK):
+    for first in range(0, len(gallery) if k else 0, CHUNK):
         found = gallery[first : first + CHUNK] @ query  # (C,)
-        better = found > least  # a later row loses a tie, so that equal is not enough
         if allowed is not None:
-            better &= allowed[first : first + CHUNK]
-        chosen = better.nonzero().flatten()
-        if not len(chosen):
+            found = found.masked_fill(~allowed[first : first + CHUNK], -torch.inf)
+        best = found.topk(min(k, len(found))).values  # which rows topk takes of equals is open
+        if best[0] <= least:  # a later row loses a tie
             continue
+        chosen = ((found >= best[-1]) & (found > least)).nonzero().flatten()
         rows, scores = torch.cat([rows, chosen + first]), torch.cat([scores, found[chosen]])
         order = scores.argsort(descending=True, stable=True)[:k]
         rows, scores = rows[order], scores[order]
