@@ -15,3 +15,7 @@ def __getattr__(name: str) -> Any:
     from avcmr import retriever  # noqa: PLC0415
 
     return getattr(retriever, name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

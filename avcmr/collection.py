@@ -111,6 +111,8 @@ def read_origin(path: Path) -> Origin | None:
         return None
     try:
         with h5py.File(path) as file:
+            if file.attrs["format"] != FORMAT:
+                raise ValueError(f"it is {file.attrs['format']}")
             return _origin(json.loads(file.attrs["origin"]))
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise _not_an_index(path, error) from None

@@ -259,5 +259,6 @@ class Retriever:
 
 
 def _nearest(name: str, known: Sequence[str] | dict[str, int]) -> str:
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    containing = [one for one in known if name in one]
+    near = containing[:3] or difflib.get_close_matches(name, known, n=3)
     return f"; did you mean {' or '.join(near)}?" if near else ""

@@ -16,3 +16,7 @@ def __getattr__(name: str) -> Any:
     from preprocessing import direct  # noqa: PLC0415
 
     return getattr(direct, name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,84 @@
+"""What is built and installed is whole, and works outside the checkout."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("avcmr", "preprocessing", "raytasks")
+
+pytestmark = pytest.mark.slow
+
+
+def pip(*arguments: object) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    built = pip("wheel", "--no-deps", "--wheel-dir", folder, ROOT)
+    if "hatchling" in built.stderr and "No matching distribution" in built.stderr:
+        pytest.skip("building needs hatchling, and no package index is to be reached")
+    assert built.returncode == 0, built.stderr
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+def of_checkout() -> set[str]:
+    """Every file of the packages, and the presets, as they are to lie in the wheel."""
+    listed = subprocess.run(
+        ["git", "ls-files", *PACKAGES, "configs"], cwd=ROOT, capture_output=True, text=True
+    )
+    if listed.returncode:
+        pytest.skip("the files of a checkout are listed by git")
+    names = [name for name in listed.stdout.splitlines() if (ROOT / name).exists()]
+    return {f"avcmr/{name}" if name.startswith("configs/") else name for name in names}
+
+
+def test_the_wheel_holds_every_file_and_no_other(wheel) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    expected = of_checkout()
+    assert {f"{package}/py.typed" for package in PACKAGES} <= expected
+    assert {"avcmr/configs/demo.yaml", "avcmr/templates/report.html.j2"} <= expected
+    assert expected <= names
+    assert not {name for name in names - expected if "__pycache__" in name or "tests" in name}
+
+
+def test_what_is_installed_works(wheel, tmp_path) -> None:
+    site = tmp_path / "site"
+    installed = pip("install", "--no-deps", "--no-index", "--target", site, wheel)
+    assert installed.returncode == 0, installed.stderr
+    environment = os.environ | {"PYTHONPATH": str(site)}
+
+    def run(*command: object) -> str:
+        done = subprocess.run(
+            [sys.executable, *map(str, command)],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    where = run(
+        "-c",
+        "import avcmr, preprocessing, raytasks\n"
+        "from importlib.metadata import version\n"
+        "from avcmr import Retriever\n"
+        "from preprocessing import extract_clip\n"
+        "for package in (avcmr, preprocessing, raytasks): print(package.__file__)\n"
+        "print(Retriever.__name__, extract_clip.__name__, version('avcmr'))\n",
+    ).split()
+    assert all(Path(path).is_relative_to(site) for path in where[:3])
+    assert where[3:] == ["Retriever", "extract_clip", "0.1.0"]
+    presets = run(site / "bin" / "avcmr", "config", "presets")
+    assert {path.stem for path in (ROOT / "configs").glob("*.yaml")} <= set(presets.split())
+    assert "stage2" in run(site / "bin" / "avcmr", "config", "show", "--config", "demo")
