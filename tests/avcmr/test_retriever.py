@@ -1,6 +1,7 @@
 """A small run from made-up clips to the search of it; the clips that are found, and how."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -533,3 +534,30 @@ def test_extract_clip_is_what_the_store_holds(made) -> None:
     assert features.duration == expected.duration
     part = extract_clip(str(made.clips[1].path), start=0.5, end=1.75, networks=NETWORKS)
     assert part.duration == pytest.approx(1.25)
+
+
+def test_the_examples_of_the_page_run(made, own_run, tmp_path, monkeypatch, capsys) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "library.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 5
+    (tmp_path / "runs").mkdir()
+    own_run.rename(tmp_path / "runs" / "features")
+    shutil.copy(made.features, tmp_path / "features.h5")
+    clip = made.clips[0]
+    shutil.copy(clip.path, tmp_path / "clip.mp4")
+    for name, sound in (
+        ("bark.wav", decode_sound(clip, SAMPLING)),
+        ("silent.wav", np.zeros(32_000, np.float32)),
+    ):
+        write_clip(tmp_path / name, None, 1, sound[None], 16_000, audio_codec="pcm_s16le")
+    Image.fromarray(decode_pictures(clip, SAMPLING)[0]).save(tmp_path / "dog.jpg")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(block, names)
+    printed = capsys.readouterr().out
+    assert "1 0." in printed
+    assert "no_audio" in printed
+    assert "no clip 'no such clip'" in printed
+    assert names["features"].visual.shape == (4, 2048)
+    assert all(hit.split == "test" for hit in names["sounds"])
