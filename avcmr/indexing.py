@@ -1,5 +1,6 @@
 """Features and a trained run become the collection that is searched."""
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,8 @@ from preprocessing.interchange import PublishedFeatures
 from preprocessing.store import Provenance
 from preprocessing.weights import sha256
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Index:
@@ -51,7 +54,10 @@ def load_index(run: RunFolder, features: Path | None = None) -> Index:
     if origin is not None and is_current(run, origin, features):
         return Index(read_collection(run.index_file), origin)
     index = build_index(run, features or (origin.features if origin else None))
-    write_collection(run.index_file, index.collection, index.origin)
+    try:
+        write_collection(run.index_file, index.collection, index.origin)
+    except OSError as error:
+        logger.warning("%s: the index cannot be kept there (%s)", run.path, error)
     return index
 
 

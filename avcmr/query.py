@@ -1,6 +1,7 @@
 """Media files that were never extracted, through the networks that made a collection's features."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ from numpy.typing import NDArray
 
 from preprocessing.clips import Clip
 from preprocessing.decode import Sampling, decode_image, decode_pictures, decode_sound
-from preprocessing.errors import SetupError
+from preprocessing.decode.attempt import Decoded, attempt
+from preprocessing.errors import ClipError, SetupError
 from preprocessing.extractor import FeatureExtractor, Networks
 from preprocessing.store import Provenance
 
@@ -42,7 +44,8 @@ class QueryExtractor:
             SetupError: the collection's networks are not to be had.
         """
         extractor, sampling = self.load()
-        return _mean(extractor.extract_audio(decode_sound(_whole(path), sampling)))
+        waveform = _decoded(path, lambda: decode_sound(_whole(path), sampling))
+        return _mean(extractor.extract_audio(waveform))
 
     def pictures(self, path: Path) -> NDArray[np.float32]:
         """The mean (D,) over the sampled frames of a video, which need not have sound.
@@ -51,7 +54,8 @@ class QueryExtractor:
             ClipError, SetupError: as for :meth:`sound`.
         """
         extractor, sampling = self.load()
-        return _mean(extractor.extract_visual(decode_pictures(_whole(path), sampling)))
+        frames = _decoded(path, lambda: decode_pictures(_whole(path), sampling))
+        return _mean(extractor.extract_visual(frames))
 
     def image(self, path: Path) -> NDArray[np.float32]:
         """The features (D,) of a still picture.
@@ -60,7 +64,8 @@ class QueryExtractor:
             ClipError, SetupError: as for :meth:`sound`.
         """
         extractor, sampling = self.load()
-        return _mean(extractor.extract_visual(decode_image(path, sampling.frame_size)))
+        frame = _decoded(path, lambda: decode_image(path, sampling.frame_size))
+        return _mean(extractor.extract_visual(frame))
 
     def load(self) -> tuple[FeatureExtractor, Sampling]:
         """Have the networks in memory, which the first query would otherwise wait for.
@@ -94,6 +99,13 @@ class QueryExtractor:
                     f"{made.weights.get(name)} and {origin}); name their folder with --weights DIR"
                 )
         return networks, sampling
+
+
+def _decoded(path: Path, decode: Callable[[], Decoded]) -> Decoded:
+    outcome = attempt(path, decode)
+    if isinstance(outcome, ClipError):
+        raise outcome
+    return outcome
 
 
 def _mean(rows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -91,20 +91,16 @@ class Retriever:
             device: where queries are computed: cpu, cuda, or auto for a GPU if there is one.
 
         Raises:
-            SetupError: not a finished run, or its features are gone or have changed.
+            SetupError: not a finished run, its features are gone or have changed, or there is no
+                such device.
         """
         folder = RunFolder(Path(run))
+        computing = _device(device)
         index = load_index(folder, features)
-        gpu = device == "auto" and torch.cuda.is_available()
         return cls(
             index.collection,
             TwoBranchNetwork.restored(folder.load("best").tensors, folder.config().model),
-            QueryExtractor(
-                index.origin.features,
-                index.origin.made,
-                weights,
-                torch.device("cuda" if gpu else "cpu" if device == "auto" else device),
-            ),
+            QueryExtractor(index.origin.features, index.origin.made, weights, computing),
             index.origin.warnings,
         )
 
@@ -159,6 +155,8 @@ class Retriever:
                 f"a search needs one query, and there are {len(queries)}; give a sound (audio), a "
                 "video, an image or the id of a clip"
             )
+        if top < 1:
+            raise SetupError(f"the best {top} clips cannot be found; ask for 1 or more (top)")
         kind = queries[0]
         value, usual, either = given[kind]
         assert value is not None
@@ -256,6 +254,15 @@ class Retriever:
             start=None if isnan(start) else start,
             end=None if isnan(end) else end,
         )
+
+
+def _device(name: str) -> torch.device:
+    gpu = torch.cuda.is_available()
+    if name == "auto":
+        return torch.device("cuda" if gpu else "cpu")
+    if name.startswith("cuda") and not gpu:
+        raise SetupError(f"{name}: torch sees no GPU (avcmr doctor tells why); use cpu, or auto")
+    return torch.device(name)
 
 
 def _nearest(name: str, known: Sequence[str] | dict[str, int]) -> str:

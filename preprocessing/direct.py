@@ -43,7 +43,9 @@ def extract_clip(
         SetupError: the networks' weights are nowhere to be had.
     """
     clip = Clip(id=str(path), path=Path(path), label="", start=start, end=end)
-    media = PyAVDecoder().decode(clip, sampling or Sampling())
+    media = try_decode(PyAVDecoder(), clip, sampling or Sampling())
+    if isinstance(media, ClipError):
+        raise media
     (features,) = _loaded(networks or Networks(), device).extract([media])
     return features
 

@@ -1,6 +1,7 @@
 """A small run from made-up clips to the search of it; the clips that are found, and how."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -248,6 +249,7 @@ def test_filters(made, retriever) -> None:
         ({"id": "clip_0"}, "no clip 'clip_0' in the collection; did you mean clip_0"),
         ({"id": "clip_00", "label": "midle"}, "class 'midle' .* did you mean middle"),
         ({"id": "clip_00", "split": "tests"}, "split 'tests' .* did you mean test"),
+        ({"id": "clip_00", "top": 0}, "ask for 1 or more"),
     ],
 )
 def test_searches_that_cannot_be(retriever, arguments, message) -> None:
@@ -434,6 +436,39 @@ def test_shorter_units_tell_their_seconds_of_the_file(tmp_path, unit) -> None:
     assert len(collection.ids) == len(FeatureStore(tmp_path / "features.h5")) * (
         4 if unit == "second" else 1
     )
+
+
+@pytest.mark.parametrize("kind", ["audio", "video", "image"])
+def test_damaged_files_are_clip_errors_or_searched(made, retriever, tmp_path, kind) -> None:
+    clip, draw = made.clips[0], np.random.default_rng(0)
+    path = tmp_path / {"audio": "a.flac", "video": "a.mp4", "image": "a.png"}[kind]
+    if kind == "audio":
+        sound = decode_sound(clip, SAMPLING)[None]
+        write_clip(path, None, 1, sound, 16_000, audio_codec="flac")
+    elif kind == "video":
+        shutil.copy(clip.path, path)
+    else:
+        Image.fromarray(decode_pictures(clip, SAMPLING)[0]).resize((32, 32)).save(path)
+    whole = np.frombuffer(path.read_bytes(), np.uint8)
+    outcomes = []
+    for _ in range(12):
+        damaged = whole.copy()
+        places = draw.integers(0, len(damaged), 1 + len(damaged) // 50)
+        damaged[places] = draw.integers(0, 256, len(places))
+        path.write_bytes(damaged[: draw.integers(len(damaged) // 2, len(damaged))].tobytes())
+        try:
+            outcomes.append(len(retriever.search(**{kind: path}, top=2)))
+        except ClipError as error:
+            assert str(path) in error.message
+            outcomes.append(error.reason)
+    assert set(outcomes) - {2}  # some are too damaged
+
+
+def test_a_run_that_cannot_be_written_to_is_searched(made, own_run, caplog) -> None:
+    (own_run / "index.h5").unlink(missing_ok=True)
+    (own_run / f"index.h5.{os.getpid()}.tmp").mkdir()  # root may write everywhere else
+    assert Retriever.load(own_run).search(id="clip_00")
+    assert "the index cannot be kept there" in caplog.text
 
 
 def avcmr(*arguments: object) -> tuple[int, str, str]:
