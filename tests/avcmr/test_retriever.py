@@ -69,8 +69,7 @@ def film(path: Path, number: int) -> None:
     kind = number % len(CLASSES)
     colour = np.roll([200, 60, 30], kind)
     frames = [
-        np.clip(colour + draw.normal(0, 30, (48, 64, 3)), 0, 255).astype(np.uint8)
-        for _ in range(6)
+        np.clip(colour + draw.normal(0, 30, (48, 64, 3)), 0, 255).astype(np.uint8) for _ in range(6)
     ]
     time = np.arange(19_200) / 16_000
     sound = 0.3 * np.sin(2 * np.pi * 300 * 3**kind * time) + draw.normal(0, 0.05, len(time))
@@ -254,6 +253,7 @@ def test_filters(made, retriever) -> None:
         ({"audio": "a.wav", "find": "sound"}, "an audio query finds pictures"),
         ({"image": "a.png", "find": "picture"}, "an image query finds sounds"),
         ({"id": "clip_0"}, "no clip 'clip_0' in the collection; did you mean clip_0"),
+        ({"id": "dog"}, "no clip 'dog' in the collection; one is clip_00"),
         ({"id": "clip_00", "label": "midle"}, "class 'midle' .* did you mean middle"),
         ({"id": "clip_00", "split": "tests"}, "split 'tests' .* did you mean test"),
         ({"id": "clip_00", "top": 0}, "ask for 1 or more"),
