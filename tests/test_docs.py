@@ -206,6 +206,18 @@ def test_the_network_on_its_page_makes_features() -> None:
     assert features.visual.std() > 0
 
 
+def test_the_data_set_on_its_page_is_listed(tmp_path: Path) -> None:
+    rows = tmp_path / "vggsound.csv"
+    rows.write_text('a-_0,30,"dog barking, howling",train\nb,5,playing flute,test\n')
+    (tmp_path / "a-_0_000030.mp4").touch()
+    listing = python_of("datasets.md")["list_vggsound"](rows, tmp_path)
+    assert [(clip.id, clip.label, clip.split) for clip in listing.clips] == [
+        ("a-_0_000030", "dog barking, howling", "train")
+    ]
+    assert [clip.id for clip in listing.missing] == ["b_000005"]
+    assert listing.classes == ("dog barking, howling", "playing flute")
+
+
 def test_links_between_pages_lead_somewhere() -> None:
     for page in PAGES:
         for link in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
