@@ -512,6 +512,27 @@ def test_the_commands(made, own_run, retriever) -> None:
         assert "low [red]" in line  # square brackets are not taken for markup
 
 
+def test_the_commands_on_files(made, own_run, retriever, tmp_path) -> None:
+    clip = made.clips[1]
+    Image.fromarray(decode_pictures(clip, SAMPLING)[0]).save(tmp_path / "dog.jpg")
+    for options, arguments in (
+        (["--audio", clip.path], {"audio": clip.path}),
+        (["--video", clip.path], {"video": clip.path}),
+        (["--video", clip.path, "--find", "picture"], {"video": clip.path, "find": "picture"}),
+        (
+            ["--image", tmp_path / "dog.jpg", "--split", "test"],
+            {"image": tmp_path / "dog.jpg", "split": "test"},
+        ),
+    ):
+        code, out, narration = avcmr("search", own_run, *options, "--top", 3, "--json")
+        assert code == 0, narration
+        expected = [(hit.id, pytest.approx(hit.score)) for hit in retriever.search(**arguments)]
+        assert [(hit["id"], hit["score"]) for hit in json.loads(out)] == expected[:3]
+    store(tmp_path / "new.h5", made.clips[:3], made.rows[:3])
+    code, _, narration = avcmr("index", own_run, "--features", tmp_path / "new.h5")
+    assert (code, "3 clips" in narration) == (0, True)
+
+
 def test_commands_that_cannot_be(made, own_run, tmp_path) -> None:
     silent = tmp_path / "silent.wav"
     write_clip(silent, None, 1, np.zeros((1, 32_000), np.float32), 16_000, audio_codec="pcm_s16le")
