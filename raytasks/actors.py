@@ -1,6 +1,7 @@
 """The processes of an extraction: some decode, others hold the networks."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import ray
 import torch
@@ -14,6 +15,33 @@ from preprocessing.extractor import FeatureExtractor
 from preprocessing.media import ClipFeatures, Media
 from raytasks.layout import Layout
 from raytasks.memory import MemoryGuard
+from raytasks.telemetry import ActorBoard
+
+
+@dataclass(frozen=True, slots=True)
+class TimedDecoder:
+    """A decoder whose seconds are published."""
+
+    decoder: Decoder
+    board: ActorBoard
+
+    def decode(self, clip: Clip, sampling: Sampling) -> Media:
+        """As the decoder does."""
+        with self.board.timed("decode"):
+            return self.decoder.decode(clip, sampling)
+
+
+@dataclass(frozen=True, slots=True)
+class TimedExtractor:
+    """Networks whose seconds are published."""
+
+    extractor: FeatureExtractor
+    board: ActorBoard
+
+    def extract(self, clips: Sequence[Media]) -> Sequence[ClipFeatures]:
+        """As the networks do."""
+        with self.board.timed("network"):
+            return self.extractor.extract(clips)
 
 
 @ray.remote(max_restarts=0)
@@ -22,7 +50,8 @@ class DecodeActor:
 
     def __init__(self, make_decoder: Callable[[], Decoder], sampling: Sampling) -> None:
         torch.set_num_threads(1)
-        self._decoder = make_decoder()
+        self._board = ActorBoard()
+        self._decoder = TimedDecoder(make_decoder(), self._board)
         self._sampling = sampling
         self._guard = MemoryGuard()
 
@@ -60,9 +89,14 @@ class ExtractActor:
     ) -> None:
         torch.set_num_threads(layout.threads)
         device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
-        self._extractor = load(device)
+        board = ActorBoard()
+        self._extractor = TimedExtractor(load(device), board)
         self._direct = make_decoder and DirectExtractor(
-            make_decoder, self._extractor, sampling, device, layout.clips_at_once
+            lambda: TimedDecoder(make_decoder(), board),
+            self._extractor,
+            sampling,
+            device,
+            layout.clips_at_once,
         )
         self._guard = MemoryGuard()
 

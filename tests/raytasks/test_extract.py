@@ -125,7 +125,9 @@ def test_no_room_for_an_actor_is_said_and_not_waited_for(cluster: Cluster, monke
     class TooLarge:
         def ready(self) -> None: ...
 
-    pool: SupervisedPool[int] = SupervisedPool(TooLarge.remote, method="ready", size=1)
+    pool: SupervisedPool[int] = SupervisedPool(
+        lambda name: TooLarge.remote(), method="ready", size=1
+    )
     pool.start()
     with pytest.raises(SetupError, match=r"could start within 2 s; free in the cluster: .* CPUs"):
         while True:
