@@ -1,5 +1,7 @@
 """The network that a run has learned, ready for use; its data set is not needed."""
 
+import torch
+
 from avcmr.model import TwoBranchNetwork
 from avcmr.runs import RunFolder
 from preprocessing.errors import SetupError
@@ -15,13 +17,14 @@ def trained_network(run: RunFolder) -> TwoBranchNetwork:
     tensors = run.load("best").tensors
     try:
         visual = tensors.get("visual.pca.mean", tensors["visual.mean"])
-        network = TwoBranchNetwork(
-            len(tensors["audio.mean"]),
-            len(visual),
-            run.config().model,
-            classes=len(tensors.get("posterior.prototypes", ())),
-        )
-        network.load_state_dict(tensors)
+        with torch.device("meta"):  # no weights are drawn: they are about to be read
+            network = TwoBranchNetwork(
+                len(tensors["audio.mean"]),
+                len(visual),
+                run.config().model,
+                classes=len(tensors.get("posterior.prototypes", ())),
+            )
+        network.load_state_dict(tensors, assign=True)
     except (KeyError, RuntimeError):
         raise SetupError(
             f"{run.path}: its weights are not of the network that its settings describe; another "
