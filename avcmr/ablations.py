@@ -15,8 +15,8 @@ from avcmr.baselines import Embedder, Method
 from avcmr.baselines.gradient import budget
 from avcmr.config import Config, StageConfig, load_config, preset
 from avcmr.data import Dataset, PairedFeatures, fingerprint
-from avcmr.model import TwoBranchNetwork
 from avcmr.runs import RunFolder
+from avcmr.trained import trained_network
 from avcmr.training import train
 
 _PLAIN_HARD = {"mining": "hard", "interpolation_points": 0}
@@ -122,8 +122,5 @@ def _trained(
     run = RunFolder(folder)
     run.open(config, dataset)
     train(dataset, config, run)
-    with torch.device("meta"):  # no weights are drawn: they are about to be read
-        network = TwoBranchNetwork.fitting(dataset, config.model)
-    network.load_state_dict(run.load("best").tensors, assign=True)
-    network.eval().requires_grad_(False)
+    network = trained_network(run)
     return Embedder(network.embed_audio, network.embed_visual)

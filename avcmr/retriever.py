@@ -18,6 +18,7 @@ from avcmr.model import TwoBranchNetwork
 from avcmr.query import QueryExtractor
 from avcmr.runs import RunFolder
 from avcmr.search import top_k
+from avcmr.trained import trained_network
 from preprocessing.errors import SetupError
 
 Find = Literal["picture", "sound"]
@@ -99,7 +100,7 @@ class Retriever:
         index = load_index(folder, features)
         return cls(
             index.collection,
-            TwoBranchNetwork.restored(folder.load("best").tensors, folder.config().model),
+            trained_network(folder),
             QueryExtractor(index.origin.features, index.origin.made, weights, computing),
             index.origin.warnings,
         )
