@@ -90,6 +90,7 @@ class _Browse:
         self._queries = Queries(retriever, decoding)
         self._previews = Previews(retriever.collection)
         self._page = _page_files()
+        self._mixed = _mixed(retriever.collection.labels)
         self._networks = ThreadPoolExecutor(1, "networks")
         self._drawing = ThreadPoolExecutor(PREVIEW_THREADS, "previews")
         self._waiting = 0
@@ -159,8 +160,8 @@ class _Browse:
         collection, wanted = self._collection, (text or "").casefold()
         rows = [
             row
-            for row, id_ in enumerate(collection.ids)
-            if wanted in id_.casefold()
+            for row in self._mixed
+            if wanted in collection.ids[row].casefold()
             and label in (None, collection.labels[row])
             and split in (None, collection.splits[row])
         ]
@@ -258,6 +259,16 @@ class _Browse:
         if not 0 <= row < len(self._collection):
             raise HTTPException(404, f"no clip in row {row}")
         return row
+
+
+def _mixed(labels: Sequence[str]) -> list[int]:
+    """The rows with one clip of each class at a time, so that the first show what there is."""
+    seen: Counter[str] = Counter()
+    turns = []
+    for label in labels:
+        turns.append(seen[label])
+        seen[label] += 1
+    return sorted(range(len(labels)), key=turns.__getitem__)
 
 
 def _page_files() -> dict[str, tuple[bytes, str]]:

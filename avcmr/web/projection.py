@@ -61,7 +61,8 @@ def project(collection: Collection, *, seed: int = 0) -> Projection:
     points = np.concatenate([collection.audio[rows].numpy(), collection.visual[rows].numpy()])
     # Points that collapsed onto one would divide by zero.
     points = points + draw.normal(0, 1e-6, points.shape)
-    perplexity = min(30.0, (len(points) - 1) / 3)
+    # Neighbours that count: the usual 30, and fewer of few points, whose groups are smaller.
+    perplexity = min(30.0, max(5.0, len(points) / 30), (len(points) - 1) / 3)
     flat = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(points)
     low, high = flat.min(axis=0), flat.max(axis=0)
     flat = ((flat - low) / np.maximum(high - low, 1e-9)).astype(np.float32)

@@ -51,5 +51,5 @@ export function queryCard(item) {
 
 function again(item, search) {
   return el("button", { type: "button", class: "again", "aria-label": `Search with ${item.id}`,
-    text: "Search with this", onclick: () => search(item) });
+    text: "Search →", onclick: () => search(item) });
 }

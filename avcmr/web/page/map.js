@@ -90,7 +90,7 @@ export class CollectionMap {
     const pen = canvas.getContext("2d");
     pen.scale(scale, scale);
     const ink = getComputedStyle(document.body).color;
-    const size = Math.max(2.2, Math.min(5.5, 90 / Math.sqrt(this.points.length || 1)));
+    const size = Math.max(2.2, Math.min(6.5, 110 / Math.sqrt(this.points.length || 1)));
     const colours = new Map(this.classes.map((name, number) =>
       [name, colour(number, this.classes.length, this.dark.matches)]));
     for (const point of this.points) {
