@@ -28,7 +28,7 @@ from preprocessing.decode import media_kind
 from preprocessing.errors import ClipError, SetupError
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client(served: Any) -> Iterator[TestClient]:
     app = create_app(served.retriever, name="made", report=served.report, hosts=LOOPBACK)
     with TestClient(app, base_url="http://127.0.0.1:8000") as client:
