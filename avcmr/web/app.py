@@ -23,7 +23,7 @@ from avcmr.collection import NO_FILE
 from avcmr.query import Attempt
 from avcmr.retriever import Find, Retriever
 from avcmr.web import answers, uploads
-from avcmr.web.previews import Previews
+from avcmr.web.previews import Previews, nameless
 from avcmr.web.projection import Projection, load_projection
 from avcmr.web.queries import Queries
 from avcmr.web.security import REPORT_POLICY, Guard
@@ -212,9 +212,7 @@ class _Browse:
                 loop = asyncio.get_running_loop()
                 query = await loop.run_in_executor(self._networks, self._queries.add, token, path)
         except ClipError as error:
-            # The name that the file has here is nobody's business.
-            message = error.message.replace(f"{path}: ", "")
-            raise ClipError(error.reason, message) from None
+            raise nameless(error, path) from None
         finally:
             self._waiting -= 1
         return answers.Uploaded(query=token, kind=query.kind, finds=sorted(query.embeddings))

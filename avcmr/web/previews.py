@@ -2,6 +2,7 @@
 
 import io
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -20,6 +21,11 @@ PEAKS = 160
 
 KEPT = 2048
 """Clips whose previews are kept in memory; some 15 kB each."""
+
+
+def nameless(error: ClipError, path: Path) -> ClipError:
+    """The same error without the path, which is nobody's business but this machine's."""
+    return ClipError(error.reason, error.message.replace(f"{path}: ", ""))
 
 
 class Previews:
@@ -41,7 +47,7 @@ class Previews:
         sampling = Sampling(1e-9, frame_size=None, key_frames=clip.start is not None)
         frames = attempt(clip.path, lambda: decode_pictures(clip, sampling))
         if isinstance(frames, ClipError):
-            raise frames
+            raise nameless(frames, clip.path)
         image, file = Image.fromarray(frames[0]), io.BytesIO()
         image.thumbnail((THUMBNAIL, THUMBNAIL))
         image.save(file, "JPEG", quality=82)
@@ -56,7 +62,7 @@ class Previews:
         clip = self._clip(row)
         waveform = attempt(clip.path, lambda: decode_sound(clip, Sampling()))
         if isinstance(waveform, ClipError):
-            raise waveform
+            raise nameless(waveform, clip.path)
         peaks = np.array([np.abs(part).max() for part in np.array_split(waveform, PEAKS)])
         return tuple((peaks.astype(np.float64) / peaks.max()).round(3).tolist())
 

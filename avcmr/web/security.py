@@ -60,6 +60,9 @@ class Guard:
 def _from_elsewhere(scope: Scope) -> bool:
     """Whether a page of another site asks; its links may lead here all the same."""
     headers = dict(scope["headers"])
+    origin = headers.get(b"origin")  # sent with uploads, also where Sec-Fetch-Site is not
+    if origin is not None and origin.partition(b"://")[2] != headers.get(b"host"):
+        return True
     return headers.get(b"sec-fetch-site") in (b"cross-site", b"same-site") and (
         headers.get(b"sec-fetch-mode") != b"navigate" or scope["method"] != "GET"
     )

@@ -15,9 +15,12 @@ import av
 import h5py
 import numpy as np
 import pytest
+import uvicorn
 from fastapi.testclient import TestClient
 from PIL import Image
+from typer.testing import CliRunner
 
+from avcmr.cli import app
 from avcmr.cli.serve import LOOPBACK
 from avcmr.retriever import Retriever
 from avcmr.web import create_app, uploads
@@ -222,6 +225,10 @@ def test_other_sites_are_refused(client: TestClient, served: Any) -> None:
     posted = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
     assert client.post("/api/queries", content=b"x", headers=posted).status_code == 403
     assert client.get("/", headers=posted).status_code == 200  # a link
+    old = {"Origin": "http://evil.example"}  # of browsers that send no more, and on networks
+    assert client.post("/api/queries", content=b"x", headers=old).status_code == 403
+    own = {"Origin": "http://127.0.0.1:8000"}
+    assert client.post("/api/queries", content=b"x", headers=own).status_code == 422
     own = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}
     assert client.get("/api/about", headers=own).status_code == 200
 
@@ -285,8 +292,9 @@ def test_media_that_are_gone(served: Any, tmp_path: Path) -> None:
     with TestClient(create_app(retriever)) as client:
         for row in (0, 1):
             assert client.get(f"/media/{row}").status_code == 404
-            assert client.get(f"/thumbnails/{row}").status_code == 422
-            assert client.get(f"/peaks/{row}").status_code == 422
+            for what in ("thumbnails", "peaks"):
+                answer = client.get(f"/{what}/{row}")
+                assert answer.status_code == 422 and str(tmp_path) not in answer.text
         assert client.get("/api/search", params={"id": "low/low_00"}).status_code == 200
         items = client.get("/api/clips").json()["items"]
         assert [item["media"] for item in items[:3]] == [True, False, True]
@@ -350,3 +358,31 @@ def test_decoding_elsewhere_has_a_deadline_and_may_crash(served: Any) -> None:
         np.testing.assert_array_equal(decoding(path, partial(np.multiply, samples, 2)), 2 * samples)
     finally:
         decoding.close()
+
+
+@pytest.mark.parametrize(("host", "hosts"), [("127.0.0.1", LOOPBACK), ("0.0.0.0", ("*",))])
+def test_serve_command(
+    served: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, hosts: Any
+) -> None:
+    made: list[Any] = []
+    monkeypatch.setattr(
+        Retriever, "load", lambda *_, **options: made.append(options) or served.retriever
+    )
+    monkeypatch.setattr(DecodingProcess, "start", lambda _: None)
+    monkeypatch.setattr(
+        uvicorn.Server, "run", lambda server, sockets: made.append((server, sockets))
+    )
+    run = ["serve", str(tmp_path), "--host", host]
+    result = CliRunner().invoke(app, [*run, "--port", "0"])
+    assert result.exit_code == 0, result.stderr
+    (options, (server, [listening])) = made
+    assert isinstance(options["decoding"], DecodingProcess) and options["max_seconds"] == 120
+    port = listening.getsockname()[1]
+    assert listening.getsockname()[0] == host
+    assert result.stdout == f"http://127.0.0.1:{port}/\n"
+    assert ("anybody" in result.stderr) == (hosts == ("*",))
+    with TestClient(server.config.app, base_url="http://elsewhere") as client:
+        assert client.get("/api/about").status_code == (200 if hosts == ("*",) else 400)
+    taken = CliRunner().invoke(app, [*run, "--port", str(port)])
+    listening.close()
+    assert taken.exit_code == 2 and f"{host}:{port} cannot be listened at" in taken.stderr
