@@ -55,7 +55,7 @@ def command(
     from avcmr.retriever import Retriever  # noqa: PLC0415
     from avcmr.runs import RunFolder  # noqa: PLC0415
     from avcmr.web import create_app  # noqa: PLC0415
-    from avcmr.web.decoding import DecodingProcess  # noqa: PLC0415
+    from preprocessing.decode.process import DecodingProcess  # noqa: PLC0415
 
     decoding = DecodingProcess(MAX_DECODING_SECONDS)
     retriever = Retriever.load(

@@ -21,7 +21,9 @@ STARTING_SECONDS = 120.0
 
 
 class DecodingProcess:
-    """An :class:`avcmr.query.Attempt` with a deadline, one file at a time.
+    """Does what :func:`preprocessing.decode.attempt.attempt` does, with a deadline.
+
+    Several threads may use it at once; it takes one file after the other.
 
     What comes back is read as JSON and as arrays without objects, and never unpickled: a decoder
     that a file has taken over can send nothing that runs here.
