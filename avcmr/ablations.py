@@ -15,12 +15,15 @@ from avcmr.baselines import Embedder, Method
 from avcmr.baselines.gradient import budget
 from avcmr.config import Config, StageConfig, load_config, preset
 from avcmr.data import Dataset, PairedFeatures, fingerprint
-from avcmr.model import TwoBranchNetwork
 from avcmr.runs import RunFolder
+from avcmr.trained import trained_network
 from avcmr.training import train
 
 _PLAIN_HARD = {"mining": "hard", "interpolation_points": 0}
 """Batch-hard triplets of the originals."""
+
+ENSEMBLE = 5
+"""Runs of our method that ``ours-ensemble`` joins."""
 
 SOURCE = "Zeng & Ikeda 2023 (abstract)"
 
@@ -50,8 +53,9 @@ def variants(base: Config) -> dict[str, Mapping[str, Any]]:
 
 def methods(folder: Path) -> tuple[Method, ...]:
     """Our method and its ablations, whose run folders are ``folder/NAME-SEED``."""
-    return tuple(
-        Method(name, "ours", SOURCE, partial(_fit, name, folder)) for name in variants(Config())
+    return (
+        *(Method(name, "ours", SOURCE, partial(_fit, name, folder)) for name in variants(Config())),
+        Method("ours-ensemble", "ours", SOURCE, partial(_fit_ensemble, folder), seeded=False),
     )
 
 
@@ -77,6 +81,35 @@ def _fit(
     name: str, folder: Path, train_part: PairedFeatures, val: PairedFeatures, config: Config
 ) -> Embedder:
     config = _changed(config, variants(config)[name])
+    return _trained(folder / f"{name}-{config.seed}", train_part, val, config)
+
+
+def _fit_ensemble(
+    folder: Path, train_part: PairedFeatures, val: PairedFeatures, config: Config
+) -> Embedder:
+    """Our method with several seeds, always the same, as one: embeddings side by side.
+
+    All have unit length, so the cosine of two such rows is the mean of the runs' cosines.
+    """
+    members = [
+        _trained(
+            folder / f"ours-ensemble-{seed}",
+            train_part,
+            val,
+            config.model_copy(update={"seed": seed}),
+        )
+        for seed in range(ENSEMBLE)
+    ]
+    return Embedder(
+        lambda audio: torch.cat([member.audio(audio) for member in members], dim=1),
+        lambda visual: torch.cat([member.visual(visual) for member in members], dim=1),
+    )
+
+
+def _trained(
+    folder: Path, train_part: PairedFeatures, val: PairedFeatures, config: Config
+) -> Embedder:
+    """The best network of a run, which goes on where it was stopped."""
     dataset = Dataset(
         train=train_part,
         val=val,
@@ -86,11 +119,8 @@ def _fit(
         fingerprint=fingerprint(train_part, ["train"] * len(train_part))
         + fingerprint(val, ["val"] * len(val)),
     )
-    run = RunFolder(folder / f"{name}-{config.seed}")
+    run = RunFolder(folder)
     run.open(config, dataset)
     train(dataset, config, run)
-    with torch.device("meta"):  # no weights are drawn: they are about to be read
-        network = TwoBranchNetwork.fitting(dataset, config.model)
-    network.load_state_dict(run.load("best").tensors, assign=True)
-    network.eval().requires_grad_(False)
+    network = trained_network(run)
     return Embedder(network.embed_audio, network.embed_visual)

@@ -9,8 +9,8 @@ import numpy as np
 from torch import Tensor
 
 from avcmr.data import load_dataset
-from avcmr.model import TwoBranchNetwork
 from avcmr.runs import RunFolder
+from avcmr.trained import trained_network
 from avcmr.training import embed
 from preprocessing.errors import SetupError
 
@@ -55,9 +55,7 @@ def embed_test_split(run: RunFolder) -> Embedded:
             "clips may have been trained on; train again under another --run"
         )
     test = dataset.test
-    network = TwoBranchNetwork.fitting(dataset, config.model)
-    network.load_state_dict(best.tensors)
-    audio, visual = embed(network, test)
+    audio, visual = embed(trained_network(run), test)
     return Embedded(
         ids=test.ids,
         audio=audio,

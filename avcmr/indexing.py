@@ -21,6 +21,7 @@ from avcmr.config import Config
 from avcmr.data import load_dataset, open_features
 from avcmr.model import TwoBranchNetwork
 from avcmr.runs import Checkpoint, RunFolder
+from avcmr.trained import trained_network
 from avcmr.units import Source, Units, units_of
 from preprocessing.clips import Clip
 from preprocessing.errors import SetupError
@@ -110,7 +111,7 @@ def build_index(run: RunFolder, features: Path | None = None) -> Index:
         known = {id_: known[owner] for id_, owner in zip(units.ids, units.owners, strict=True)}
     warnings = tuple(best.metadata.get("warnings", ()))
     return Index(
-        _embed(TwoBranchNetwork.restored(best.tensors, config.model), units, clips, known, path),
+        _embed(trained_network(run), units, clips, known, path),
         Origin(sha256(run.checkpoint("best")), path, *stamp, made=made, warnings=warnings),
     )
 

@@ -1,6 +1,5 @@
 """Two branches, one for sound and one for picture, into one embedding space."""
 
-from collections.abc import Mapping
 from typing import Self
 
 import torch
@@ -106,15 +105,6 @@ class TwoBranchNetwork(nn.Module):
         train = dataset.train
         classes = len(dataset.class_names)
         return cls(train.audio.shape[1], train.visual.shape[1], config, classes=classes)
-
-    @classmethod
-    def restored(cls, tensors: Mapping[str, Tensor], config: ModelConfig) -> Self:
-        """The network of a checkpoint, in evaluation mode; no data set is needed."""
-        visual = tensors.get("visual.pca.mean", tensors["visual.mean"])
-        classes = len(tensors.get("posterior.prototypes", ()))
-        network = cls(len(tensors["audio.mean"]), len(visual), config, classes=classes)
-        network.load_state_dict(tensors)
-        return network.eval().requires_grad_(False)
 
     def forward(self, audio: Tensor, visual: Tensor) -> tuple[Tensor, Tensor]:
         return self.audio(audio), self.visual(visual)

@@ -1,7 +1,7 @@
 """A trained run in use: what sounds like this picture, and what looks like this sound?"""
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
@@ -20,6 +20,7 @@ from avcmr.runs import RunFolder
 from avcmr.search import top_k
 from preprocessing.decode.attempt import attempt
 from preprocessing.decode.sampling import MAX_SECONDS
+from avcmr.trained import trained_network
 from preprocessing.errors import SetupError
 
 Find = Literal["picture", "sound"]
@@ -105,7 +106,7 @@ class Retriever:
         index = load_index(folder, features)
         return cls(
             index.collection,
-            TwoBranchNetwork.restored(folder.load("best").tensors, folder.config().model),
+            trained_network(folder),
             QueryExtractor(
                 index.origin.features,
                 index.origin.made,
@@ -294,7 +295,7 @@ def _device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _nearest(name: str, known: Sequence[str] | dict[str, int]) -> str:
+def _nearest(name: str, known: Iterable[str]) -> str:
     containing = [one for one in known if name in one]
-    near = containing[:3] or difflib.get_close_matches(name, known, n=3)
-    return f"; did you mean {' or '.join(near)}?" if near else ""
+    near = containing[:3] or difflib.get_close_matches(name, list(known), n=3)
+    return f"; did you mean {' or '.join(near)}?" if near else f"; one is {next(iter(known))}"

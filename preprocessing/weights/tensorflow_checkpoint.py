@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import google_crc32c
 import numpy as np
 import torch
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 from google.protobuf.message import DecodeError
 from torch import Tensor
+
+from preprocessing.tfrecord import masked_crc
 
 _MAGIC = 0xDB4775248B80FB57
 _FOOTER_BYTES = 48
@@ -143,7 +144,7 @@ def _bundle(
             with shard.open("rb") as file:
                 file.seek(entry.offset)
                 data = file.read(entry.size)
-            if _masked_crc(data) != entry.crc32c:
+            if masked_crc(data) != entry.crc32c:
                 raise CheckpointError(f"the data of {name} is damaged or cut short")
             tensors[name] = _tensor(name, data, entry.shape)
     return tensors
@@ -173,7 +174,7 @@ def _block(table: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]
     whole = table[offset : offset + size + 5]  # with the type of compression and the checksum
     if len(whole) < size + 5 or size < 4:
         raise CheckpointError("a block is cut short")
-    if struct.unpack("<I", whole[-4:])[0] != _masked_crc(whole[:-4]):
+    if struct.unpack("<I", whole[-4:])[0] != masked_crc(whole[:-4]):
         raise CheckpointError("a block is damaged")
     if whole[size]:
         raise CheckpointError("it is compressed, which TensorFlow's own never are")
@@ -208,9 +209,3 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, position
     raise CheckpointError("a number has no end")
-
-
-def _masked_crc(data: bytes) -> int:
-    """CRC-32C, rotated and offset, as LevelDB has it."""
-    crc: int = google_crc32c.value(data)
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF

@@ -70,7 +70,9 @@ def test_every_method_and_seed_is_measured_once_and_written_down(compared) -> No
         mean = np.mean([line["audio_to_visual"] for line in lines])
         assert float(row["audio_to_visual"]) == pytest.approx(mean)
         assert (row["audio_to_visual_margin"] == "") == (row["method"] == "cca")
-    assert "| cca | closed form | 0." in (out / "comparison.md").read_text()
+    cca = rows[2]
+    values = f"{float(cca['audio_to_visual']):.3f} | {float(cca['visual_to_audio']):.3f}"
+    assert f"| cca | closed form | {values} |" in (out / "comparison.md").read_text()
     assert (out / "comparison.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -6,8 +6,10 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
+from av.stream import Disposition
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -109,6 +111,22 @@ def test_every_usual_sound_file(tmp_path, suffix, codec) -> None:
     spectrum = np.abs(np.fft.rfft(waveform[4_000:28_000]))
     assert spectrum.argmax() * 16_000 / 24_000 == pytest.approx(440, abs=1)
     assert np.abs(waveform[8_000:24_000]).max() == pytest.approx(0.5, abs=0.05)
+
+
+def test_the_cover_of_a_music_file_is_no_picture(tmp_path) -> None:
+    path = tmp_path / "song.mp3"
+    with av.open(str(path), "w") as song:
+        sound = song.add_stream("libmp3lame", rate=16_000, layout="mono")
+        cover = song.add_stream("mjpeg", rate=1, width=64, height=64, pix_fmt="yuvj420p")
+        cover.disposition = Disposition.attached_pic
+        picture = av.VideoFrame.from_ndarray(stripes(64, 64), "rgb24")
+        samples = av.AudioFrame.from_ndarray(tone(2), "fltp", "mono")
+        samples.sample_rate = 16_000
+        song.mux([*cover.encode(picture), *cover.encode()])
+        song.mux([*sound.encode(samples), *sound.encode()])
+    assert len(decode_sound(clip_of(path), Sampling())) == pytest.approx(32_000, abs=2_500)
+    with pytest.raises(ClipError, match="no video stream"):
+        decode_pictures(clip_of(path), Sampling())
 
 
 def test_sounds_that_cannot_be_used(tmp_path) -> None:

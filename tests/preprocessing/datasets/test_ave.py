@@ -133,7 +133,9 @@ def test_clips_are_whole_or_cut_to_their_event(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", ["none", "all"])
-def test_events_are_counted_from_the_start_of_the_clip(tmp_path: Path, cut: Literal["none", "all"]) -> None:
+def test_events_are_counted_from_the_start_of_the_clip(
+    tmp_path: Path, cut: Literal["none", "all"]
+) -> None:
     lay_out(tmp_path)
     clips = {clip.id: clip for clip in listed(tmp_path, cut=cut).clips}
     start = clips["bark______1"].start or 0
