@@ -18,9 +18,9 @@ from avcmr.model import TwoBranchNetwork
 from avcmr.query import Attempt, QueryExtractor
 from avcmr.runs import RunFolder
 from avcmr.search import top_k
+from avcmr.trained import trained_network
 from preprocessing.decode.attempt import attempt
 from preprocessing.decode.sampling import MAX_SECONDS
-from avcmr.trained import trained_network
 from preprocessing.errors import SetupError
 
 Find = Literal["picture", "sound"]
