@@ -6,6 +6,7 @@ import multiprocessing
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -96,18 +97,16 @@ class DecodingProcess:
 def _serve(connection: "Connection[Any, Any]") -> None:
     """Decode what is asked for until nobody asks any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends this one
-    connection.send_bytes(b"ready")
-    while True:
-        try:
+    with suppress(EOFError, BrokenPipeError):
+        connection.send_bytes(b"ready")
+        while True:
             path, decode = connection.recv()
-        except EOFError:
-            return
-        outcome = attempt(path, decode)
-        if isinstance(outcome, ClipError):
-            connection.send_bytes(json.dumps([outcome.reason, outcome.message]).encode())
-        else:
-            connection.send_bytes(b"null")
-            connection.send_bytes(_packed(outcome))
+            outcome = attempt(path, decode)
+            if isinstance(outcome, ClipError):
+                connection.send_bytes(json.dumps([outcome.reason, outcome.message]).encode())
+            else:
+                connection.send_bytes(b"null")
+                connection.send_bytes(_packed(outcome))
 
 
 def _packed(value: object) -> bytes:
