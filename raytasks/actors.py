@@ -1,7 +1,6 @@
 """The processes of an extraction: some decode, others hold the networks."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import ray
 import torch
@@ -15,33 +14,7 @@ from preprocessing.extractor import FeatureExtractor
 from preprocessing.media import ClipFeatures, Media
 from raytasks.layout import Layout
 from raytasks.memory import MemoryGuard
-from raytasks.telemetry import ActorBoard
-
-
-@dataclass(frozen=True, slots=True)
-class TimedDecoder:
-    """A decoder whose seconds are published."""
-
-    decoder: Decoder
-    board: ActorBoard
-
-    def decode(self, clip: Clip, sampling: Sampling) -> Media:
-        """As the decoder does."""
-        with self.board.timed("decode"):
-            return self.decoder.decode(clip, sampling)
-
-
-@dataclass(frozen=True, slots=True)
-class TimedExtractor:
-    """Networks whose seconds are published."""
-
-    extractor: FeatureExtractor
-    board: ActorBoard
-
-    def extract(self, clips: Sequence[Media]) -> Sequence[ClipFeatures]:
-        """As the networks do."""
-        with self.board.timed("network"):
-            return self.extractor.extract(clips)
+from raytasks.telemetry import Stopwatch, TimedDecoder, TimedExtractor
 
 
 @ray.remote(max_restarts=0)
@@ -50,8 +23,7 @@ class DecodeActor:
 
     def __init__(self, make_decoder: Callable[[], Decoder], sampling: Sampling) -> None:
         torch.set_num_threads(1)
-        self._board = ActorBoard()
-        self._decoder = TimedDecoder(make_decoder(), self._board)
+        self._decoder = TimedDecoder(make_decoder(), Stopwatch())
         self._sampling = sampling
         self._guard = MemoryGuard()
 
@@ -89,10 +61,10 @@ class ExtractActor:
     ) -> None:
         torch.set_num_threads(layout.threads)
         device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
-        board = ActorBoard()
-        self._extractor = TimedExtractor(load(device), board)
+        stopwatch = Stopwatch()
+        self._extractor = TimedExtractor(load(device), stopwatch)
         self._direct = make_decoder and DirectExtractor(
-            lambda: TimedDecoder(make_decoder(), board),
+            lambda: TimedDecoder(make_decoder(), stopwatch),
             self._extractor,
             sampling,
             device,

@@ -23,7 +23,8 @@ from raytasks.cluster import require_ray
 from raytasks.decoding import Decoding
 from raytasks.layout import Layout
 from raytasks.pool import Death, Outcome, SupervisedPool
-from raytasks.telemetry import Publisher, Snapshot
+from raytasks.progress import Progress
+from raytasks.telemetry import Publisher
 
 ATTEMPTS = 2
 """Processes that may die of a clip while they have no other: it is not tried a third time.
@@ -43,20 +44,6 @@ class Item:
 
     clip: Clip
     media: ray.ObjectRef | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far an extraction is; clips that were done before it began do not count."""
-
-    done: int
-    failed: int
-    total: int
-    seconds: float
-
-    @property
-    def clips_per_second(self) -> float:
-        return (self.done + self.failed) / self.seconds if self.seconds > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +81,6 @@ class Extraction:
         clip_seconds: how long one clip may take to decode.
         fail_fast: stop at the first clip that fails, instead of going on without it.
         on_progress: called at least twice a second.
-        on_snapshot: called about once a second, with what Ray's dashboard shows.
     """
 
     writer: FeatureWriter
@@ -105,7 +91,6 @@ class Extraction:
     clip_seconds: float = 300.0
     fail_fast: bool = False
     on_progress: Callable[[Progress], None] = lambda progress: None
-    on_snapshot: Callable[[Snapshot], None] = lambda snapshot: None
 
     _todo: deque[Clip] = field(default_factory=deque)
     _retries: deque[Clip] = field(default_factory=deque)
@@ -154,13 +139,21 @@ class Extraction:
             for extracted in extractors.collect(set(ready)):
                 self._after_extraction(extracted)
             self.writer.flush_if_due()  # also while one long clip keeps all others waiting
-            seconds = time.monotonic() - started
-            if publisher.due:
-                snapshot = self._snapshot(len(clips), decoders.phases | extractors.phases)
-                publisher.publish(snapshot)
-                self.on_snapshot(snapshot)
-            self.on_progress(Progress(self._done, self._reasons.total(), len(clips), seconds))
-        publisher.publish(self._snapshot(len(clips), {}))
+            progress = Progress(
+                done=self._done,
+                reasons=dict(self._reasons),
+                total=len(clips),
+                frames=self._frames,
+                queues={
+                    "decode": len(self._todo),
+                    "network": len(self._decoded),
+                    "retry": len(self._retries),
+                },
+                processes=decoders.doing | extractors.doing,
+                seconds=time.monotonic() - started,
+            )
+            publisher.publish(progress)
+            self.on_progress(progress)
         return Summary(
             done=self._done,
             failed=self._reasons.total(),
@@ -169,19 +162,6 @@ class Extraction:
             starting=starting,
             frames=self._frames,
             sound_seconds=self._sound_seconds,
-        )
-
-    def _snapshot(self, total: int, actors: dict[str, str]) -> Snapshot:
-        return Snapshot(
-            outcomes={"done": self._done, **self._reasons},
-            left=total - self._done - self._reasons.total(),
-            frames=self._frames,
-            queues={
-                "decode": len(self._todo),
-                "network": len(self._decoded),
-                "retry": len(self._retries),
-            },
-            actors=actors,
         )
 
     def _make_decoder(self, name: str) -> ActorHandle:

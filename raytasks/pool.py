@@ -103,7 +103,7 @@ class SupervisedPool(Generic[Job]):
         return list(self._busy)
 
     @property
-    def phases(self) -> dict[str, str]:
+    def doing(self) -> dict[str, str]:
         """What each actor does, by its name: ``starting``, ``idle``, or the name of its job."""
         return {actor.name: "idle" for actor in self._idle} | {
             busy.actor.name: busy.what for busy in self._busy.values()

@@ -21,9 +21,10 @@ from preprocessing.store import FeatureStore, FeatureWriter, Provenance
 from preprocessing.synthesis import write_clip
 from raytasks.cluster import Cluster
 from raytasks.decoding import Decoding
-from raytasks.extract import Extraction, Progress
+from raytasks.extract import Extraction
 from raytasks.layout import Layout
 from raytasks.pool import SupervisedPool
+from raytasks.progress import Progress
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
 
