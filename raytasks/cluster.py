@@ -62,6 +62,7 @@ def connected(address: str | None = None) -> Iterator[Cluster]:
             context = ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         else:
             context = ray.init(
+                address="local",  # and not any that "ray start" has left on this machine
                 include_dashboard=True,
                 dashboard_host="127.0.0.1",
                 object_store_memory=OBJECT_STORE_BYTES,
