@@ -19,6 +19,7 @@ from avcmr.cli import (
     reproduce,
     search,
     serve,
+    status,
     train,
     weights,
 )
@@ -66,6 +67,7 @@ for module in (
     index,
     search,
     serve,
+    status,
     compare,
     reproduce,
     demo_clips,
