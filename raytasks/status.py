@@ -66,8 +66,18 @@ def readings(folder: Path | None = None) -> list[Reading]:
     found: dict[str, Reading] = {}
     for targets in sessions:
         session = targets.resolve().parent.name  # one name is a link to the latest
-        found[session] = found.get(session) or Reading(session, tuple(_samples(targets, session)))
+        if session not in found:
+            found[session] = Reading(session, _of_the_living(tuple(_samples(targets, session))))
     return [reading for reading in found.values() if reading.samples]
+
+
+def _of_the_living(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
+    """Without those of processes that have ended: Ray keeps their counters, but not their gauges.
+
+    Each process that counts also has a gauge.
+    """
+    living = {one.labels.get("WorkerId") for one in samples if not one.name.endswith("_total")}
+    return tuple(one for one in samples if one.labels.get("WorkerId") in living)
 
 
 def _samples(targets: Path, session: str) -> Iterator[Sample]:
