@@ -4,7 +4,7 @@ import json
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -13,6 +13,9 @@ from urllib.request import ProxyHandler, build_opener
 
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
+
+Merge = Callable[[list[float]], float]
+"""What makes one value of those of several processes."""
 
 PREFIX = "ray_avcmr_"
 """What Ray puts before the names in :mod:`raytasks.telemetry`, which begin with ``avcmr_``."""
@@ -36,17 +39,17 @@ class Reading:
     session: str
     samples: tuple[Sample, ...]
 
-    def by(self, name: str, label: str) -> dict[str, float]:
-        """The values of a metric by those of one label, summed over all processes."""
-        values: defaultdict[str, float] = defaultdict(float)
+    def by(self, name: str, label: str, merge: Merge = sum) -> dict[str, float]:
+        """The values of a metric by those of one label, merged over all processes."""
+        values: defaultdict[str, list[float]] = defaultdict(list)
         for sample in self.samples:
             if sample.name == PREFIX + name:
-                values[sample.labels[label]] += sample.value
-        return dict(sorted(values.items()))
+                values[sample.labels[label]].append(sample.value)
+        return {of: merge(several) for of, several in sorted(values.items())}
 
-    def total(self, name: str) -> float | None:
-        """The sum of a metric over all processes; None where none has measured it."""
-        return self.by(name, "SessionName").get(self.session)
+    def total(self, name: str, merge: Merge = sum) -> float | None:
+        """A metric merged over all processes; None where none has measured it."""
+        return self.by(name, "SessionName", merge).get(self.session)
 
     def only(self, label: str, value: str) -> "Reading":
         """The same of the samples with this label alone."""
@@ -66,8 +69,18 @@ def readings(folder: Path | None = None) -> list[Reading]:
     found: dict[str, Reading] = {}
     for targets in sessions:
         session = targets.resolve().parent.name  # one name is a link to the latest
-        found[session] = found.get(session) or Reading(session, tuple(_samples(targets, session)))
+        if session not in found:
+            found[session] = Reading(session, _of_the_living(tuple(_samples(targets, session))))
     return [reading for reading in found.values() if reading.samples]
+
+
+def _of_the_living(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
+    """Without those of processes that have ended: Ray keeps their counters, but not their gauges.
+
+    Each process that counts also has a gauge.
+    """
+    living = {one.labels.get("WorkerId") for one in samples if not one.name.endswith("_total")}
+    return tuple(one for one in samples if one.labels.get("WorkerId") in living)
 
 
 def _samples(targets: Path, session: str) -> Iterator[Sample]:

@@ -4,9 +4,10 @@ Each process measures itself in memory, and Ray exports the values as ``ray_avcm
 metrics port. Nothing here waits for a reader.
 """
 
+import threading
 import time
 from collections import Counter as Tally
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +25,7 @@ from preprocessing.media import ClipFeatures, Media
 from raytasks.progress import Progress
 
 SECONDS_BETWEEN = 1.0
-"""How often a driver publishes at most."""
+"""How often values are published."""
 
 KINDS = ("decoder", "extractor")
 PHASES = ("starting", "idle", "working")
@@ -100,7 +101,8 @@ class Stopwatch:
             "decode": _counter("decode_seconds", "Seconds spent decoding."),
             "network": _counter("network_seconds", "Seconds spent in the networks."),
         }
-        self._gpu_memory = _gauge("gpu_memory_bytes", "GPU memory that torch holds.")
+        gpu_memory = _gauge("gpu_memory_bytes", "GPU memory that torch holds.")
+        _every_second(lambda: gpu_memory.set(torch.cuda.memory_reserved()))  # 0 without a GPU
 
     @contextmanager
     def running(self, what: str) -> Iterator[None]:
@@ -112,7 +114,6 @@ class Stopwatch:
             seconds = time.perf_counter() - started
             if seconds > 0:  # Ray takes no other
                 self._seconds[what].inc(seconds)
-            self._gpu_memory.set(torch.cuda.memory_reserved())  # 0 where there is no GPU
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,13 +162,32 @@ class TrainingBoard:
             )
         }
         self._map = _gauge("train_val_map", "MAP on the validation clips.", "run", "direction")
+        self._record: EpochRecord | None = None
+        _every_second(self._set)
 
     def publish(self, record: EpochRecord) -> None:
-        """Show an epoch's measurements, a line of ``metrics.jsonl``."""
+        """Show an epoch's measurements, a line of ``metrics.jsonl``, until the next are there."""
+        self._record = record
+
+    def _set(self) -> None:
+        record = self._record
+        if record is None:
+            return
         for name, gauge in self._gauges.items():
             gauge.set(record[name], self._run)
         for direction in ("audio_to_visual", "visual_to_audio"):
             self._map.set(record[f"val_map_{direction}"], self._run | {"direction": direction})
+
+
+def _every_second(set_gauges: Callable[[], None]) -> None:
+    """For as long as this process lives: Ray soon forgets a gauge that is not set anew."""
+
+    def keep_setting() -> None:
+        while True:
+            set_gauges()
+            time.sleep(SECONDS_BETWEEN)
+
+    threading.Thread(target=keep_setting, daemon=True).start()
 
 
 def _counter(name: str, text: str, *labels: str) -> metrics.Counter:

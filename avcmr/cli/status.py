@@ -1,16 +1,20 @@
-"""What extractions and trainings on this machine's Ray do now, from any shell.
+"""What extractions and trainings on this machine's Ray, or on a cluster, do now.
 
-Reads what Ray's dashboard, Prometheus and Grafana read, some seconds old. On a cluster give it on
-the head node. Exit code 1 if nothing runs.
+Reads in any shell what Ray's dashboard, Prometheus and Grafana read, some seconds old. Exit code 1
+if nothing runs.
 
 Examples:
 
     avcmr status
 
     avcmr status --watch
+
+    avcmr status --address ray://head:10001
 """
 
+import os
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,6 +23,9 @@ from rich.live import Live
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
     from raytasks.status import Reading
 
 SECONDS_BETWEEN = 2.0
@@ -26,17 +33,29 @@ SECONDS_BETWEEN = 2.0
 
 def command(
     watch: Annotated[bool, typer.Option("--watch", help="Show it until Ctrl-C.")] = False,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster; also $RAY_ADDRESS. Default: this machine's.")
+    ] = None,
 ) -> None:
-    from raytasks.status import readings  # noqa: PLC0415
-
-    if watch:
-        with Live(console=Console(), auto_refresh=False) as live:
-            while True:
-                live.update(_shown(readings()), refresh=True)
-                time.sleep(SECONDS_BETWEEN)
-    found = readings()
+    with _reader(address or os.environ.get("RAY_ADDRESS")) as read:
+        if watch:
+            with Live(console=Console(), auto_refresh=False) as live:
+                while True:
+                    live.update(_shown(read()), refresh=True)
+                    time.sleep(SECONDS_BETWEEN)
+        found = read()
     Console().print(_shown(found))
     raise typer.Exit(0 if found else 1)
+
+
+def _reader(address: str | None) -> "AbstractContextManager[Callable[[], list[Reading]]]":
+    if address:
+        from raytasks.remote_status import reader  # noqa: PLC0415
+
+        return reader(address)
+    from raytasks.status import readings  # noqa: PLC0415
+
+    return nullcontext(readings)
 
 
 def _shown(found: "list[Reading]") -> Group:
@@ -80,14 +99,15 @@ def _extraction(reading: "Reading", left: float) -> Table:
 
 def _training(run: str, reading: "Reading") -> Table:
     table = Table(title=f"training of {run}", show_header=False)
+    # A worker that died is seen for some seconds beside the one that goes on: hence the maxima.
     values = {
-        name: reading.total(f"train_{name}") or 0.0
+        name: reading.total(f"train_{name}", max) or 0.0
         for name in ("epoch", "stage", "loss", "active_triplets", "seconds")
     }
     table.add_row("epoch", f"{values['epoch']:.0f}, stage {values['stage']:.0f}")
     table.add_row("loss", f"{values['loss']:.4f}")
     table.add_row("active triplets", f"{values['active_triplets']:.0%}")
-    for direction, reached in reading.by("train_val_map", "direction").items():
+    for direction, reached in reading.by("train_val_map", "direction", max).items():
         table.add_row(f"val MAP {direction.replace('_to_', ' → ')}", f"{reached:.3f}")
     table.add_row("time an epoch", f"{values['seconds']:.1f} s")
     return table

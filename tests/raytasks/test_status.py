@@ -1,12 +1,15 @@
 """What an extraction and a training export, as Ray's own endpoint tells it."""
 
 import json
+import os
 import re
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pytest
 import ray
 import yaml
 from ray import cloudpickle
@@ -63,9 +66,9 @@ class Process:
     def extract(self) -> None:
         TimedExtractor(Networks(), Stopwatch()).extract([])
 
-    def train(self) -> None:
-        TrainingBoard("one").publish(RECORD)
-        TrainingBoard("other").publish({**RECORD, "epoch": 1})
+    def train(self, **epochs: int) -> None:
+        for run, epoch in epochs.items():
+            TrainingBoard(run).publish({**RECORD, "epoch": epoch})
 
 
 def progress(done: int, **reasons: int) -> Progress:
@@ -80,16 +83,21 @@ def progress(done: int, **reasons: int) -> Progress:
     )
 
 
+def now() -> Reading:
+    """This session's reading; empty if nothing runs."""
+    session = Path(ray._private.worker._global_node.get_session_dir_path()).name
+    found = [reading for reading in readings() if reading.session == session]
+    return found[0] if found else Reading(session, ())
+
+
 def eventually(holds: Callable[[Reading], bool]) -> Reading:
     """This session's reading once it holds: Ray's exports lag."""
-    session = Path(ray._private.worker._global_node.get_session_dir_path()).name
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        for reading in readings():
-            if reading.session == session and holds(reading):
-                return reading
+        if holds(reading := now()):
+            return reading
         time.sleep(0.5)
-    raise AssertionError(f"not exported: {readings()}")
+    raise AssertionError(f"not exported: {now()}")
 
 
 def test_what_is_measured_is_read_from_any_shell(cluster: Cluster, monkeypatch) -> None:
@@ -98,7 +106,8 @@ def test_what_is_measured_is_read_from_any_shell(cluster: Cluster, monkeypatch) 
     publisher.publish(progress(3))
     publisher.publish(progress(4))  # too soon
     ray.get([process.decode.remote(2) for process in processes])
-    ray.get([processes[0].train.remote(), processes[1].extract.remote()])
+    ray.get([processes[0].train.remote(one=7, other=1), processes[1].extract.remote()])
+    ray.get(processes[1].train.remote(one=6))  # as a worker that has died a moment ago
     monkeypatch.setattr(publisher, "_due", 0.0)
     publisher.publish(progress(5, corrupt=2, mute=1))
 
@@ -106,7 +115,7 @@ def test_what_is_measured_is_read_from_any_shell(cluster: Cluster, monkeypatch) 
         decoded = reading.total("decode_seconds_total") or 0.0
         done = reading.by("clips_total", "outcome").get("done")
         network = reading.total("network_seconds_total")
-        trained = "other" in reading.by("train_epoch", "run")
+        trained = len([one for one in reading.samples if one.name == PREFIX + "train_epoch"]) == 3
         return decoded > 1.9 and network is not None and done == 5 and trained
 
     reading = eventually(whole)
@@ -118,8 +127,8 @@ def test_what_is_measured_is_read_from_any_shell(cluster: Cluster, monkeypatch) 
     assert decoders == {"starting": 0, "idle": 1, "working": 1}
     assert 2.0 <= reading.total("decode_seconds_total") < 3.0  # both processes, twice half a second
     assert 0.25 <= reading.total("network_seconds_total") < 0.5
-    assert reading.by("train_epoch", "run") == {"one": 7, "other": 1}
-    assert reading.only("run", "one").by("train_val_map", "direction") == {
+    assert reading.by("train_epoch", "run", max) == {"one": 7, "other": 1}
+    assert reading.only("run", "one").by("train_val_map", "direction", max) == {
         "audio_to_visual": 0.61,
         "visual_to_audio": 0.59,
     }
@@ -131,6 +140,30 @@ def test_what_is_measured_is_read_from_any_shell(cluster: Cluster, monkeypatch) 
     for text in ("clips done", "12, about 6 s", "corrupt", "12 for decode, 1 for retry",
                  "1 idle, 1 working", "training of one", "7, stage 2", "0.610"):  # fmt: skip
         assert text in shown.stdout, shown.stdout
+
+
+@pytest.mark.slow
+def test_a_process_is_seen_until_it_ends_and_then_no_more(cluster: Cluster) -> None:
+    """Not just until Ray forgets its gauges, nor for as long as Ray keeps its counters."""
+    process = Process.remote()
+    ray.get([process.decode.remote(1), process.train.remote(lasting=7)])
+    reading = eventually(lambda reading: "lasting" in reading.by("train_epoch", "run"))
+    (worker,) = {one.labels["WorkerId"] for one in reading.only("run", "lasting").samples}
+    time.sleep(25)  # Ray forgets after 20
+    still = now().only("WorkerId", worker)
+    assert still.by("train_epoch", "run") == {"lasting": 7}
+    assert still.total("decode_seconds_total") > 0.4
+    of_a_cluster = subprocess.run(
+        [sys.executable, "-c", "from avcmr.cli import main; main()", "status"],
+        env=os.environ | {"RAY_ADDRESS": ray.get_runtime_context().gcs_address},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert of_a_cluster.returncode == 0, of_a_cluster.stderr
+    assert "training of lasting" in of_a_cluster.stdout
+    ray.kill(process)
+    eventually(lambda reading: not reading.only("WorkerId", worker).samples)
 
 
 def queried() -> set[str]:
