@@ -2,7 +2,10 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,9 +14,18 @@ from numpy.typing import NDArray
 from preprocessing.clips import Clip
 from preprocessing.decode import Sampling, decode_image, decode_pictures, decode_sound
 from preprocessing.decode.attempt import Decoded, attempt
+from preprocessing.decode.sampling import MAX_SECONDS
 from preprocessing.errors import ClipError, SetupError
 from preprocessing.extractor import FeatureExtractor, Networks
 from preprocessing.store import Provenance
+
+
+class Attempt(Protocol):
+    """Where queries are decoded: :func:`preprocessing.decode.attempt.attempt` does it here."""
+
+    def __call__(self, path: Path, decode: Callable[[], Decoded]) -> Decoded | ClipError:
+        """What ``decode``, which can be pickled, makes of a file, or what is wrong with it."""
+        ...
 
 
 class QueryExtractor:
@@ -26,13 +38,23 @@ class QueryExtractor:
         made: how they were made.
         weights: the user's folder of weights, searched first.
         device: where to compute.
+        decoding: where to decode; other processes can be stopped when a file takes too long.
+        max_seconds: longer queries are refused.
     """
 
     def __init__(
-        self, features: Path, made: Provenance | None, weights: Path | None, device: torch.device
+        self,
+        features: Path,
+        made: Provenance | None,
+        weights: Path | None,
+        device: torch.device,
+        *,
+        decoding: Attempt = attempt,
+        max_seconds: float = MAX_SECONDS,
     ) -> None:
         self._features, self._made = features, made
         self._weights, self._device = weights, device
+        self._decoding, self._max_seconds = decoding, max_seconds
         self._loading = threading.Lock()
         self._loaded: tuple[FeatureExtractor, Sampling] | None = None
 
@@ -44,7 +66,7 @@ class QueryExtractor:
             SetupError: the collection's networks are not to be had.
         """
         extractor, sampling = self.load()
-        waveform = _decoded(path, lambda: decode_sound(_whole(path), sampling))
+        waveform = self._decoded(path, partial(decode_sound, _whole(path), sampling))
         return _mean(extractor.extract_audio(waveform))
 
     def pictures(self, path: Path) -> NDArray[np.float32]:
@@ -54,7 +76,7 @@ class QueryExtractor:
             ClipError, SetupError: as for :meth:`sound`.
         """
         extractor, sampling = self.load()
-        frames = _decoded(path, lambda: decode_pictures(_whole(path), sampling))
+        frames = self._decoded(path, partial(decode_pictures, _whole(path), sampling))
         return _mean(extractor.extract_visual(frames))
 
     def image(self, path: Path) -> NDArray[np.float32]:
@@ -64,7 +86,7 @@ class QueryExtractor:
             ClipError, SetupError: as for :meth:`sound`.
         """
         extractor, sampling = self.load()
-        frame = _decoded(path, lambda: decode_image(path, sampling.frame_size))
+        frame = self._decoded(path, partial(decode_image, path, sampling.frame_size))
         return _mean(extractor.extract_visual(frame))
 
     def load(self) -> tuple[FeatureExtractor, Sampling]:
@@ -76,6 +98,7 @@ class QueryExtractor:
         with self._loading:
             if self._loaded is None:
                 networks, sampling = self._networks()
+                sampling = replace(sampling, max_seconds=self._max_seconds)
                 self._loaded = FeatureExtractor.load(networks, self._device), sampling
             return self._loaded
 
@@ -100,12 +123,11 @@ class QueryExtractor:
                 )
         return networks, sampling
 
-
-def _decoded(path: Path, decode: Callable[[], Decoded]) -> Decoded:
-    outcome = attempt(path, decode)
-    if isinstance(outcome, ClipError):
-        raise outcome
-    return outcome
+    def _decoded(self, path: Path, decode: Callable[[], Decoded]) -> Decoded:
+        outcome = self._decoding(path, decode)
+        if isinstance(outcome, ClipError):
+            raise outcome
+        return outcome
 
 
 def _mean(rows: NDArray[np.float32]) -> NDArray[np.float32]:

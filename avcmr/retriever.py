@@ -15,10 +15,12 @@ from torch import Tensor
 from avcmr.collection import Collection
 from avcmr.indexing import load_index
 from avcmr.model import TwoBranchNetwork
-from avcmr.query import QueryExtractor
+from avcmr.query import Attempt, QueryExtractor
 from avcmr.runs import RunFolder
 from avcmr.search import top_k
 from avcmr.trained import trained_network
+from preprocessing.decode.attempt import attempt
+from preprocessing.decode.sampling import MAX_SECONDS
 from preprocessing.errors import SetupError
 
 Find = Literal["picture", "sound"]
@@ -81,6 +83,8 @@ class Retriever:
         features: Path | None = None,
         weights: Path | None = None,
         device: str = "auto",
+        decoding: Attempt = attempt,
+        max_seconds: float = MAX_SECONDS,
     ) -> Self:
         """Open a run, and index its clips first if that has not been done or they have changed.
 
@@ -90,6 +94,8 @@ class Retriever:
                 index, or else the run's own.
             weights: folder of pretrained weights, searched first.
             device: where queries are computed: cpu, cuda, or auto for a GPU if there is one.
+            decoding: where query files are decoded; by default in this process.
+            max_seconds: longer query files are refused.
 
         Raises:
             SetupError: not a finished run, its features are gone or have changed, or there is no
@@ -101,7 +107,14 @@ class Retriever:
         return cls(
             index.collection,
             trained_network(folder),
-            QueryExtractor(index.origin.features, index.origin.made, weights, computing),
+            QueryExtractor(
+                index.origin.features,
+                index.origin.made,
+                weights,
+                computing,
+                decoding=decoding,
+                max_seconds=max_seconds,
+            ),
             index.origin.warnings,
         )
 
@@ -156,8 +169,6 @@ class Retriever:
                 f"a search needs one query, and there are {len(queries)}; give a sound (audio), a "
                 "video, an image or the id of a clip"
             )
-        if top < 1:
-            raise SetupError(f"the best {top} clips cannot be found; ask for 1 or more (top)")
         kind = queries[0]
         value, usual, either = given[kind]
         assert value is not None
@@ -167,6 +178,24 @@ class Retriever:
                 f"an {kind} query finds {usual}s, not {find}s; a video or an id can find both"
             )
         query = self._embed(kind, value, find)
+        return self.search_embedding(query, find=find, top=top, label=label, split=split)
+
+    def search_embedding(
+        self,
+        query: Tensor,
+        *,
+        find: Find,
+        top: int = 10,
+        label: str | None = None,
+        split: str | None = None,
+    ) -> list[Hit]:
+        """As :meth:`search`, for an embedding (D,) of the other modality than ``find``.
+
+        Raises:
+            SetupError: no such class or split.
+        """
+        if top < 1:
+            raise SetupError(f"the best {top} clips cannot be found; ask for 1 or more (top)")
         gallery = self.collection.visual if find == "picture" else self.collection.audio
         best = top_k(query, gallery, top, allowed=self._allowed(label, split))
         return [

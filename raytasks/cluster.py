@@ -73,7 +73,7 @@ def connected(address: str | None = None) -> Iterator[Cluster]:
             else "check free memory and disk space in /tmp"
         )
         raise SetupError(f"Ray cannot start ({reason}); {remedy}") from None
-    try:
+    with _shut_down():
         have = ray.cluster_resources()
         yield Cluster(
             cpus=int(have.get("CPU", 0)),
@@ -81,9 +81,6 @@ def connected(address: str | None = None) -> Iterator[Cluster]:
             memory=int(have.get("memory", 0)),
             dashboard=_dashboard(context.dashboard_url, local=not address),
         )
-    finally:
-        with _none_left():
-            ray.shutdown()
 
 
 def require_ray() -> None:
@@ -106,21 +103,35 @@ def require_ray() -> None:
 
 
 @contextmanager
-def _none_left() -> Iterator[None]:
-    """Afterwards kill what is left of the local Ray: its agents outlive a dead GCS by minutes."""
+def _shut_down() -> Iterator[None]:
+    """Leave Ray at the end, and kill what is then left of a local one.
+
+    Its agents outlive a dead GCS by minutes. They are looked for at the start, too: those of a
+    raylet that was killed are nobody's children any more.
+    """
     node = ray._private.worker._global_node
     started: dict[str, list[Any]] = node.all_processes if node else {}
     roots = [info.process.pid for infos in started.values() for info in infos]
     with ExitStack() as stack:
-        handles = []  # not ids, which another process might get
-        for pid in _with_descendants(roots):
-            with suppress(OSError):
-                handles.append(os.pidfd_open(pid))
-                stack.callback(os.close, handles[-1])
-        yield
-        for handle in handles:
-            with suppress(OSError):
-                signal.pidfd_send_signal(handle, signal.SIGKILL)
+        handles = _handles(roots, stack)
+        try:
+            yield
+        finally:
+            handles += _handles(roots, stack)
+            ray.shutdown()
+            for handle in handles:
+                with suppress(OSError):
+                    signal.pidfd_send_signal(handle, signal.SIGKILL)
+
+
+def _handles(roots: Sequence[int], stack: ExitStack) -> list[int]:
+    """Of these processes and their descendants; ids might come to be of others."""
+    handles = []
+    for pid in _with_descendants(roots):
+        with suppress(OSError):
+            handles.append(os.pidfd_open(pid))
+            stack.callback(os.close, handles[-1])
+    return handles
 
 
 def _with_descendants(roots: Sequence[int]) -> list[int]:

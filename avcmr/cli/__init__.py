@@ -18,6 +18,7 @@ from avcmr.cli import (
     index,
     reproduce,
     search,
+    serve,
     train,
     weights,
 )
@@ -58,7 +59,18 @@ app = typer.Typer(
     "Exit codes: 0 done, 1 done but some clips failed, 2 something must be changed first, "
     "130 interrupted.",
 )
-for module in (extract, train, evaluate, index, search, compare, reproduce, demo_clips, doctor):
+for module in (
+    extract,
+    train,
+    evaluate,
+    index,
+    search,
+    serve,
+    compare,
+    reproduce,
+    demo_clips,
+    doctor,
+):
     app.command(module.__name__.rpartition(".")[2].replace("_", "-"), help=module.__doc__)(
         _guarded(module.command)
     )

@@ -1,6 +1,7 @@
 """A media file becomes frames and sound on one clock."""
 
 from preprocessing.decode.backends import DECODERS, Backend, best_decoder, decode_sample
+from preprocessing.decode.kind import Kind, media_kind
 from preprocessing.decode.picture import decode_image
 from preprocessing.decode.pyav import PyAVDecoder, decode_pictures, decode_sound
 from preprocessing.decode.sampling import Decoder, Sampling
@@ -9,6 +10,7 @@ __all__ = [
     "DECODERS",
     "Backend",
     "Decoder",
+    "Kind",
     "PyAVDecoder",
     "Sampling",
     "best_decoder",
@@ -16,4 +18,5 @@ __all__ = [
     "decode_pictures",
     "decode_sample",
     "decode_sound",
+    "media_kind",
 ]

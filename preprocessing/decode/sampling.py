@@ -11,6 +11,9 @@ from preprocessing.clips import Clip
 from preprocessing.errors import ClipError
 from preprocessing.media import Media
 
+MAX_SECONDS = 1800.0
+"""Longer clips are refused, so that one ten-hour file cannot fill the memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
@@ -22,13 +25,13 @@ class Sampling:
             None keeps the clip's own size.
         key_frames: take the key frame nearest to each time, and not the frame shown at it: much
             less is decoded, and the picture may be seconds off (``benchmarks/key_frames.py``).
-        max_seconds: longer clips are refused, so that one ten-hour file cannot fill the memory.
+        max_seconds: longer clips are refused.
     """
 
     frames_per_second: float = 1.0
     frame_size: int | None = 299
     key_frames: bool = False
-    max_seconds: float = 1800.0
+    max_seconds: float = MAX_SECONDS
 
 
 class Decoder(Protocol):

@@ -102,6 +102,10 @@ def _mean(
 ) -> NDArray[np.float32]:
     """The mean of a frame's channels, (S,); ``converters`` keeps one for each format met."""
     kind = frame.format.name, frame.layout.name
-    to_float = converters.setdefault(kind, av.AudioResampler(format="fltp"))
-    parts = [part.to_ndarray().mean(axis=0, dtype=np.float32) for part in to_float.resample(frame)]
+    # Packed: of planes, PyAV reads those beyond the eighth from where there are none, and crashes.
+    to_float = converters.setdefault(kind, av.AudioResampler(format="flt"))
+    parts = [
+        part.to_ndarray().reshape(-1, part.layout.nb_channels).mean(axis=1, dtype=np.float32)
+        for part in to_float.resample(frame)
+    ]
     return np.concatenate(parts) if parts else np.zeros(0, np.float32)

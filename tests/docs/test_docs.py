@@ -41,8 +41,9 @@ ELSEWHERE = {
     "doctor$": "tests/avcmr/test_doctor.py",
     "weights (get|verify|convert)": "tests/avcmr/test_weights_command.py",
     "search |index .*--features": "tests/avcmr/test_retriever.py",
+    "serve ": "tests/avcmr/web/test_server.py",
 }
-"""Commands that start Ray, or need published weights or the net → what runs them."""
+"""Commands that start Ray or serve, or need published weights or the net → what runs them."""
 
 OUT = re.compile(r"--out (\S+)")
 

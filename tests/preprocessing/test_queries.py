@@ -129,6 +129,18 @@ def test_the_cover_of_a_music_file_is_no_picture(tmp_path) -> None:
         decode_pictures(clip_of(path), Sampling())
 
 
+@pytest.mark.parametrize("channels", [1, 2, 6, 8, 9, 16, 64])
+def test_any_number_of_channels_is_averaged(tmp_path, channels) -> None:
+    samples = np.random.default_rng(0).integers(-20_000, 20_000, (32_000, channels), dtype=np.int16)
+    with wave.open(str(tmp_path / "many.wav"), "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes(samples.astype("<i2").tobytes())
+    waveform = decode_sound(clip_of(tmp_path / "many.wav"), Sampling())
+    np.testing.assert_allclose(waveform, samples.mean(axis=1) / 2**15, atol=1e-6)
+
+
 def test_sounds_that_cannot_be_used(tmp_path) -> None:
     def sound(name: str, samples: NDArray[np.float32]) -> Path:
         path = tmp_path / name

@@ -1,0 +1,117 @@
+"""Browse a run in the web browser: search by sound, picture or clip, and see and hear the results.
+
+The page is for this machine alone, unless --host says otherwise; there is no password then.
+
+Examples:
+
+    avcmr serve runs/NAME
+
+    avcmr serve runs/NAME --port 8080 --open
+
+    avcmr serve runs/NAME --host 0.0.0.0     (for everybody who can reach this machine)
+"""
+
+import ipaddress
+import socket
+import webbrowser
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from avcmr.cli.console import console
+from preprocessing.errors import SetupError
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
+"""Names of this machine for itself."""
+
+MAX_QUERY_SECONDS = 120.0
+"""Longer uploads are refused, as their frames would fill the memory."""
+
+MAX_DECODING_SECONDS = 30.0
+"""What decoding an upload may take."""
+
+
+def command(
+    run: Annotated[Path, typer.Argument(help="Folder of the run, such as runs/NAME.")],
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; the default is for this machine alone.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = 8000,
+    features: Annotated[
+        Path | None, typer.Option(help="Feature store to search; by default that of the index.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Folder of pretrained weights; also $AVCMR_WEIGHTS.")
+    ] = None,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="Where queries are computed.")
+    ] = "auto",
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> None:
+    listening = _listen(host, port)
+    import uvicorn  # noqa: PLC0415
+
+    from avcmr.retriever import Retriever  # noqa: PLC0415
+    from avcmr.runs import RunFolder  # noqa: PLC0415
+    from avcmr.web import create_app  # noqa: PLC0415
+    from preprocessing.decode.process import DecodingProcess  # noqa: PLC0415
+
+    decoding = DecodingProcess(MAX_DECODING_SECONDS)
+    retriever = Retriever.load(
+        run,
+        features=features,
+        weights=weights,
+        device=device,
+        decoding=decoding,
+        max_seconds=MAX_QUERY_SECONDS,
+    )
+    for warning in retriever.warnings:
+        console.print(f"warning: {warning}", style="yellow", markup=False)
+    local = _is_loopback(host)
+    if not local:
+        console.print(f"anybody who can reach {host} can see and hear the clips", style="yellow")
+    folder = RunFolder(run)
+    app = create_app(
+        retriever,
+        name=run.resolve().name,
+        report=folder.report / "index.html",
+        map_file=folder.path / "map.h5",
+        decoding=decoding,
+        hosts=LOOPBACK if local else ("*",),
+    )
+    url = _url(listening)
+    console.print(f"{retriever.collection!r}; Ctrl-C ends", markup=False)
+    print(url, flush=True)
+    decoding.start()
+    if open_:
+        webbrowser.open(url)
+    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
+    try:
+        uvicorn.Server(config).run(sockets=[listening])
+    finally:
+        decoding.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise SetupError(
+            f"{host}:{port} cannot be listened at ({error.strerror}); give another --port, "
+            "or 0 for a free one"
+        ) from None
+
+
+def _url(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        return False

@@ -1,0 +1,5 @@
+"""A run in the browser: search by sound, picture or clip; a map of the collection; its figures."""
+
+from avcmr.web.app import create_app
+
+__all__ = ["create_app"]

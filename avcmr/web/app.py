@@ -1,0 +1,290 @@
+"""The server: the page, searches, media and previews of the clips, uploads, the map, the report.
+
+No path of a request reaches the disk: clips are known by their row or id, and the files of the page
+are read when the server starts.
+"""
+
+import asyncio
+import mimetypes
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, FastAPI, HTTPException, Query, Request
+from fastapi.responses import FileResponse, JSONResponse, Response
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from avcmr.collection import NO_FILE
+from avcmr.query import Attempt
+from avcmr.retriever import Find, Retriever
+from avcmr.web import answers, uploads
+from avcmr.web.previews import Previews, nameless
+from avcmr.web.projection import Projection, load_projection
+from avcmr.web.queries import Queries
+from avcmr.web.security import REPORT_POLICY, Guard
+from preprocessing.decode.attempt import attempt
+from preprocessing.errors import ClipError, SetupError
+
+MAX_WAITING = 8
+"""Uploads that may wait for the networks, which take one after the other."""
+
+MAX_TOP = 200
+"""Most clips that one search shows."""
+
+PREVIEW_THREADS = 2
+
+A_DAY = {"Cache-Control": "private, max-age=86400"}
+
+Row = Annotated[int, "of a clip in the collection"]
+Text = Annotated[str | None, Query(max_length=1000)]
+
+
+def create_app(
+    retriever: Retriever,
+    *,
+    name: str = "avcmr",
+    report: Path | None = None,
+    map_file: Path | None = None,
+    decoding: Attempt = attempt,
+    hosts: Sequence[str] = ("*",),
+) -> FastAPI:
+    """The web application around a retriever.
+
+    Args:
+        retriever: what is searched.
+        name: of the run, for the page's title.
+        report: ``index.html`` of the run's report; None where there is none.
+        map_file: where to keep the map of the collection; None makes it anew at every start.
+        decoding: where to find out what an upload is, as the retriever's own decoding.
+        hosts: names under which the server may be asked; others are refused, so that no page of
+            another site can pass itself off as this one (DNS rebinding).
+    """
+    browse = _Browse(retriever, name, report, map_file, decoding)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=browse.lifespan)
+    app.include_router(browse.router())
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
+    app.add_middleware(Guard)  # the last added is the first asked
+    app.add_exception_handler(SetupError, _setup_error)
+    app.add_exception_handler(ClipError, _clip_error)
+    return app
+
+
+class _Browse:
+    """The state of a server, and its answers."""
+
+    def __init__(
+        self,
+        retriever: Retriever,
+        name: str,
+        report: Path | None,
+        map_file: Path | None,
+        decoding: Attempt,
+    ) -> None:
+        self._retriever, self._collection = retriever, retriever.collection
+        self._name, self._report, self._map_file = name, report, map_file
+        self._queries = Queries(retriever, decoding)
+        self._previews = Previews(retriever.collection)
+        self._page = _page_files()
+        self._mixed = _mixed(retriever.collection.labels)
+        self._networks = ThreadPoolExecutor(1, "networks")
+        self._drawing = ThreadPoolExecutor(PREVIEW_THREADS, "previews")
+        self._waiting = 0
+        self._map: Future[Projection] | None = None
+        self._no_uploads: str | None = None
+
+    @asynccontextmanager
+    async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        try:
+            await asyncio.to_thread(self._retriever.warm_up)
+        except SetupError as error:
+            self._no_uploads = str(error)
+        with tempfile.TemporaryDirectory(prefix="avcmr-uploads-") as folder:
+            self._folder = Path(folder)
+            yield
+            for executor in (self._networks, self._drawing):
+                executor.shutdown(wait=False, cancel_futures=True)
+
+    def router(self) -> APIRouter:
+        router = APIRouter()
+        answer_of: dict[str, Callable[..., Any]] = {
+            "/": self.page,
+            "/page/{file}": self.page,
+            "/api/about": self.about,
+            "/api/clips": self.clips,
+            "/api/search": self.search,
+            "/api/map": self.map,
+            "/media/{row}": self.media,
+            "/thumbnails/{row}": self.thumbnail,
+            "/peaks/{row}": self.peaks,
+            "/report": self.report,
+        }
+        for path, answer in answer_of.items():
+            router.add_api_route(path, answer, methods=["GET"])
+        router.add_api_route("/media/{row}", self.media, methods=["HEAD"])
+        router.add_api_route("/api/queries", self.upload, methods=["POST"])
+        return router
+
+    async def page(self, file: str = "index.html") -> Response:
+        if file not in self._page:
+            raise HTTPException(404, f"no such file: {file}")
+        content, kind = self._page[file]
+        return Response(content, media_type=kind, headers={"Cache-Control": "no-cache"})
+
+    async def about(self) -> answers.About:
+        collection = self._collection
+        classes, splits = Counter(collection.labels), Counter(collection.splits)
+        return answers.About(
+            name=self._name,
+            clips=len(collection),
+            classes=[answers.Group(name=one, clips=classes[one]) for one in sorted(classes)],
+            splits=[answers.Group(name=one, clips=splits[one]) for one in sorted(splits)],
+            warnings=list(self._retriever.warnings),
+            no_uploads=self._no_uploads,
+            max_bytes=uploads.MAX_BYTES,
+            report=self._report is not None and self._report.is_file(),
+        )
+
+    def clips(
+        self,
+        text: Text = None,
+        label: Text = None,
+        split: Text = None,
+        offset: Annotated[int, Query(ge=0)] = 0,
+        limit: Annotated[int, Query(ge=1, le=MAX_TOP)] = 48,
+    ) -> answers.Page:
+        collection, wanted = self._collection, (text or "").casefold()
+        rows = [
+            row
+            for row in self._mixed
+            if wanted in collection.ids[row].casefold()
+            and label in (None, collection.labels[row])
+            and split in (None, collection.splits[row])
+        ]
+        shown = rows[offset : offset + limit]
+        return answers.Page(
+            total=len(rows), items=[answers.Item.of(collection, row) for row in shown]
+        )
+
+    def search(
+        self,
+        id: Text = None,  # noqa: A002
+        query: Text = None,
+        find: Find = "picture",
+        top: Annotated[int, Query(ge=1, le=MAX_TOP)] = 12,
+        label: Text = None,
+        split: Text = None,
+    ) -> answers.Results:
+        retriever = self._retriever
+        if (id is None) == (query is None):
+            raise HTTPException(400, "a search needs an id or a query that was uploaded")
+        asked = None
+        if id is not None:
+            asked = answers.Item.of(self._collection, retriever.row(id))
+            hits = retriever.search(id=id, find=find, top=top, label=label, split=split)
+        else:
+            uploaded = self._queries.get(query or "")
+            if uploaded is None or find not in uploaded.embeddings:
+                raise HTTPException(404, "this query is not kept any more; upload it again")
+            hits = retriever.search_embedding(
+                uploaded.embeddings[find], find=find, top=top, label=label, split=split
+            )
+        items = [answers.Item.of(self._collection, retriever.row(hit.id)) for hit in hits]
+        wanted = asked.label if asked else None
+        found = [answers.Found.of(hit, one, wanted) for hit, one in zip(hits, items, strict=True)]
+        return answers.Results(find=find, query=asked, hits=found)
+
+    async def upload(self, request: Request) -> answers.Uploaded:
+        uploads.require_acceptable(request)
+        if self._no_uploads is not None:
+            raise HTTPException(409, self._no_uploads)
+        if self._waiting >= MAX_WAITING:
+            raise HTTPException(503, "too many uploads at once; try again", {"Retry-After": "5"})
+        self._waiting += 1
+        try:
+            with tempfile.NamedTemporaryFile(dir=self._folder) as file:
+                path = Path(file.name)
+                token = await uploads.receive(request, path)
+                loop = asyncio.get_running_loop()
+                query = await loop.run_in_executor(self._networks, self._queries.add, token, path)
+        except ClipError as error:
+            raise nameless(error, path) from None
+        finally:
+            self._waiting -= 1
+        return answers.Uploaded(query=token, kind=query.kind, finds=sorted(query.embeddings))
+
+    async def media(self, row: Row) -> FileResponse:
+        path = self._collection.paths[self._known(row)]
+        if path == NO_FILE or not path.is_file():
+            raise HTTPException(404, "the clip's file is gone")
+        kind = mimetypes.guess_type(path.name)[0] or ""
+        if not kind.startswith(("video/", "audio/")):
+            kind = "application/octet-stream"
+        return FileResponse(path, media_type=kind, headers=A_DAY)
+
+    async def thumbnail(self, row: Row) -> Response:
+        loop = asyncio.get_running_loop()
+        picture = self._previews.thumbnail
+        jpeg = await loop.run_in_executor(self._drawing, picture, self._known(row))
+        return Response(jpeg, media_type="image/jpeg", headers=A_DAY)
+
+    async def peaks(self, row: Row) -> Response:
+        loop = asyncio.get_running_loop()
+        outline = self._previews.peaks
+        peaks = await loop.run_in_executor(self._drawing, outline, self._known(row))
+        return JSONResponse(peaks, headers=A_DAY)
+
+    async def map(self) -> answers.Map:
+        if self._map is None:
+            making = ThreadPoolExecutor(1, "map")
+            self._map = making.submit(load_projection, self._collection, self._map_file)
+            making.shutdown(wait=False)
+        if not self._map.done():
+            return answers.Map(ready=False)
+        return await asyncio.to_thread(answers.Map.of, self._collection, self._map.result())
+
+    async def report(self) -> Response:
+        if self._report is None or not self._report.is_file():
+            raise HTTPException(404, "the run has no report; avcmr evaluate writes it")
+        headers = {"Content-Security-Policy": REPORT_POLICY, "Cache-Control": "no-cache"}
+        return FileResponse(self._report, media_type="text/html", headers=headers)
+
+    def _known(self, row: int) -> int:
+        if not 0 <= row < len(self._collection):
+            raise HTTPException(404, f"no clip in row {row}")
+        return row
+
+
+def _mixed(labels: Sequence[str]) -> list[int]:
+    """The rows with one clip of each class at a time, so that the first show what there is."""
+    seen: Counter[str] = Counter()
+    turns = []
+    for label in labels:
+        turns.append(seen[label])
+        seen[label] += 1
+    return sorted(range(len(labels)), key=turns.__getitem__)
+
+
+def _page_files() -> dict[str, tuple[bytes, str]]:
+    """The files of the page by name, with their types."""
+    kinds = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+    kinds[".svg"] = "image/svg+xml"
+    return {
+        file.name: (file.read_bytes(), kinds[Path(file.name).suffix])
+        for file in (resources.files("avcmr.web") / "page").iterdir()
+        if Path(file.name).suffix in kinds
+    }
+
+
+async def _setup_error(_: Request, error: Exception) -> JSONResponse:
+    """What was asked for is not there, and the message names what is near."""
+    return JSONResponse({"detail": str(error)}, 404)
+
+
+async def _clip_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ClipError)
+    return JSONResponse({"detail": error.message, "reason": error.reason}, 422)

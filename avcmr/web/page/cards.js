@@ -1,0 +1,55 @@
+// Clips as cards.
+
+import { drawing, el, seconds } from "./dom.js";
+import { player } from "./player.js";
+
+const RIGHT = "M3.5 10.5l4.5 4.5 8.5-10";
+const WRONG = "M5 5l10 10 M15 5l-10 10";
+
+/** A result: rank, player, class, score, whether it is right. */
+export function resultCard(hit, own, search) {
+  const { item } = hit;
+  const face = player(item);
+  face.querySelector(".screen").append(el("span", { class: "rank", "aria-hidden": "true", text: String(hit.rank) }));
+  const meter = el("div", { class: "meter", "aria-hidden": "true" }, el("i"));
+  meter.firstChild.style.setProperty("--share", `${100 * Math.min(Math.max(hit.score, 0), 1)}%`);
+  const body = el("div", { class: "about" },
+    el("span", { class: "label", text: item.label || item.id }),
+    el("span", { class: "score", title: "score", text: hit.score.toFixed(3) }),
+    meter,
+    el("span", { class: "id", text: [item.id, seconds(item), item.split].filter(Boolean).join(" · ") }),
+    el("div", { class: "foot" }, mark(hit.right, own), again(item, search)));
+  const card = el("li", { class: own ? "card own" : "card", "data-id": item.id,
+    "aria-label": `${hit.rank}. ${item.label} ${item.id}, score ${hit.score.toFixed(3)}` }, face, body);
+  return card;
+}
+
+function mark(right, own) {
+  if (own) return el("span", { class: "mark right" }, drawing("0 0 20 20", RIGHT), "the same clip");
+  if (right === null) return el("span");
+  return el("span", { class: right ? "mark right" : "mark wrong" },
+    drawing("0 0 20 20", right ? RIGHT : WRONG), right ? "same class" : "other class");
+}
+
+/** A clip of the collection, to begin with. */
+export function itemCard(item, search) {
+  const body = el("div", { class: "about" },
+    el("span", { class: "label", text: item.label || item.id }),
+    el("span"),
+    el("span", { class: "id", text: [item.id, seconds(item), item.split].filter(Boolean).join(" · ") }),
+    el("div", { class: "foot" }, again(item, search)));
+  return el("li", { class: "card", "data-id": item.id }, player(item), body);
+}
+
+/** The clip that is searched with. */
+export function queryCard(item) {
+  return el("div", { class: "card" }, player(item), el("div", { class: "about" },
+    el("span", { class: "label", text: item.label || item.id }),
+    el("span"),
+    el("span", { class: "id", text: [item.id, seconds(item), item.split].filter(Boolean).join(" · ") })));
+}
+
+function again(item, search) {
+  return el("button", { type: "button", class: "again", "aria-label": `Search with ${item.id}`,
+    text: "Search →", onclick: () => search(item) });
+}
