@@ -3,10 +3,12 @@
 import sys
 import time
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
+import ray
 import torch
 from ray import cloudpickle
 from ray.cluster_utils import Cluster as Nodes
@@ -17,7 +19,7 @@ from preprocessing.clips import Clip
 from preprocessing.decode import PyAVDecoder, Sampling
 from preprocessing.media import Media
 from preprocessing.store import FeatureStore, FeatureWriter
-from raytasks.cluster import Cluster, connected
+from raytasks.cluster import PACKAGES, connected
 from raytasks.decoding import Decoding
 from raytasks.extract import Extraction, Progress
 from raytasks.layout import Layout
@@ -64,19 +66,20 @@ def add(nodes: Nodes, count: int) -> None:
 
 
 def kill(nodes: Nodes, process: str) -> None:
-    """End a node, without warning, on which such a process runs."""
+    """End a node, without warning, on which a process runs whose title has this in it."""
     for node in nodes.worker_nodes:
         (raylet,) = node.all_processes["raylet"]
-        if any(process in line for line in command_lines(children_of=raylet.process.pid)):
+        titles = titles_of_children(raylet.process.pid)
+        if any(process in title.lower() for title in titles):
             nodes.remove_node(node, allow_graceful=False)
             return
     raise AssertionError(f"no {process} runs on any node")
 
 
-def command_lines(children_of: int) -> Iterator[str]:
+def titles_of_children(process: int) -> Iterator[str]:
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            if int(stat.read_text().rpartition(")")[2].split()[1]) == children_of:
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == process:
                 yield (stat.parent / "cmdline").read_text()
         except OSError:
             continue  # it ended while we looked
@@ -93,8 +96,8 @@ class SlowDecoder(PyAVDecoder):
 @pytest.mark.parametrize(
     ("decoding", "victim"),
     [
-        (Decoding(SlowDecoder, SlowDecoder), "ExtractActor"),
-        (Decoding(SlowDecoder, None, True), "DecodeActor"),
+        (Decoding(SlowDecoder, SlowDecoder), "extract"),
+        (Decoding(SlowDecoder, None, True), "decode"),
     ],
     ids=["processes that do both", "decoders and networks"],
 )
@@ -102,7 +105,7 @@ def test_a_lost_node_costs_no_clip(
     nodes: Nodes, tmp_path: Path, decoding: Decoding, victim: str
 ) -> None:
     add(nodes, 2)
-    clips = [make_clip(tmp_path, f"clip {'i' * i}") for i in range(16)]
+    clips = [make_clip(tmp_path, f"clip {'i' * i}") for i in range(12)]
     killed: list[Progress] = []
 
     def kill_once(progress: Progress) -> None:
@@ -116,9 +119,9 @@ def test_a_lost_node_costs_no_clip(
         layout = Layout.fitting(cluster)
         if decoding.beside:
             layout = Layout(2, 2, 0.3, 0.7, 0, 1, 1, 4)  # as on GPUs
-        summary = Extraction(
-            writer, Sampling(), LOAD, layout, decoding, on_progress=kill_once
-        ).run(clips)
+        summary = Extraction(writer, Sampling(), LOAD, layout, decoding, on_progress=kill_once).run(
+            clips
+        )
         writer.finish(clips)
     assert [progress.done < len(clips) for progress in killed] == [True]
     assert (summary.done, summary.failed) == (len(clips), 0)
@@ -130,6 +133,18 @@ def test_a_lost_node_costs_no_clip(
             (undisturbed,) = extractor.extract([decoder.decode(clip, Sampling())])
             np.testing.assert_array_equal(store.clip(row).visual, undisturbed.visual)
             np.testing.assert_array_equal(store.clip(row).audio, undisturbed.audio)
+
+
+@ray.remote(num_cpus=0)
+def where_it_comes_from() -> list[str]:
+    return [import_module(name).__file__ or "" for name in PACKAGES]
+
+
+def test_the_package_travels_to_the_nodes(nodes: Nodes) -> None:
+    add(nodes, 1)
+    with connected(nodes.address):
+        for path in ray.get(where_it_comes_from.remote()):
+            assert "py_modules" in Path(path).parts
 
 
 def test_training_goes_on_without_a_lost_node(nodes: Nodes, tmp_path: Path) -> None:
@@ -144,7 +159,7 @@ def test_training_goes_on_without_a_lost_node(nodes: Nodes, tmp_path: Path) -> N
 
     def kill_once(record: EpochRecord) -> None:
         if record["epoch"] >= 3 and not finished_when_killed:
-            kill(nodes, "RayTrainWorker")
+            kill(nodes, "raytrainworker")
             finished_when_killed.append(disturbed.finished)
 
     with connected(nodes.address):
