@@ -4,6 +4,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -25,6 +26,10 @@ import ray
 from preprocessing.errors import SetupError
 
 PACKAGES = ("avcmr", "preprocessing", "raytasks")
+"""What travels to the machines of a cluster."""
+
+SECONDS_TO_ANSWER = 10.0
+"""How long a cluster may take to answer."""
 
 OBJECT_STORE_BYTES = 512 << 20
 """Shared memory of a local Ray: decoded clips on their way to a network, a few MB each."""
@@ -60,6 +65,7 @@ def connected(address: str | None = None) -> Iterator[Cluster]:
     address = address or os.environ.get("RAY_ADDRESS")
     try:
         if address:
+            _require_answer(address)
             context = ray.init(
                 address=address,
                 runtime_env=_runtime_env(),
@@ -90,6 +96,13 @@ def connected(address: str | None = None) -> Iterator[Cluster]:
             memory=int(have.get("memory", 0)),
             dashboard=_dashboard(context.dashboard_url, local=not address),
         )
+
+
+def _require_answer(address: str) -> None:
+    """Raise at once where nothing listens; Ray itself would try for many minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():  # else a name such as "auto"
+        socket.create_connection((host.strip("[]"), int(port)), SECONDS_TO_ANSWER).close()
 
 
 def _runtime_env() -> dict[str, Any]:
