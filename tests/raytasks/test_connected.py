@@ -13,9 +13,9 @@ from raytasks.cluster import connected
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
 def test_a_cluster_that_is_not_there_is_said_at_once(address: str) -> None:
-    with pytest.raises(SetupError, match=f"refused.*a Ray cluster runs at {address}"):
-        with connected(address):
-            pass
+    refused = pytest.raises(SetupError, match=f"refused.*a Ray cluster runs at {address}")
+    with refused, connected(address):
+        pass
 
 
 @pytest.mark.parametrize("named", ["RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "HOME"])
