@@ -74,6 +74,7 @@ def connected(address: str | None = None) -> Iterator[Cluster]:
             )
         else:
             context = ray.init(
+                address="local",  # and not any that "ray start" has left on this machine
                 include_dashboard=True,
                 dashboard_host="127.0.0.1",
                 object_store_memory=OBJECT_STORE_BYTES,
