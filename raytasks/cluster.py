@@ -4,23 +4,32 @@ import logging
 import os
 import secrets
 import signal
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raytasks.token import users_token
+
 # Read by Ray when it is imported: no telemetry, and an API that asks for a token, so that other
 # users of this machine cannot run code through the dashboard's port.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_AUTH_MODE", "token")
-os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(16))
+os.environ.setdefault("RAY_AUTH_TOKEN", users_token() or secrets.token_hex(16))
 # A worker that runs out of memory is retried by us, alone, and not by Ray without end.
 os.environ.setdefault("RAY_task_oom_retries", "1")
 
 import ray
 
 from preprocessing.errors import SetupError
+
+PACKAGES = ("avcmr", "preprocessing", "raytasks")
+"""What travels to the machines of a cluster."""
+
+SECONDS_TO_ANSWER = 10.0
+"""How long a cluster may take to answer."""
 
 OBJECT_STORE_BYTES = 512 << 20
 """Shared memory of a local Ray: decoded clips on their way to a network, a few MB each."""
@@ -59,7 +68,13 @@ def connected(address: str | None = None) -> Iterator[Cluster]:
     address = address or os.environ.get("RAY_ADDRESS")
     try:
         if address:
-            context = ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            _require_answer(address)
+            context = ray.init(
+                address=address,
+                runtime_env=_runtime_env(),
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
         else:
             context = ray.init(
                 address="local",  # and not any that "ray start" has left on this machine
@@ -86,6 +101,24 @@ def connected(address: str | None = None) -> Iterator[Cluster]:
             memory=int(have.get("memory", 0)),
             dashboard=_dashboard(context.dashboard_url, local=not address),
         )
+
+
+def _require_answer(address: str) -> None:
+    """Raise at once where nothing listens; Ray itself would try for many minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():  # else a name such as "auto"
+        socket.create_connection((host.strip("[]"), int(port)), SECONDS_TO_ANSWER).close()
+
+
+def _runtime_env() -> dict[str, Any]:
+    """What travels to the machines of a cluster: this very code, whether they have avcmr or not.
+
+    A job that was submitted brings what it was submitted with.
+    """
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+        return {}
+    beside = Path(__file__).parents[1]
+    return {"py_modules": [str(beside / name) for name in PACKAGES]}
 
 
 def require_ray() -> None:
@@ -153,5 +186,7 @@ def _with_descendants(roots: Sequence[int]) -> list[int]:
 def _dashboard(url: str | None, *, local: bool) -> str:
     if not url:
         return ""
-    token = f" (token {os.environ['RAY_AUTH_TOKEN']})" if local else ""
-    return f"http://{url}{token}"
+    token = os.environ["RAY_AUTH_TOKEN"]
+    # The user's own opens more than this Ray, and is not for logs.
+    shown = "as `ray get-auth-token` tells" if token == users_token() else token
+    return f"http://{url}" + (f" (token {shown})" if local else "")

@@ -211,7 +211,7 @@ class Extraction:
     def _after_decoding(self, outcome: Outcome[Clip]) -> None:
         clip = outcome.job
         if outcome.death == "lost":
-            self._retries.append(clip)
+            self._again(clip)
             return
         if outcome.death:
             self._suspects.add(clip.id)
@@ -228,8 +228,9 @@ class Extraction:
             self._decoded.append(Item(clip, outcome.refs[0]))
 
     def _after_extraction(self, outcome: Outcome[list[Item]]) -> None:
-        if outcome.death == "lost":  # with its node, and what was decoded there as well
-            self._retries.extend(item.clip for item in outcome.job)
+        if outcome.death == "lost":
+            for item in outcome.job:
+                self._again(item.clip)
             return
         if outcome.death:
             for item in outcome.job:
@@ -257,6 +258,10 @@ class Extraction:
             self._decoded.append(item)
         else:
             self._fail(item.clip, _killed(item.clip, death, self.clip_seconds))
+
+    def _again(self, clip: Clip) -> None:
+        """A clip that was lost with a node begins anew, and has nothing to answer for."""
+        (self._retries if clip.id in self._suspects else self._todo).append(clip)
 
     def _store(self, clip: Clip, features: ClipFeatures) -> None:
         self.writer.add(clip, features)

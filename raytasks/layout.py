@@ -45,7 +45,8 @@ class Layout:
         """Networks on the GPUs and decoders on the cores; or both in one process for each core.
 
         On the CPU a process that decodes and computes in turn keeps its core busy, and no frame
-        is copied to another process. One decoder is for clips that have killed such a process.
+        is copied to another process. One decoder is for clips that have killed such a process; it
+        reserves nothing, so that it finds a place though every core of every machine is taken.
         """
         cpus = max(cluster.cpus, 1)
         if cluster.gpus:
@@ -67,8 +68,8 @@ class Layout:
         return cls(
             decoders=1,
             extractors=extractors,
-            decoder_cpus=0.5,
-            extractor_cpus=(cpus - 0.5) / extractors,
+            decoder_cpus=0,
+            extractor_cpus=threads,  # whole cores: machines have no others to give
             extractor_gpus=0,
             threads=threads,
             clips_at_once=1,

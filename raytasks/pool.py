@@ -4,11 +4,16 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar, cast
+from typing import Any, Generic, Literal, TypeVar
 
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import ObjectLostError, OutOfMemoryError, RayActorError
+from ray.exceptions import (
+    ActorUnavailableError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RayActorError,
+)
 
 from preprocessing.errors import SetupError
 
@@ -132,22 +137,21 @@ class SupervisedPool(Generic[Job]):
             busy = self._busy.pop(ref)
             try:
                 value = ray.get(ref)
-            except ObjectLostError:  # what the job was to work on went with its node
+            except ObjectLostError:  # what the job was to work on went with another node
                 self._idle.append(busy.actor)
-                yield Outcome(cast(Job, busy.job), death="lost")
+                if busy.job is not None:
+                    yield Outcome(busy.job, death="lost")
             except (RayActorError, OutOfMemoryError, MemoryError) as error:  # Ray's guard, ours
                 death = _death(error)
-                if busy.job is None and death == "lost":
-                    self._start_one()
-                    continue
-                if busy.job is None:
+                if busy.job is None and death != "lost":
                     # Where its own code has failed, that is the last line of Ray's message.
                     cause = str(error).strip().rpartition("\n")[2]
                     raise SetupError(
                         f"a process to {self.method} clips died while starting ({cause}); {_free()}"
                     ) from None
                 self._replace(busy.actor)
-                yield Outcome(busy.job, death=death)
+                if busy.job is not None:
+                    yield Outcome(busy.job, death=death)
             else:
                 self._started = True
                 self._idle.append(busy.actor)
@@ -184,10 +188,10 @@ class SupervisedPool(Generic[Job]):
 def _death(error: RayActorError | OutOfMemoryError | MemoryError) -> Death:
     if isinstance(error, OutOfMemoryError | MemoryError):
         return "out_of_memory"
-    # Ray has no class of its own for it.
-    return (
-        "lost" if "node has died" in str(error) or "node was terminated" in str(error) else "crash"
-    )
+    # Of a node that is suddenly gone Ray says first that its actors are unavailable, and after some
+    # seconds that they have died with it. It has no class of its own for that.
+    gone = isinstance(error, ActorUnavailableError) or "its node has died" in str(error)
+    return "lost" if gone else "crash"
 
 
 def _free() -> str:

@@ -36,6 +36,7 @@ SOURCE_FILES = [
 ELSEWHERE = {
     "extract ": "tests/end_to_end/test_command_line.py",
     "demo-clips ": "tests/end_to_end/test_command_line.py",
+    "train .*--address": "tests/end_to_end/test_cluster.py",
     "train --features demo/|evaluate demo/": "tests/end_to_end/test_command_line.py",
     "features import output/": "tests/preprocessing/interchange/test_layouts.py",
     "doctor$": "tests/avcmr/test_doctor.py",

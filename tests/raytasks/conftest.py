@@ -1,4 +1,4 @@
-"""One local Ray for all tests of this folder."""
+"""A local Ray for the tests of a module; some modules have nodes of their own."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ import pytest
 from raytasks.cluster import Cluster, connected
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     with connected() as cluster:
         yield cluster
