@@ -20,9 +20,9 @@ from typer.testing import CliRunner
 
 from avcmr.cli import app
 from avcmr.cli.serve import LOOPBACK
+from avcmr.previews import PEAKS
 from avcmr.retriever import Retriever
 from avcmr.web import create_app, uploads
-from avcmr.web.previews import PEAKS
 from avcmr.web.projection import load_projection
 from preprocessing.decode.process import DecodingProcess
 from preprocessing.errors import SetupError
