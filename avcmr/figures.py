@@ -149,17 +149,22 @@ def class_figure(runs: Sequence[Results], theme: Theme) -> Figure:
         lane = places + step * ((len(runs) - 1) / 2 - number)
         first, second = maps[:, number, order]
         panel.hlines(lane, first, second, color=color, alpha=0.5, lw=1.6)
-        label = "chance" if number == 0 else "_"
-        low, high = lane - 0.4 * step, lane + 0.4 * step
-        panel.vlines(levels[order], low, high, color=theme.faint, lw=2, label=label)
         for line in _lines(runs, theme)[2 * number : 2 * number + 2]:
             values = first if line.direction == "audio_to_visual" else second
-            style: dict[str, Any] = {
-                "marker": line.marker,
-                "color": line.color,
-                "label": line.label,
-            }
-            panel.plot(values, lane, linestyle="", markersize=6.5 - 0.4 * len(runs), **style)
+            panel.plot(
+                values,
+                lane,
+                linestyle="",
+                marker=line.marker,
+                markersize=6.5 - 0.4 * len(runs),
+                color=line.color,
+                label=line.label,
+            )
+        label = "chance" if number == len(runs) - 1 else "_"
+        low, high = lane - 0.4 * step, lane + 0.4 * step
+        panel.vlines(levels[order], low, high, color=theme.faint, lw=2, label=label)
+    for place in places[::2]:  # a band for every other class, to be followed across
+        panel.axhspan(place - 0.5, place + 0.5, color=theme.faint, alpha=0.08, lw=0, zorder=0)
     panel.set_yticks(places, [_short(name) for name in names], parse_math=False)
     panel.set(xlim=(0, 1.02), ylim=(-0.6, len(order) - 0.4), xlabel="MAP of the class's queries")
     panel.grid(False, axis="y")
@@ -257,7 +262,7 @@ def _panels(theme: Theme, *, rows: int, height: float) -> tuple[Figure, tuple[Ax
         panel.grid(True, color=theme.faint, alpha=0.25, linewidth=0.8)
         panel.set_axisbelow(True)
         panel.spines[:].set_visible(False)
-        panel.tick_params(colors=theme.ink, labelsize=10.5, length=0)
+        panel.tick_params(colors=theme.ink, labelsize=10.5, length=0, pad=5)
         for axis in (panel.xaxis, panel.yaxis):
             axis.label.set(color=theme.ink, fontsize=11.5)
     return figure, panels
@@ -286,15 +291,16 @@ def _lines(runs: Sequence[Results], theme: Theme) -> list[_Line]:
         _Line(
             run,
             direction,
-            label=label if len(runs) == 1 else f"{_name(run)}, {label}",
+            label=label if len(runs) == 1 else f"{_name(run)}, {short}",
             color=own if len(runs) == 1 else color,
             dash=dash,
             marker=marker,
         )
         for run, color in _coloured(runs, theme)
-        for direction, label, own, dash, marker in zip(
+        for direction, label, short, own, dash, marker in zip(
             DIRECTIONS,
             (AUDIO_TO_VISUAL, VISUAL_TO_AUDIO),
+            ("a → v", "v → a"),
             (theme.audio, theme.visual),
             ("-", "--"),
             ("o", "s"),
@@ -338,18 +344,18 @@ def _epochs(panels: Sequence[Axes], runs: Sequence[Results], theme: Theme) -> No
     """Label the shared epoch axis, and mark where stage 2 of each run begins."""
     panels[-1].set_xlabel("epoch")
     panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
-    marked = set()
+    longest = max((line["epoch"] for run in runs for line in run.history), default=1)
+    named: list[int] = []
     for run, color in _coloured(runs, theme):
         switch = switch_of(run.history)
         if switch is None:
             continue
+        line = color if len(runs) > 1 else theme.faint
         for panel in panels:
-            panel.axvline(
-                switch - 0.5, color=color if len(runs) > 1 else theme.faint, linestyle="--", lw=1.2
-            )
-        if switch in marked:
-            continue
-        marked.add(switch)
+            panel.axvline(switch - 0.5, color=line, linestyle="--", lw=1.2)
+        if any(abs(switch - other) < 0.15 * longest for other in named):
+            continue  # its name would cover the other's
+        named.append(switch)
         panels[0].annotate(
             "stage 2",
             (switch - 0.5, 1),
@@ -371,7 +377,7 @@ def _legend(figure: Figure, panel: Axes, theme: Theme) -> None:
         handles,
         labels,
         loc="outside upper center",
-        ncols=3 if max(map(len, labels)) < 24 else 2,
+        ncols=max(1, 75 // (10 + max(map(len, labels)))),
         frameon=False,
         labelcolor=theme.ink,
         fontsize=10.5,

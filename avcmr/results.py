@@ -63,7 +63,8 @@ def measure(run: RunFolder, embedded: Embedded, name: str | None = None) -> Resu
         settings=config.model_dump(mode="json"),
         provenance={
             "run": str(run.path),
-            "checkpoint": embedded.checkpoint,
+            "checkpoint": embedded.checkpoint
+            | {"val_map": round(embedded.checkpoint["val_map"], 4)},
             "data": {"sha256": embedded.fingerprint, "test clips": len(embedded.ids)},
             "features": asdict(embedded.made) if embedded.made else "their file does not say",
         },
