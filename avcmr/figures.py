@@ -353,7 +353,7 @@ def _epochs(panels: Sequence[Axes], runs: Sequence[Results], theme: Theme) -> No
         line = color if len(runs) > 1 else theme.faint
         for panel in panels:
             panel.axvline(switch - 0.5, color=line, linestyle="--", lw=1.2)
-        if any(abs(switch - other) < 0.15 * longest for other in named):
+        if any(abs(switch - other) < 0.12 * longest for other in named):
             continue  # its name would cover the other's
         named.append(switch)
         panels[0].annotate(
