@@ -25,8 +25,9 @@ from preprocessing.store import FeatureWriter, Provenance
 from preprocessing.store.plan import source_of
 from raytasks.cluster import connected
 from raytasks.decoding import Decoding
-from raytasks.extract import Extraction, Progress
+from raytasks.extract import Extraction
 from raytasks.layout import Layout
+from raytasks.progress import Progress
 
 PROVENANCE = Provenance(config={}, weights={}, decoder="benchmark")
 SECONDS = 10

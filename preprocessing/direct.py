@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
@@ -55,6 +56,14 @@ def _loaded(networks: Networks, device: str) -> FeatureExtractor:
     return FeatureExtractor.load(networks, torch.device(device))
 
 
+class Extractor(Protocol):
+    """Takes decoded clips to their features."""
+
+    def extract(self, clips: Sequence[Media]) -> Sequence[ClipFeatures]:
+        """Features of each clip, in their order."""
+        ...
+
+
 class DirectExtractor:
     """Decodes clips side by side and takes them through the networks as they come.
 
@@ -72,7 +81,7 @@ class DirectExtractor:
     def __init__(
         self,
         make_decoder: Callable[[], Decoder],
-        extractor: FeatureExtractor,
+        extractor: Extractor,
         sampling: Sampling,
         device: torch.device,
         clips_at_once: int,

@@ -14,6 +14,7 @@ from preprocessing.extractor import FeatureExtractor
 from preprocessing.media import ClipFeatures, Media
 from raytasks.layout import Layout
 from raytasks.memory import MemoryGuard
+from raytasks.telemetry import Stopwatch, TimedDecoder, TimedExtractor
 
 
 @ray.remote(max_restarts=0)
@@ -22,7 +23,7 @@ class DecodeActor:
 
     def __init__(self, make_decoder: Callable[[], Decoder], sampling: Sampling) -> None:
         torch.set_num_threads(1)
-        self._decoder = make_decoder()
+        self._decoder = TimedDecoder(make_decoder(), Stopwatch())
         self._sampling = sampling
         self._guard = MemoryGuard()
 
@@ -60,9 +61,14 @@ class ExtractActor:
     ) -> None:
         torch.set_num_threads(layout.threads)
         device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
-        self._extractor = load(device)
+        stopwatch = Stopwatch()
+        self._extractor = TimedExtractor(load(device), stopwatch)
         self._direct = make_decoder and DirectExtractor(
-            make_decoder, self._extractor, sampling, device, layout.clips_at_once
+            lambda: TimedDecoder(make_decoder(), stopwatch),
+            self._extractor,
+            sampling,
+            device,
+            layout.clips_at_once,
         )
         self._guard = MemoryGuard()
 

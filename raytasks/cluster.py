@@ -25,6 +25,9 @@ from preprocessing.errors import SetupError
 OBJECT_STORE_BYTES = 512 << 20
 """Shared memory of a local Ray: decoded clips on their way to a network, a few MB each."""
 
+METRICS_EVERY_MS = 2_000
+"""How often processes of a local Ray export metrics; Ray's own 10 s are as long as some runs."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
@@ -59,11 +62,13 @@ def connected(address: str | None = None) -> Iterator[Cluster]:
             context = ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         else:
             context = ray.init(
+                address="local",  # and not any that "ray start" has left on this machine
                 include_dashboard=True,
                 dashboard_host="127.0.0.1",
                 object_store_memory=OBJECT_STORE_BYTES,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
+                _system_config={"metrics_report_interval_ms": METRICS_EVERY_MS},
             )
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         reason = str(error).strip().partition("\n")[0]

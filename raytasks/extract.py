@@ -23,6 +23,8 @@ from raytasks.cluster import require_ray
 from raytasks.decoding import Decoding
 from raytasks.layout import Layout
 from raytasks.pool import Death, Outcome, SupervisedPool
+from raytasks.progress import Progress
+from raytasks.telemetry import Publisher
 
 ATTEMPTS = 2
 """Processes that may die of a clip while they have no other: it is not tried a third time.
@@ -42,20 +44,6 @@ class Item:
 
     clip: Clip
     media: ray.ObjectRef | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far an extraction is; clips that were done before it began do not count."""
-
-    done: int
-    failed: int
-    total: int
-    seconds: float
-
-    @property
-    def clips_per_second(self) -> float:
-        return (self.done + self.failed) / self.seconds if self.seconds > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +113,18 @@ class Extraction:
         starting = 0.0
         self._todo.extend(clips)
         decoders: SupervisedPool[Clip] = SupervisedPool(
-            self._make_decoder, method="decode", size=min(self.layout.decoders, len(clips))
+            self._make_decoder,
+            method="decode",
+            size=min(self.layout.decoders, len(clips)),
+            kind="decoder",
         )
         extractors: SupervisedPool[list[Item]] = SupervisedPool(
-            self._make_extractor, method="extract", size=min(self.layout.extractors, len(clips))
+            self._make_extractor,
+            method="extract",
+            size=min(self.layout.extractors, len(clips)),
+            kind="extractor",
         )
+        publisher = Publisher()
         extractors.start()
         if self.decoding.beside:
             decoders.start()
@@ -144,8 +139,21 @@ class Extraction:
             for extracted in extractors.collect(set(ready)):
                 self._after_extraction(extracted)
             self.writer.flush_if_due()  # also while one long clip keeps all others waiting
-            seconds = time.monotonic() - started
-            self.on_progress(Progress(self._done, self._reasons.total(), len(clips), seconds))
+            progress = Progress(
+                done=self._done,
+                reasons=dict(self._reasons),
+                total=len(clips),
+                frames=self._frames,
+                queues={
+                    "decode": len(self._todo),
+                    "network": len(self._decoded),
+                    "retry": len(self._retries),
+                },
+                processes=decoders.doing | extractors.doing,
+                seconds=time.monotonic() - started,
+            )
+            publisher.publish(progress)
+            self.on_progress(progress)
         return Summary(
             done=self._done,
             failed=self._reasons.total(),
@@ -156,13 +164,15 @@ class Extraction:
             sound_seconds=self._sound_seconds,
         )
 
-    def _make_decoder(self) -> ActorHandle:
-        options = DecodeActor.options(num_cpus=self.layout.decoder_cpus)
+    def _make_decoder(self, name: str) -> ActorHandle:
+        options = DecodeActor.options(num_cpus=self.layout.decoder_cpus, name=name)
         return options.remote(self.decoding.decoder, self.sampling)
 
-    def _make_extractor(self) -> ActorHandle:
+    def _make_extractor(self, name: str) -> ActorHandle:
         options = ExtractActor.options(
-            num_cpus=self.layout.extractor_cpus, num_gpus=self.layout.extractor_gpus
+            num_cpus=self.layout.extractor_cpus,
+            num_gpus=self.layout.extractor_gpus,
+            name=name,
         )
         return options.remote(self.load, self.layout, self.decoding.own_decoder, self.sampling)
 
@@ -175,12 +185,12 @@ class Extraction:
         line = self._retries or (self._todo if self.decoding.beside else deque[Clip]())
         while decoders.idle and line and len(self._decoded) + decoders.working < most_decoded:
             clip = line.popleft()
-            decoders.submit(clip, clip, seconds=self.clip_seconds)
+            decoders.submit(clip, clip, seconds=self.clip_seconds, name=clip.id)
         while extractors.idle and (batch := self._next_batch()):
             items = [item.media or item.clip for item in batch]
             # Clips whose batch is too slow are tried again one by one, with a deadline each.
             seconds = math.inf if batch[0].media else self.clip_seconds
-            extractors.submit(batch, *items, seconds=seconds)
+            extractors.submit(batch, *items, seconds=seconds, name=_named(batch))
 
     def _next_batch(self) -> list[Item]:
         """Clips for one extractor: decoded ones, or if there are few, some it decodes itself."""
@@ -200,6 +210,9 @@ class Extraction:
 
     def _after_decoding(self, outcome: Outcome[Clip]) -> None:
         clip = outcome.job
+        if outcome.death == "lost":
+            self._retries.append(clip)
+            return
         if outcome.death:
             self._suspects.add(clip.id)
             self._deaths[clip.id] += 1
@@ -215,6 +228,9 @@ class Extraction:
             self._decoded.append(Item(clip, outcome.refs[0]))
 
     def _after_extraction(self, outcome: Outcome[list[Item]]) -> None:
+        if outcome.death == "lost":  # with its node, and what was decoded there as well
+            self._retries.extend(item.clip for item in outcome.job)
+            return
         if outcome.death:
             for item in outcome.job:
                 self._after_death(item, outcome.death, alone=len(outcome.job) == 1)
@@ -256,6 +272,12 @@ class Extraction:
                 f"{clip.id}: {error}. Stopped at the first failure (--fail-fast); "
                 "what is finished is kept"
             )
+
+
+def _named(batch: Sequence[Item]) -> str:
+    """What the dashboard shows of a batch."""
+    more = f" and {len(batch) - 1} more" if len(batch) > 1 else ""
+    return batch[0].clip.id + more
 
 
 def _killed(clip: Clip, death: Death, clip_seconds: float) -> ClipError:

@@ -4,16 +4,17 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar, cast
 
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import OutOfMemoryError, RayActorError
+from ray.exceptions import ObjectLostError, OutOfMemoryError, RayActorError
 
 from preprocessing.errors import SetupError
 
 Job = TypeVar("Job")
-Death = Literal["timeout", "crash", "out_of_memory"]
+Death = Literal["timeout", "crash", "out_of_memory", "lost"]
+"""How a job ended without a result; ``lost`` is with its node, through no fault of the job."""
 
 START_SECONDS = 180.0
 """How long an actor may take to start: imports and weights, on a slow disk."""
@@ -36,12 +37,19 @@ class Outcome(Generic[Job]):
     death: Death | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Named:
+    handle: ActorHandle
+    name: str
+
+
 @dataclass(slots=True)
 class _Busy(Generic[Job]):
-    actor: ActorHandle
+    actor: _Named
     job: Job | None  # None while the actor starts
     refs: list[ray.ObjectRef]
     deadline: float
+    what: str = "starting"
 
 
 @dataclass
@@ -49,16 +57,19 @@ class SupervisedPool(Generic[Job]):
     """``size`` actors, each with one job at a time, so that a death has one suspect.
 
     Attributes:
-        make_actor: starts an actor that has a method ``ready()``.
+        make_actor: starts an actor of the given name that has a method ``ready()``.
         method: the method that does a job.
         size: how many actors.
+        kind: what they are called: each is ``KIND NUMBER``.
     """
 
-    make_actor: Callable[[], ActorHandle]
+    make_actor: Callable[[str], ActorHandle]
     method: str
     size: int
+    kind: str = "actor"
+    _made: int = 0
     _started: bool = False
-    _idle: list[ActorHandle] = field(default_factory=list)
+    _idle: list[_Named] = field(default_factory=list)
     _busy: dict[ray.ObjectRef, _Busy[Job]] = field(default_factory=dict)
 
     def start(self) -> None:
@@ -91,15 +102,25 @@ class SupervisedPool(Generic[Job]):
         """References for ``ray.wait``: one per actor that works or starts."""
         return list(self._busy)
 
-    def submit(self, job: Job, *arguments: object, seconds: float = math.inf) -> None:
+    @property
+    def doing(self) -> dict[str, str]:
+        """What each actor does, by its name: ``starting``, ``idle``, or the name of its job."""
+        return {actor.name: "idle" for actor in self._idle} | {
+            busy.actor.name: busy.what for busy in self._busy.values()
+        }
+
+    def submit(
+        self, job: Job, *arguments: object, seconds: float = math.inf, name: str = "working"
+    ) -> None:
         """Give a job to an idle actor, for at most so many seconds.
 
-        It has ended when its first reference is ready.
+        It has ended when its first reference is ready. Its name is seen in Ray's dashboard.
         """
         actor = self._idle.pop()
-        refs = getattr(actor, self.method).remote(*arguments)
+        method = getattr(actor.handle, self.method).options(name=f"{self.method} {name}")
+        refs = method.remote(*arguments)
         refs = refs if isinstance(refs, list) else [refs]
-        self._busy[refs[0]] = _Busy(actor, job, refs, time.monotonic() + seconds)
+        self._busy[refs[0]] = _Busy(actor, job, refs, time.monotonic() + seconds, name)
 
     def collect(self, ready: set[ray.ObjectRef]) -> Iterator[Outcome[Job]]:
         """Jobs that ended: those whose first reference is ``ready``, and those past deadline.
@@ -111,7 +132,14 @@ class SupervisedPool(Generic[Job]):
             busy = self._busy.pop(ref)
             try:
                 value = ray.get(ref)
+            except ObjectLostError:  # what the job was to work on went with its node
+                self._idle.append(busy.actor)
+                yield Outcome(cast(Job, busy.job), death="lost")
             except (RayActorError, OutOfMemoryError, MemoryError) as error:  # Ray's guard, ours
+                death = _death(error)
+                if busy.job is None and death == "lost":
+                    self._start_one()
+                    continue
                 if busy.job is None:
                     # Where its own code has failed, that is the last line of Ray's message.
                     cause = str(error).strip().rpartition("\n")[2]
@@ -119,7 +147,7 @@ class SupervisedPool(Generic[Job]):
                         f"a process to {self.method} clips died while starting ({cause}); {_free()}"
                     ) from None
                 self._replace(busy.actor)
-                yield Outcome(busy.job, death=_death(error))
+                yield Outcome(busy.job, death=death)
             else:
                 self._started = True
                 self._idle.append(busy.actor)
@@ -127,6 +155,10 @@ class SupervisedPool(Generic[Job]):
                     yield Outcome(busy.job, value, busy.refs[1:])
         now = time.monotonic()
         for ref in [ref for ref, busy in self._busy.items() if busy.deadline < now]:
+            if self._busy[ref].job is None and (self._idle or self.working):
+                # The others do its work; it starts when a node comes to make room for it.
+                self._busy[ref].deadline = now + START_SECONDS
+                continue
             busy = self._busy.pop(ref)
             if busy.job is None:
                 raise SetupError(
@@ -137,17 +169,25 @@ class SupervisedPool(Generic[Job]):
             yield Outcome(busy.job, death="timeout")
 
     def _start_one(self) -> None:
-        actor: Any = self.make_actor()
+        self._made += 1
+        name = f"{self.kind} {self._made}"
+        actor: Any = self.make_actor(name)
         ref: ray.ObjectRef = actor.ready.remote()
-        self._busy[ref] = _Busy(actor, None, [ref], time.monotonic() + START_SECONDS)
+        named = _Named(actor, name)
+        self._busy[ref] = _Busy(named, None, [ref], time.monotonic() + START_SECONDS)
 
-    def _replace(self, actor: ActorHandle) -> None:
-        ray.kill(actor)  # also one that hangs in native code
+    def _replace(self, actor: _Named) -> None:
+        ray.kill(actor.handle)  # also one that hangs in native code
         self._start_one()
 
 
 def _death(error: RayActorError | OutOfMemoryError | MemoryError) -> Death:
-    return "out_of_memory" if isinstance(error, OutOfMemoryError | MemoryError) else "crash"
+    if isinstance(error, OutOfMemoryError | MemoryError):
+        return "out_of_memory"
+    # Ray has no class of its own for it.
+    return (
+        "lost" if "node has died" in str(error) or "node was terminated" in str(error) else "crash"
+    )
 
 
 def _free() -> str:

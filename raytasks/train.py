@@ -16,6 +16,7 @@ import torch
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from ray.util.queue import Queue
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from avcmr.config import load_config
 from avcmr.data import load_dataset
@@ -23,6 +24,7 @@ from avcmr.runs import RunFolder
 from avcmr.training import EpochRecord, train
 from preprocessing.errors import SetupError
 from raytasks.cluster import Cluster
+from raytasks.telemetry import TrainingBoard
 
 RESTARTS = 3
 """How often workers that died are started anew; each time they resume at the last epoch."""
@@ -84,7 +86,9 @@ def train_on_ray(run: RunFolder, plan: WorkerPlan, on_epoch: Callable[[EpochReco
         SetupError: the job failed; what was reached is kept, and the same command resumes it.
     """
     logging.getLogger("ray.train").setLevel(logging.ERROR)
-    epochs = Queue(actor_options={"num_cpus": 0})
+    # On the driver's node, so that it outlives any other.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    epochs = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
     # Checkpoints are ours; what Ray keeps of the job serves nobody after it.
     with TemporaryDirectory(prefix=".ray-", dir=run.path) as scratch, _relayed(epochs, on_epoch):
         try:
@@ -112,7 +116,7 @@ def _trainer(run: RunFolder, plan: WorkerPlan, epochs: Queue, scratch: Path) -> 
             resources_per_worker={"CPU": plan.cpus} | ({"GPU": 1} if plan.use_gpu else {}),
         ),
         run_config=RunConfig(
-            name="avcmr-train",
+            name=f"avcmr-train-{run.path.name}",
             storage_path=str(scratch.resolve()),
             failure_config=FailureConfig(max_failures=RESTARTS),
         ),
@@ -150,4 +154,10 @@ def _worker(settings: dict[str, Any]) -> None:
     config = load_config(run.config_file)
     assert config.features is not None  # the driver has opened the run with it
     dataset = load_dataset(config.features, config.data)
-    train(dataset, config, run, device=get_device(), on_epoch=settings["epochs"].put)
+    board = TrainingBoard(run.path.name)
+
+    def publish(record: EpochRecord) -> None:
+        board.publish(record)
+        settings["epochs"].put(record)
+
+    train(dataset, config, run, device=get_device(), on_epoch=publish)

@@ -20,6 +20,7 @@ from avcmr.cli import (
     reproduce,
     search,
     serve,
+    status,
     train,
     weights,
 )
@@ -68,6 +69,7 @@ for module in (
     index,
     search,
     serve,
+    status,
     compare,
     reproduce,
     demo_clips,

@@ -23,7 +23,8 @@ from preprocessing.errors import SetupError
 if TYPE_CHECKING:
     from preprocessing.clips import Clip
     from preprocessing.store import Failure
-    from raytasks.extract import Progress, Summary
+    from raytasks.extract import Summary
+    from raytasks.progress import Progress
 
 
 def command(
@@ -157,9 +158,10 @@ def _clips(videos: Path | None, manifest: Path | None, *, follow_links: bool) ->
 
 
 def _state(progress: "Progress") -> str:
-    left = progress.total - progress.done - progress.failed
     rate = progress.clips_per_second
-    eta = f", about {left / rate:.0f} s left" if rate > 0 and not console.is_terminal else ""
+    eta = (
+        f", about {progress.left / rate:.0f} s left" if rate > 0 and not console.is_terminal else ""
+    )
     return (
         f"{progress.done}/{progress.total} done, {progress.failed} failed, {rate:.2f} clips/s{eta}"
     )

@@ -42,6 +42,7 @@ ELSEWHERE = {
     "weights (get|verify|convert)": "tests/avcmr/test_weights_command.py",
     "search |index .*--features": "tests/avcmr/test_retriever.py",
     "serve ": "tests/avcmr/web/test_server.py",
+    "status": "tests/raytasks/test_status.py",
 }
 """Commands that start Ray or serve, or need published weights or the net → what runs them."""
 

@@ -21,9 +21,10 @@ from preprocessing.store import FeatureStore, FeatureWriter, Provenance
 from preprocessing.synthesis import write_clip
 from raytasks.cluster import Cluster
 from raytasks.decoding import Decoding
-from raytasks.extract import Extraction, Progress
+from raytasks.extract import Extraction
 from raytasks.layout import Layout
 from raytasks.pool import SupervisedPool
+from raytasks.progress import Progress
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
 
@@ -125,7 +126,9 @@ def test_no_room_for_an_actor_is_said_and_not_waited_for(cluster: Cluster, monke
     class TooLarge:
         def ready(self) -> None: ...
 
-    pool: SupervisedPool[int] = SupervisedPool(TooLarge.remote, method="ready", size=1)
+    pool: SupervisedPool[int] = SupervisedPool(
+        lambda name: TooLarge.remote(), method="ready", size=1
+    )
     pool.start()
     with pytest.raises(SetupError, match=r"could start within 2 s; free in the cluster: .* CPUs"):
         while True:

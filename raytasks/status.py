@@ -1,0 +1,88 @@
+"""What the Rays of this machine measure of themselves, read without joining any of them."""
+
+import json
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from urllib.request import ProxyHandler, build_opener
+
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
+PREFIX = "ray_avcmr_"
+"""What Ray puts before the names in :mod:`raytasks.telemetry`, which begin with ``avcmr_``."""
+
+ANSWER_SECONDS = 5.0
+"""What a node may take to tell its metrics."""
+
+ENDED_SECONDS = 60.0
+"""A Ray that has not written its list of nodes for so long has ended: it does so every 5 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the processes of one Ray last measured; its metrics lag by some seconds.
+
+    Attributes:
+        session: name of the Ray's folder.
+        samples: of the metrics whose names begin with :data:`PREFIX`, from all nodes.
+    """
+
+    session: str
+    samples: tuple[Sample, ...]
+
+    def by(self, name: str, label: str) -> dict[str, float]:
+        """The values of a metric by those of one label, summed over all processes."""
+        values: defaultdict[str, float] = defaultdict(float)
+        for sample in self.samples:
+            if sample.name == PREFIX + name:
+                values[sample.labels[label]] += sample.value
+        return dict(sorted(values.items()))
+
+    def total(self, name: str) -> float | None:
+        """The sum of a metric over all processes; None where none has measured it."""
+        return self.by(name, "SessionName").get(self.session)
+
+    def only(self, label: str, value: str) -> "Reading":
+        """The same of the samples with this label alone."""
+        chosen = (sample for sample in self.samples if sample.labels.get(label) == value)
+        return Reading(self.session, tuple(chosen))
+
+
+def readings(folder: Path | None = None) -> list[Reading]:
+    """Of each Ray with an extraction or training, the newest first.
+
+    Args:
+        folder: where Ray keeps its sessions; by default ``$RAY_TMPDIR/ray`` or ``/tmp/ray``. What
+            a cluster's head node has there tells of the whole cluster.
+    """
+    folder = folder or Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray"
+    sessions = sorted(folder.glob("session_*/prom_metrics_service_discovery.json"), reverse=True)
+    found: dict[str, Reading] = {}
+    for targets in sessions:
+        session = targets.resolve().parent.name  # one name is a link to the latest
+        found[session] = found.get(session) or Reading(session, tuple(_samples(targets, session)))
+    return [reading for reading in found.values() if reading.samples]
+
+
+def _samples(targets: Path, session: str) -> Iterator[Sample]:
+    """What the nodes of a Ray export of avcmr; nothing where it has ended."""
+    opener = build_opener(ProxyHandler({}))  # nodes are not behind a proxy
+    with suppress(OSError, ValueError):
+        if time.time() - targets.stat().st_mtime > ENDED_SECONDS:
+            return
+        addresses = [one for group in json.loads(targets.read_text()) for one in group["targets"]]
+        for address in addresses:
+            url = f"http://{address}/metrics"
+            with suppress(OSError, HTTPException), opener.open(url, timeout=ANSWER_SECONDS) as page:
+                for family in text_string_to_metric_families(page.read().decode()):
+                    for sample in family.samples:
+                        ours = sample.name.startswith(PREFIX)
+                        # Another Ray may have the ports of one that has ended.
+                        if ours and sample.labels["SessionName"] == session:
+                            yield sample

@@ -1,0 +1,178 @@
+"""What Ray's dashboard, Prometheus, Grafana and ``avcmr status`` see of a run.
+
+Each process measures itself in memory, and Ray exports the values as ``ray_avcmr_…`` on its node's
+metrics port. Nothing here waits for a reader.
+"""
+
+import time
+from collections import Counter as Tally
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+import torch
+from ray.util import metrics
+from ray.util.client import ray as client
+
+from avcmr.training import EpochRecord
+from preprocessing.clips import Clip
+from preprocessing.decode import Decoder, Sampling
+from preprocessing.direct import Extractor
+from preprocessing.media import ClipFeatures, Media
+from raytasks.progress import Progress
+
+SECONDS_BETWEEN = 1.0
+"""How often a driver publishes at most."""
+
+KINDS = ("decoder", "extractor")
+PHASES = ("starting", "idle", "working")
+
+
+class ExtractionBoard:
+    """The metrics of an extraction that its driver knows."""
+
+    def __init__(self) -> None:
+        self._clips = _counter("clips", "Clips, by outcome: done, or why they failed.", "outcome")
+        self._frames = _counter("frames", "Frames through the networks.")
+        self._left = _gauge("clips_left", "Clips to do.")
+        self._rate = _gauge("clips_per_second", "Clips a second since the start.")
+        self._queues = _gauge("queue_clips", "Clips that wait, by what for.", "queue")
+        self._processes = _gauge("processes", "Processes, by what they do.", "kind", "phase")
+        self._counted: Tally[str] = Tally()
+        self._counted_frames = 0
+
+    def publish(self, progress: Progress) -> None:
+        """Show this, and count what is new since the last time."""
+        outcomes = Tally({"done": progress.done, **progress.reasons})
+        for outcome, count in (outcomes - self._counted).items():
+            self._clips.inc(count, {"outcome": outcome})
+        self._counted = outcomes
+        if progress.frames > self._counted_frames:
+            self._frames.inc(progress.frames - self._counted_frames)
+            self._counted_frames = progress.frames
+        self._left.set(progress.left)
+        self._rate.set(progress.clips_per_second)
+        for queue, count in progress.queues.items():
+            self._queues.set(count, {"queue": queue})
+        phases = Tally(
+            (name.partition(" ")[0], doing if doing in PHASES else "working")
+            for name, doing in progress.processes.items()
+        )
+        for kind in KINDS:
+            for phase in PHASES:
+                self._processes.set(phases[kind, phase], {"kind": kind, "phase": phase})
+
+
+class Publisher:
+    """Publishes an extraction, at most once a second.
+
+    A driver at ``ray://…`` is no process of the cluster, which exports those of its own only: there
+    an actor publishes for it.
+    """
+
+    def __init__(self) -> None:
+        self._due = 0.0
+        self._remote = client.is_connected()
+        self._board: Any = (
+            ray.remote(ExtractionBoard).options(num_cpus=0, name="avcmr board").remote()
+            if self._remote
+            else ExtractionBoard()
+        )
+
+    def publish(self, progress: Progress) -> None:
+        """Show how far the extraction is; does not wait."""
+        if time.monotonic() < self._due:
+            return
+        self._due = time.monotonic() + SECONDS_BETWEEN
+        if self._remote:
+            self._board.publish.remote(progress)
+        else:
+            self._board.publish(progress)
+
+
+class Stopwatch:
+    """The seconds that a process of an extraction spends decoding and in networks."""
+
+    def __init__(self) -> None:
+        self._seconds = {
+            "decode": _counter("decode_seconds", "Seconds spent decoding."),
+            "network": _counter("network_seconds", "Seconds spent in the networks."),
+        }
+        self._gpu_memory = _gauge("gpu_memory_bytes", "GPU memory that torch holds.")
+
+    @contextmanager
+    def running(self, what: str) -> Iterator[None]:
+        """Count the seconds inside as ``decode`` or ``network``."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            seconds = time.perf_counter() - started
+            if seconds > 0:  # Ray takes no other
+                self._seconds[what].inc(seconds)
+            self._gpu_memory.set(torch.cuda.memory_reserved())  # 0 where there is no GPU
+
+
+@dataclass(frozen=True, slots=True)
+class TimedDecoder:
+    """A decoder whose seconds are published."""
+
+    decoder: Decoder
+    stopwatch: Stopwatch
+
+    def decode(self, clip: Clip, sampling: Sampling) -> Media:
+        """As the decoder does."""
+        with self.stopwatch.running("decode"):
+            return self.decoder.decode(clip, sampling)
+
+
+@dataclass(frozen=True, slots=True)
+class TimedExtractor:
+    """Networks whose seconds are published."""
+
+    extractor: Extractor
+    stopwatch: Stopwatch
+
+    def extract(self, clips: Sequence[Media]) -> Sequence[ClipFeatures]:
+        """As the networks do."""
+        with self.stopwatch.running("network"):
+            return self.extractor.extract(clips)
+
+
+class TrainingBoard:
+    """The metrics of a training, for its first worker.
+
+    Args:
+        run: name of the run's folder.
+    """
+
+    def __init__(self, run: str) -> None:
+        self._run = {"run": run}
+        self._gauges = {
+            name: _gauge(f"train_{name}", text, "run")
+            for name, text in (
+                ("epoch", "Epochs finished."),
+                ("stage", "Stage of the curriculum, 1 or 2."),
+                ("loss", "Mean loss of the epoch."),
+                ("active_triplets", "Share of triplets with a loss, 0 to 1."),
+                ("seconds", "Seconds that the epoch took."),
+            )
+        }
+        self._map = _gauge("train_val_map", "MAP on the validation clips.", "run", "direction")
+
+    def publish(self, record: EpochRecord) -> None:
+        """Show an epoch's measurements, a line of ``metrics.jsonl``."""
+        for name, gauge in self._gauges.items():
+            gauge.set(record[name], self._run)
+        for direction in ("audio_to_visual", "visual_to_audio"):
+            self._map.set(record[f"val_map_{direction}"], self._run | {"direction": direction})
+
+
+def _counter(name: str, text: str, *labels: str) -> metrics.Counter:
+    return metrics.Counter(f"avcmr_{name}", text, labels)
+
+
+def _gauge(name: str, text: str, *labels: str) -> metrics.Gauge:
+    return metrics.Gauge(f"avcmr_{name}", text, labels)
