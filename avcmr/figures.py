@@ -373,11 +373,14 @@ def _legend(figure: Figure, panel: Axes, theme: Theme) -> None:
     handles, labels = panel.get_legend_handles_labels()
     if not handles:  # an empty legend is a warning
         return
+    columns = max(1, int(WIDTH // (0.5 + 0.08 * max(map(len, labels)))))  # inches of a label
+    rows = -(-len(handles) // columns)
+    figure.set_figheight(figure.get_figheight() + 0.2 * (rows - 1))  # not at the panels' cost
     legend = figure.legend(
         handles,
         labels,
         loc="outside upper center",
-        ncols=max(1, 75 // (10 + max(map(len, labels)))),
+        ncols=columns,
         frameon=False,
         labelcolor=theme.ink,
         fontsize=10.5,
