@@ -16,13 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from avcmr.sources import NO_FILE
+from preprocessing.clips import Clip
 from preprocessing.errors import SetupError
 from preprocessing.store import Provenance
 
 FORMAT = "avcmr-index"
-
-NO_FILE = Path()
-"""The path of a clip of which there are features alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +55,17 @@ class Collection:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def clip(self, row: int) -> Clip:
+        """Where one of them is, and what is known of it."""
+        start, end = float(self.starts[row]), float(self.ends[row])
+        return Clip(
+            id=self.ids[row],
+            path=self.paths[row],
+            label=self.labels[row],
+            start=None if np.isnan(start) else start,
+            end=None if np.isnan(end) else end,
+        )
 
     def __repr__(self) -> str:
         return f"Collection({len(self):,} clips, {len(set(self.labels))} classes)"

@@ -1,6 +1,6 @@
 """The test clips of a run in its embedding space, in memory and as a file."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +8,15 @@ import h5py
 import numpy as np
 from torch import Tensor
 
-from avcmr.data import load_dataset
+from avcmr.data import load_dataset, open_features
 from avcmr.runs import RunFolder
+from avcmr.sources import clips_of_units, provenance_of
 from avcmr.trained import trained_network
 from avcmr.training import embed
+from avcmr.units import units_of
+from preprocessing.clips import Clip
 from preprocessing.errors import SetupError
+from preprocessing.store import Provenance
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,9 @@ class Embedded:
         visual: (N, D) float32 of unit length.
         labels: (N,) int64, index into ``class_names``.
         class_names: name of each label.
+        clips: N parts of files in which the clips are.
+        fingerprint: of the data set, all splits.
+        made: how its features were made; None where their file does not say.
         checkpoint: stage, epoch and validation MAP of the network that embedded them.
         warnings: what a reader of any result must know.
     """
@@ -34,6 +41,9 @@ class Embedded:
     visual: Tensor
     labels: Tensor
     class_names: tuple[str, ...]
+    clips: tuple[Clip, ...]
+    fingerprint: str
+    made: Provenance | None
     checkpoint: dict[str, Any]
     warnings: tuple[str, ...]
 
@@ -55,6 +65,9 @@ def embed_test_split(run: RunFolder) -> Embedded:
             "clips may have been trained on; train again under another --run"
         )
     test = dataset.test
+    with open_features(config.features) as source:
+        made = provenance_of(source)
+        clip_of = clips_of_units(source, units_of(source, config.features, config.data.unit))
     audio, visual = embed(trained_network(run), test)
     return Embedded(
         ids=test.ids,
@@ -62,6 +75,12 @@ def embed_test_split(run: RunFolder) -> Embedded:
         visual=visual,
         labels=test.labels,
         class_names=dataset.class_names,
+        clips=tuple(
+            replace(clip_of[id_], label=dataset.class_names[label])
+            for id_, label in zip(test.ids, test.labels.tolist(), strict=True)
+        ),
+        fingerprint=dataset.fingerprint,
+        made=made,
         checkpoint={key: best.metadata[key] for key in ("stage", "epoch", "val_map")},
         warnings=dataset.warnings,
     )

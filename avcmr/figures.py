@@ -4,27 +4,24 @@ Built on ``Figure`` itself: no pyplot, so no global state, no display and nothin
 Colours are Okabe & Ito's, told apart with any colour vision; lines differ in dash as well.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.container import Container
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+from numpy.typing import NDArray
 
-from avcmr.metrics import RECALL_LEVELS, DirectionResult, Evaluation
+from avcmr.metrics import COLLAPSED_BELOW, RECALL_LEVELS, DirectionResult, Evaluation
+from avcmr.results import History, Results, classes_of, switch_of
 
 if TYPE_CHECKING:  # a report has no need of all methods
     from avcmr.comparison import Summary
-
-History = Sequence[Mapping[str, Any]]
-"""The lines of ``metrics.jsonl``, one per epoch; values may be missing or None."""
 
 WIDTH = 6.4
 """Inches of every figure; text is sized for this, and the page scales it."""
@@ -33,6 +30,12 @@ ANNOTATED_CLASSES = 15
 """Above this, numbers no longer fit into the cells of a confusion."""
 
 Modality = Literal["audio", "visual"]
+MODALITIES: tuple[Modality, ...] = get_args(Modality)
+
+Direction = Literal["audio_to_visual", "visual_to_audio"]
+"""As the measures of a direction are called."""
+
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,87 +47,128 @@ class Theme:
     faint: str
     audio: str
     visual: str
-    average: str
+    runs: tuple[str, ...]
 
 
-LIGHT = Theme("#ffffff", "#1f2328", "#8c949e", "#0072b2", "#d55e00", "#009e73")
-DARK = Theme("#16191d", "#e6e8eb", "#868e98", "#56b4e9", "#e69f00", "#3cc9a0")
+LIGHT = Theme(
+    paper="#ffffff",
+    ink="#1f2328",
+    faint="#8c949e",
+    audio="#0072b2",
+    visual="#d55e00",
+    runs=("#0072b2", "#d55e00", "#009e73", "#b4558f", "#b07d00", "#3f4a55"),
+)
+DARK = Theme(
+    paper="#16191d",
+    ink="#e6e8eb",
+    faint="#868e98",
+    audio="#56b4e9",
+    visual="#e69f00",
+    runs=("#56b4e9", "#e69f00", "#3cc9a0", "#dd8fc0", "#f0e442", "#b9c2cc"),
+)
+
+MAX_RUNS = len(LIGHT.runs)
+"""Beyond these, colours could not be told apart."""
 
 AUDIO_TO_VISUAL = "audio → visual"
 VISUAL_TO_AUDIO = "visual → audio"
 
 
-def training_figure(history: History, theme: Theme) -> Figure:
+def training_figure(runs: Sequence[Results], theme: Theme) -> Figure:
     """Loss and validation MAP over epochs, one above the other."""
-    figure, (loss, quality) = _panels(theme, rows=2, height=5.2)
-    _curve(loss, history, "loss", color=theme.ink)
+    figure, (loss, quality) = _panels(theme, rows=2, height=5.6)
+    for run, color in _coloured(runs, theme):
+        _curve(loss, run.history, "loss", color=color)
     loss.set_ylabel("loss")
-    for key, label, color, dash in (
-        ("val_map_audio_to_visual", AUDIO_TO_VISUAL, theme.audio, "-"),
-        ("val_map_visual_to_audio", VISUAL_TO_AUDIO, theme.visual, "--"),
-        ("val_map", "average", theme.average, ":"),
-    ):
-        _curve(quality, history, key, color=color, linestyle=dash, label=label)
+    for line in _lines(runs, theme):
+        _curve(
+            quality,
+            line.run.history,
+            f"val_map_{line.direction}",
+            color=line.color,
+            linestyle=line.dash,
+            label=line.label,
+        )
     quality.set_ylabel("validation MAP")
-    _legend(quality, theme)
-    _epochs((loss, quality), history, theme)
+    _legend(figure, quality, theme)
+    _epochs((loss, quality), runs, theme)
     return figure
 
 
-def collapse_figure(history: History, theme: Theme) -> Figure:
-    """Mean distance, effective rank and share of active triplets over epochs."""
-    figure, axes = _panels(theme, rows=3, height=6.2)
+def collapse_figure(runs: Sequence[Results], theme: Theme) -> Figure:
+    """What tells of a collapse over epochs: a gauge a panel, with the mark of a collapse."""
+    figure, axes = _panels(theme, rows=4, height=8.4)
     for panel, key, label in zip(
         axes,
-        ("mean_distance", "effective_rank", "active_triplets"),
-        ("mean distance", "effective rank", "active triplets"),
+        ("distance_spread", "mean_distance", "effective_rank", "active_triplets"),
+        ("distance spread", "mean distance", "effective rank", "active triplets"),
         strict=True,
     ):
-        _curve(panel, history, key, color=theme.ink)
+        for run, color in _coloured(runs, theme):
+            name = _name(run) if len(runs) > 1 else "_"
+            _curve(panel, run.history, key, color=color, label=name)
         panel.set_ylabel(label)
         panel.set_ylim(bottom=0)
-    axes[2].set_ylim(0, 1.02)
-    axes[2].yaxis.set_major_formatter(PercentFormatter(1))
-    _epochs(axes, history, theme)
+    axes[0].axhline(COLLAPSED_BELOW, color=theme.faint, linestyle=":", label="collapsed below")
+    axes[3].set_ylim(0, 1.02)
+    axes[3].yaxis.set_major_formatter(PercentFormatter(1))
+    _legend(figure, axes[0], theme)
+    _epochs(axes, runs, theme)
     return figure
 
 
-def precision_recall_figure(evaluation: Evaluation, theme: Theme) -> Figure:
+def precision_recall_figure(runs: Sequence[Results], theme: Theme) -> Figure:
     """Interpolated precision over recall, both directions, with random ranking's precision."""
-    figure, (panel,) = _panels(theme, rows=1, height=4.4)
-    for result, label, color, dash in _directions(evaluation, theme):
-        legend = f"{label}, MAP {result.map:.3f}"
-        panel.plot(RECALL_LEVELS, result.precision_curve, dash, color=color, label=legend, lw=2)
-    chance = evaluation.audio_to_visual.prevalence
-    panel.axhline(chance, color=theme.faint, linestyle=":", label=f"random ranking, {chance:.3f}")
+    figure, (panel,) = _panels(theme, rows=1, height=4.8)
+    for line in _lines(runs, theme):
+        precision = line.result.precision_curve
+        label = f"{line.label}, MAP {line.result.map:.3f}"
+        panel.plot(RECALL_LEVELS, precision, line.dash, color=line.color, label=label, lw=2)
+    for chance in dict.fromkeys(run.evaluation.audio_to_visual.prevalence for run in runs):
+        label = f"random ranking, {chance:.3f}"
+        panel.axhline(chance, color=theme.faint, linestyle=":", label=label)
     panel.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
-    _legend(panel, theme)
+    _legend(figure, panel, theme)
     return figure
 
 
-def class_figure(evaluation: Evaluation, theme: Theme) -> Figure:
+def class_figure(runs: Sequence[Results], theme: Theme) -> Figure:
     """MAP of each class, both directions, best class on top, with each class's chance level."""
-    first, second = evaluation.audio_to_visual, evaluation.visual_to_audio
-    means = (np.array(first.per_class_map) + np.array(second.per_class_map)) / 2
-    order = np.argsort(np.nan_to_num(means, nan=-1))  # bars are drawn from the bottom up
-    names = [_short(evaluation.class_names[i]) for i in order]
+    maps = _by_class(runs, lambda result: result.per_class_map)  # (2, runs, classes)
+    chances = _by_class(runs, lambda result: result.per_class_chance)[0]
+    means = np.nan_to_num(maps, nan=-1).mean(axis=(0, 1))
+    order = np.argsort(means)  # rows are drawn from the bottom up
+    names = np.array(classes_of(runs), dtype=object)[order]
     places = np.arange(len(order))
-    figure, (panel,) = _panels(theme, rows=1, height=1.4 + 0.34 * len(order))
-    handles: list[Artist | Container] = []
-    for (result, label, color, _), shift in zip(
-        _directions(evaluation, theme), (0.2, -0.2), strict=True
+    row = 0.24 + 0.12 * len(runs)
+    figure, (panel,) = _panels(theme, rows=1, height=1.4 + row * len(order))
+    step = 0.7 / len(runs)
+    for number, ((_, color), levels) in enumerate(
+        zip(_coloured(runs, theme), chances, strict=True)
     ):
-        values = np.array(result.per_class_map)[order]
-        handles.append(panel.barh(places + shift, values, height=0.36, color=color, label=label))
-    chance = np.array(first.per_class_chance)[order]
-    low, high = places - 0.44, places + 0.44
-    handles.append(panel.vlines(chance, low, high, color=theme.ink, lw=2, label="chance"))
-    panel.set_yticks(places, names, parse_math=False)
-    panel.set(xlim=(0, 1), ylim=(-0.6, len(order) - 0.4), xlabel="MAP of the class's queries")
+        lane = places + step * ((len(runs) - 1) / 2 - number)
+        first, second = maps[:, number, order]
+        panel.hlines(lane, first, second, color=color, alpha=0.5, lw=1.6)
+        for line in _lines(runs, theme)[2 * number : 2 * number + 2]:
+            values = first if line.direction == "audio_to_visual" else second
+            panel.plot(
+                values,
+                lane,
+                linestyle="",
+                marker=line.marker,
+                markersize=6.5 - 0.4 * len(runs),
+                color=line.color,
+                label=line.label,
+            )
+        label = "chance" if number == len(runs) - 1 else "_"
+        low, high = lane - 0.4 * step, lane + 0.4 * step
+        panel.vlines(levels[order], low, high, color=theme.faint, lw=2, label=label)
+    for place in places[::2]:  # a band for every other class, to be followed across
+        panel.axhspan(place - 0.5, place + 0.5, color=theme.faint, alpha=0.08, lw=0, zorder=0)
+    panel.set_yticks(places, [_short(name) for name in names], parse_math=False)
+    panel.set(xlim=(0, 1.02), ylim=(-0.6, len(order) - 0.4), xlabel="MAP of the class's queries")
     panel.grid(False, axis="y")
-    figure.legend(
-        handles=handles, loc="outside upper center", ncols=3, frameon=False, labelcolor=theme.ink
-    )
+    _legend(figure, panel, theme)
     return figure
 
 
@@ -218,53 +262,136 @@ def _panels(theme: Theme, *, rows: int, height: float) -> tuple[Figure, tuple[Ax
         panel.grid(True, color=theme.faint, alpha=0.25, linewidth=0.8)
         panel.set_axisbelow(True)
         panel.spines[:].set_visible(False)
-        panel.tick_params(colors=theme.ink, labelsize=10.5, length=0)
+        panel.tick_params(colors=theme.ink, labelsize=10.5, length=0, pad=5)
         for axis in (panel.xaxis, panel.yaxis):
             axis.label.set(color=theme.ink, fontsize=11.5)
     return figure, panels
 
 
-def _directions(
-    evaluation: Evaluation, theme: Theme
-) -> tuple[tuple[DirectionResult, str, str, str], ...]:
-    """Result, label, colour and dash of each direction, the same in every figure."""
-    return (
-        (evaluation.audio_to_visual, AUDIO_TO_VISUAL, theme.audio, "-"),
-        (evaluation.visual_to_audio, VISUAL_TO_AUDIO, theme.visual, "--"),
-    )
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One direction of one run, and how it looks in every figure."""
+
+    run: Results
+    direction: Direction
+    label: str
+    color: str
+    dash: str
+    marker: str
+
+    @property
+    def result(self) -> DirectionResult:
+        result: DirectionResult = getattr(self.run.evaluation, self.direction)
+        return result
+
+
+def _lines(runs: Sequence[Results], theme: Theme) -> list[_Line]:
+    """Both directions of each run: told apart by dash and mark, and of one run by colour too."""
+    return [
+        _Line(
+            run,
+            direction,
+            label=label if len(runs) == 1 else f"{_name(run)}, {short}",
+            color=own if len(runs) == 1 else color,
+            dash=dash,
+            marker=marker,
+        )
+        for run, color in _coloured(runs, theme)
+        for direction, label, short, own, dash, marker in zip(
+            DIRECTIONS,
+            (AUDIO_TO_VISUAL, VISUAL_TO_AUDIO),
+            ("a → v", "v → a"),
+            (theme.audio, theme.visual),
+            ("-", "--"),
+            ("o", "s"),
+            strict=True,
+        )
+    ]
+
+
+def _coloured(runs: Sequence[Results], theme: Theme) -> list[tuple[Results, str]]:
+    """The runs with a colour each; one alone is in ink, which leaves colours to its directions."""
+    return list(zip(runs, theme.runs if len(runs) > 1 else [theme.ink], strict=False))
+
+
+def _by_class(
+    runs: Sequence[Results], measure: Callable[[DirectionResult], Sequence[float]]
+) -> NDArray[np.float64]:
+    """(2, runs, classes) of a measure in both directions; NaN where a run lacks a class."""
+    names = classes_of(runs)
+    values = []
+    for direction in DIRECTIONS:
+        rows = []
+        for run in runs:
+            measured = measure(getattr(run.evaluation, direction))
+            of_class = dict(zip(run.evaluation.class_names, measured, strict=True))
+            rows.append([of_class.get(name, np.nan) for name in names])
+        values.append(rows)
+    return np.array(values)
 
 
 def _curve(panel: Axes, history: History, key: str, **style: Any) -> None:
     """Plot one value over epochs, over those only that have it (validation may be rarer)."""
     points = [(line["epoch"], line[key]) for line in history if line.get(key) is not None]
-    # A dot where a line of one point would be invisible.
-    panel.plot(*zip(*points, strict=True), marker="o" if len(points) == 1 else "", lw=2, **style)
+    if points:
+        # A dot where a line of one point would be invisible.
+        panel.plot(
+            *zip(*points, strict=True), marker="o" if len(points) == 1 else "", lw=2, **style
+        )
 
 
-def _epochs(panels: Sequence[Axes], history: History, theme: Theme) -> None:
-    """Label the shared epoch axis, and mark where stage 2 begins."""
+def _epochs(panels: Sequence[Axes], runs: Sequence[Results], theme: Theme) -> None:
+    """Label the shared epoch axis, and mark where stage 2 of each run begins."""
     panels[-1].set_xlabel("epoch")
     panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
-    switch = next((line["epoch"] for line in history if line.get("stage") == 2), None)
-    if switch is None or history[0].get("stage") == 2:
+    longest = max((line["epoch"] for run in runs for line in run.history), default=1)
+    named: list[int] = []
+    for run, color in _coloured(runs, theme):
+        switch = switch_of(run.history)
+        if switch is None:
+            continue
+        line = color if len(runs) > 1 else theme.faint
+        for panel in panels:
+            panel.axvline(switch - 0.5, color=line, linestyle="--", lw=1.2)
+        if any(abs(switch - other) < 0.12 * longest for other in named):
+            continue  # its name would cover the other's
+        named.append(switch)
+        panels[0].annotate(
+            "stage 2",
+            (switch - 0.5, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 3),
+            textcoords="offset points",
+            ha="center",
+            color=color,
+            fontsize=10.5,
+        )
+
+
+def _legend(figure: Figure, panel: Axes, theme: Theme) -> None:
+    """Name what is drawn in a panel, above all of them."""
+    handles, labels = panel.get_legend_handles_labels()
+    if not handles:  # an empty legend is a warning
         return
-    for panel in panels:
-        panel.axvline(switch - 0.5, color=theme.faint, linestyle="--", lw=1.2)
-    panels[0].annotate(
-        "stage 2",
-        (switch - 0.5, 1),
-        xycoords=("data", "axes fraction"),
-        xytext=(0, 3),
-        textcoords="offset points",
-        ha="center",
-        color=theme.ink,
+    columns = max(1, int(WIDTH // (0.5 + 0.08 * max(map(len, labels)))))  # inches of a label
+    rows = -(-len(handles) // columns)
+    figure.set_figheight(figure.get_figheight() + 0.2 * (rows - 1))  # not at the panels' cost
+    legend = figure.legend(
+        handles,
+        labels,
+        loc="outside upper center",
+        ncols=columns,
+        frameon=False,
+        labelcolor=theme.ink,
         fontsize=10.5,
     )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
 
 
-def _legend(panel: Axes, theme: Theme) -> None:
-    if panel.get_legend_handles_labels()[0]:  # an empty legend is a warning
-        panel.legend(frameon=False, labelcolor=theme.ink, fontsize=10.5)
+def _name(run: Results) -> str:
+    """The run's name for a legend, which leaves out what begins with an underscore."""
+    return f" {_short(run.name)}" if run.name.startswith("_") else _short(run.name)
 
 
 def _short(name: str) -> str:

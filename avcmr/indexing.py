@@ -1,16 +1,12 @@
 """Features and a trained run become the collection that is searched."""
 
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from avcmr.collection import (
-    NO_FILE,
     Collection,
     Origin,
     read_collection,
@@ -21,11 +17,11 @@ from avcmr.config import Config
 from avcmr.data import load_dataset, open_features
 from avcmr.model import TwoBranchNetwork
 from avcmr.runs import Checkpoint, RunFolder
+from avcmr.sources import clips_of, provenance_of, seconds_of_file
 from avcmr.trained import trained_network
-from avcmr.units import Source, Units, units_of
+from avcmr.units import Units, units_of
 from preprocessing.clips import Clip
 from preprocessing.errors import SetupError
-from preprocessing.interchange import PublishedFeatures
 from preprocessing.store import Provenance
 from preprocessing.weights import sha256
 
@@ -99,9 +95,9 @@ def build_index(run: RunFolder, features: Path | None = None) -> Index:
     stamp = _stamp(path) if path.exists() else (0, 0)  # before they are read
     best = run.load("best")
     with open_features(path) as source:
-        made = _made(source)
+        made = provenance_of(source)
         units = units_of(source, path, config.data.unit)
-        clips = _clips(source)
+        clips = clips_of(source)
         labels, splits = source.labels.tolist(), source.splits.tolist()
     if path == own:
         known = _as_trained(run, config, best)
@@ -149,7 +145,7 @@ def _embed(
     rows = [row for row, id_ in enumerate(units.ids) if id_ in known]
     ids = tuple(units.ids[row] for row in rows)
     owners = [clips[units.owners[row]] for row in rows]
-    starts, ends = _seconds_of_file(owners, units.spans[rows])
+    starts, ends = seconds_of_file(owners, units.spans[rows])
     with torch.no_grad():
         audio = network.embed_audio(torch.from_numpy(units.audio[rows]))
         visual = network.embed_visual(torch.from_numpy(units.visual[rows]))
@@ -165,33 +161,6 @@ def _embed(
     )
 
 
-def _seconds_of_file(
-    clips: Iterable[Clip], spans: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where in its file each unit begins and ends, (N,) each; ``spans`` count from the clip."""
-    cuts = np.array([(clip.start, clip.end) for clip in clips], dtype=np.float64).reshape(-1, 2)
-    inside = np.nan_to_num(cuts[:, :1]) + spans
-    starts, ends = np.where(np.isnan(spans), cuts, inside).T
-    return starts, ends
-
-
-def _clips(source: Source) -> dict[str, Clip]:
-    """Id → clip; without paths where these are not of media."""
-    if isinstance(source, PublishedFeatures):
-        clips = source.clips
-    else:
-        clips = tuple(record.clip for record in source.records)
-    made = _made(source)
-    if made is None or "imported" in made.config:  # the paths are those of arrays
-        clips = tuple(replace(clip, path=NO_FILE) for clip in clips)
-    return {clip.id: clip for clip in clips}
-
-
-def _made(source: Source) -> Provenance | None:
-    """How the features were made; None where their file does not say."""
-    return None if isinstance(source, PublishedFeatures) else source.provenance
-
-
 def _require_same_networks(path: Path, made: Provenance | None, own: Path) -> None:
     if not own.exists():
         raise SetupError(
@@ -199,7 +168,7 @@ def _require_same_networks(path: Path, made: Provenance | None, own: Path) -> No
             f"{own} is gone; bring it back"
         )
     with open_features(own) as source:
-        wanted = _made(source)
+        wanted = provenance_of(source)
     if made is None or wanted is None:
         raise SetupError(
             f"{path}: other features than the run's own can be searched only where both say how "

@@ -1,12 +1,15 @@
-"""A run's results as one page to read and to show: ``index.html`` and its figures as PNG.
+"""The results of one run or of several as one page to read and to show.
 
-The page holds its figures itself, in a light and a dark version each, and needs no script and
-nothing from anywhere, so that it can be mailed, archived and opened from disk.
+The page holds its figures and pictures itself, the figures in a light and a dark version each, and
+needs no script and nothing from anywhere, so that it can be mailed, archived and opened from disk.
 """
 
 import json
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +21,10 @@ from avcmr.figures import (
     AUDIO_TO_VISUAL,
     DARK,
     LIGHT,
+    MAX_RUNS,
+    MODALITIES,
     VISUAL_TO_AUDIO,
-    History,
+    Modality,
     Theme,
     class_figure,
     collapse_figure,
@@ -28,84 +33,167 @@ from avcmr.figures import (
     to_png,
     training_figure,
 )
-from avcmr.metrics import Evaluation
+from avcmr.metrics import DirectionResult
+from avcmr.previews import PEAKS
+from avcmr.results import History, Results, classes_of, collapse_of, comparability
+from avcmr.runs import write_whole
+from avcmr.tiles import HEIGHT, Answers, Tiles
+from preprocessing.errors import SetupError
 
 
-def write_report(
-    directory: Path,
-    evaluation: Evaluation,
-    *,
-    history: History = (),
-    provenance: Mapping[str, Any],
-    warnings: Sequence[str] = (),
-    title: str = "Audio-visual retrieval",
-) -> Path:
-    """Write ``index.html`` and the figures as PNG into ``directory``; return the page's path.
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A page, and its figures in their light version, name → PNG."""
+
+    html: str
+    figures: dict[str, bytes]
+
+    def write(self, path: Path) -> None:
+        """Write the page alone, whole or not at all; its folder is made if missing."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, self.html.encode())
+
+    def write_with_figures(self, folder: Path) -> Path:
+        """Write ``index.html`` and each figure as a PNG beside it; return the page's path."""
+        self.write(folder / "index.html")
+        for name, png in self.figures.items():
+            (folder / f"{name}.png").write_bytes(png)
+        return folder / "index.html"
+
+
+@dataclass(frozen=True, slots=True)
+class _Direction:
+    """One direction of one run, as the page shows it."""
+
+    label: str
+    result: DirectionResult
+    confusion: str
+    answers: Answers | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One run, as the page shows it."""
+
+    results: Results
+    training: str
+    directions: tuple[_Direction, _Direction]
+
+
+def render(runs: Sequence[Results], *, title: str) -> Report:
+    """The page of one run, or of several that are compared.
 
     Args:
-        directory: the folder itself, such as ``runs/NAME/report``; made if missing.
-        evaluation: the test results, both directions.
-        history: the lines of ``metrics.jsonl``; empty for methods that are not trained by epochs.
-        provenance: configuration, weights and versions; nested mappings are shown flat.
-        warnings: what a reader must know before believing a number; shown first.
+        runs: in the order in which they are shown, with names that differ.
         title: heading of the page.
+
+    Raises:
+        SetupError: too many runs to be told apart.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    if len(runs) > MAX_RUNS:
+        raise SetupError(
+            f"{len(runs)} runs are too many to be told apart in one report; "
+            f"give {MAX_RUNS} or fewer"
+        )
+    light: dict[str, bytes] = {}
     figures = {}
-    for name, draw in _figures(evaluation, history).items():
-        light = to_png(draw(LIGHT))
-        (directory / f"{name}.png").write_bytes(light)
-        figures[name] = {"light": _data_uri(light), "dark": _data_uri(to_png(draw(DARK)))}
+    for name, draw in _figures(runs).items():
+        light[name] = to_png(draw(LIGHT))
+        figures[name] = {"light": _data_uri(light[name]), "dark": _data_uri(to_png(draw(DARK)))}
     environment = Environment(
         loader=PackageLoader("avcmr"),
-        autoescape=True,  # class names, titles and configuration values come from users
+        autoescape=True,  # names of runs, classes and clips and settings come from users
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = environment.get_template("report.html.j2").render(
+    html = environment.get_template("report.html.j2").render(
         title=title,
-        warnings=warnings,
-        evaluation=evaluation,
-        directions=(
-            (AUDIO_TO_VISUAL, "confusion_audio_to_visual", evaluation.audio_to_visual),
-            (VISUAL_TO_AUDIO, "confusion_visual_to_audio", evaluation.visual_to_audio),
-        ),
-        classes=_class_rows(evaluation),
+        incomparable=comparability(runs),
+        warnings=_warnings(runs),
+        runs=[_run(number, run, several=len(runs) > 1) for number, run in enumerate(runs)],
+        classes=_class_rows(runs),
         figures=figures,
-        side_by_side=len(evaluation.class_names) <= ANNOTATED_CLASSES,
-        training=_training_summary(history),
-        provenance=list(_flat(provenance)),
+        side_by_side=len(classes_of(runs)) <= ANNOTATED_CLASSES,
+        settings=_beside([run.settings or {} for run in runs]),
+        provenance=_beside([run.provenance or {} for run in runs]),
+        light=LIGHT,
+        dark=DARK,
+        outline=(PEAKS, HEIGHT),
     )
-    index = directory / "index.html"
-    index.write_text(page, encoding="utf-8")
-    return index
+    return Report(html, light)
 
 
-def _figures(evaluation: Evaluation, history: History) -> dict[str, Callable[[Theme], Figure]]:
+def _figures(runs: Sequence[Results]) -> dict[str, Callable[[Theme], Figure]]:
     """File name → how to draw it; those of the training only if there was one."""
-    training: dict[str, Callable[[Theme], Figure]] = {
-        "training": lambda theme: training_figure(history, theme),
-        "collapse": lambda theme: collapse_figure(history, theme),
-    }
-    results: dict[str, Callable[[Theme], Figure]] = {
-        "precision_recall": lambda theme: precision_recall_figure(evaluation, theme),
-        "classes": lambda theme: class_figure(evaluation, theme),
-        "confusion_audio_to_visual": lambda theme: confusion_figure(evaluation, "audio", theme),
-        "confusion_visual_to_audio": lambda theme: confusion_figure(evaluation, "visual", theme),
-    }
-    return training | results if history else results
+    figures: dict[str, Callable[[Theme], Figure]] = {}
+    if any(run.history for run in runs):
+        figures["training"] = lambda theme: training_figure(runs, theme)
+        figures["collapse"] = lambda theme: collapse_figure(runs, theme)
+    figures["precision_recall"] = lambda theme: precision_recall_figure(runs, theme)
+    figures["classes"] = lambda theme: class_figure(runs, theme)
+    for number, run in enumerate(runs):
+        for query in MODALITIES:
+            name = _confusion(query, number, several=len(runs) > 1)
+            figures[name] = partial(confusion_figure, run.evaluation, query)
+    return figures
+
+
+def _confusion(query: Modality, number: int, *, several: bool) -> str:
+    """File name of a confusion."""
+    name = "confusion_audio_to_visual" if query == "audio" else "confusion_visual_to_audio"
+    return f"{name}_{number + 1}" if several else name
+
+
+def _run(number: int, results: Results, *, several: bool) -> _Run:
+    tiles, evaluation = Tiles(results.clips), results.evaluation
+    found, heard = results.audio_to_visual, results.visual_to_audio
+    return _Run(
+        results,
+        _training_summary(results.history),
+        (
+            _Direction(
+                AUDIO_TO_VISUAL,
+                evaluation.audio_to_visual,
+                _confusion("audio", number, several=several),
+                tiles.answers(found, find="picture") if found else None,
+            ),
+            _Direction(
+                VISUAL_TO_AUDIO,
+                evaluation.visual_to_audio,
+                _confusion("visual", number, several=several),
+                tiles.answers(heard, find="sound") if heard else None,
+            ),
+        ),
+    )
 
 
 def _data_uri(png: bytes) -> str:
     return "data:image/png;base64," + b64encode(png).decode("ascii")
 
 
-def _class_rows(evaluation: Evaluation) -> list[tuple[str, float, float, float]]:
-    """Name, MAP audio → visual, MAP visual → audio and chance of each class."""
-    first, second = evaluation.audio_to_visual, evaluation.visual_to_audio
-    columns = (first.per_class_map, second.per_class_map, first.per_class_chance)
-    return list(zip(evaluation.class_names, *columns, strict=True))
+def _warnings(runs: Sequence[Results]) -> list[str]:
+    """Each warning once, with the runs that it is of where it is not of all."""
+    of_runs: dict[str, list[str]] = {}
+    for run in runs:
+        for warning in run.warnings:
+            of_runs.setdefault(warning, []).append(run.name)
+    return [
+        warning if len(names) == len(runs) else f"{', '.join(names)}: {warning}"
+        for warning, names in of_runs.items()
+    ]
+
+
+def _class_rows(runs: Sequence[Results]) -> list[tuple[str, list[float]]]:
+    """Each class with three numbers a run: MAP in both directions, and chance; NaN for none."""
+    rows: dict[str, list[float]] = {name: [] for name in classes_of(runs)}
+    for run in runs:
+        first, second = run.evaluation.audio_to_visual, run.evaluation.visual_to_audio
+        columns = (first.per_class_map, second.per_class_map, first.per_class_chance)
+        known = dict(zip(run.evaluation.class_names, zip(*columns, strict=True), strict=True))
+        for name in rows:
+            rows[name] += known.get(name, (nan, nan, nan))
+    return list(rows.items())
 
 
 def _training_summary(history: History) -> str:
@@ -119,7 +207,20 @@ def _training_summary(history: History) -> str:
     parts = ((hours, "h"), (minutes, "min"), (seconds % 60, "s"))
     time = " ".join(f"{value} {unit}" for value, unit in parts if value) or "under a second"
     epochs = "1 epoch" if len(history) == 1 else f"{len(history)} epochs"
-    return f"{epochs} ({', '.join(counts)}), {time}" if counts else f"{epochs}, {time}"
+    collapse = collapse_of(history)
+    verdict = "" if collapse is None else f"; collapsed in epoch {collapse}"
+    stages_text = f" ({', '.join(counts)})" if counts else ""
+    return f"{epochs}{stages_text}, {time}{verdict}"
+
+
+def _beside(columns: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str], bool]]:
+    """Dotted key, its text in each column, and whether they differ."""
+    flat = [dict(_flat(column)) for column in columns]
+    rows = []
+    for key in dict.fromkeys(key for column in flat for key in column):
+        texts = [column.get(key, "–") for column in flat]
+        rows.append((key, texts, len(set(texts)) > 1))
+    return rows
 
 
 def _flat(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

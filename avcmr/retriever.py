@@ -3,7 +3,6 @@
 import difflib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from math import isnan
 from pathlib import Path
 from typing import Literal, Self
 
@@ -272,17 +271,16 @@ class Retriever:
         return torch.from_numpy(allowed)
 
     def _hit(self, rank: int, row: int, score: float) -> Hit:
-        collection = self.collection
-        start, end = float(collection.starts[row]), float(collection.ends[row])
+        clip = self.collection.clip(row)
         return Hit(
             rank=rank,
-            id=collection.ids[row],
+            id=clip.id,
             score=score,
-            label=collection.labels[row],
-            split=collection.splits[row],
-            path=collection.paths[row],
-            start=None if isnan(start) else start,
-            end=None if isnan(end) else end,
+            label=clip.label,
+            split=self.collection.splits[row],
+            path=clip.path,
+            start=clip.start,
+            end=clip.end,
         )
 
 

@@ -20,23 +20,17 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print all measures as JSON.")] = False,
 ) -> None:
     from avcmr.embeddings import embed_test_split, write_embeddings  # noqa: PLC0415
-    from avcmr.metrics import evaluate  # noqa: PLC0415
-    from avcmr.report import write_report  # noqa: PLC0415
+    from avcmr.report import render  # noqa: PLC0415
+    from avcmr.results import measure  # noqa: PLC0415
     from avcmr.runs import RunFolder  # noqa: PLC0415
 
     folder = RunFolder(run)
     embedded = embed_test_split(folder)
     write_embeddings(folder.embeddings_file, embedded)
-    evaluation = evaluate(embedded.audio, embedded.visual, embedded.labels, embedded.class_names)
-    page = write_report(
-        folder.report,
-        evaluation,
-        history=folder.history(),
-        provenance=folder.config().model_dump(mode="json") | {"checkpoint": embedded.checkpoint},
-        warnings=embedded.warnings,
-        title=f"avcmr · {run.name}",
-    )
-    for warning in embedded.warnings:
+    results = measure(folder, embedded)
+    evaluation = results.evaluation
+    page = render([results], title=f"avcmr · {results.name}").write_with_figures(folder.report)
+    for warning in results.warnings:
         console.print(f"warning: {warning}", style="yellow", markup=False)
     if as_json:
         print(json.dumps(evaluation.to_dict() | {"report": str(page)}))

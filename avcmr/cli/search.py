@@ -126,6 +126,6 @@ def _time(hit: "Hit") -> str:
 
 
 def _path(hit: "Hit") -> str:
-    from avcmr.collection import NO_FILE  # noqa: PLC0415
+    from avcmr.sources import NO_FILE  # noqa: PLC0415
 
     return "" if hit.path == NO_FILE else str(hit.path)

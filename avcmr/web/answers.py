@@ -5,8 +5,9 @@ from typing import Self
 
 from pydantic import BaseModel
 
-from avcmr.collection import NO_FILE, Collection
+from avcmr.collection import Collection
 from avcmr.retriever import Find, Hit
+from avcmr.sources import NO_FILE
 from avcmr.web.projection import Projection
 from preprocessing.decode import Kind
 

@@ -19,9 +19,9 @@ from fastapi import APIRouter, FastAPI, HTTPException, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from avcmr.collection import NO_FILE
 from avcmr.query import Attempt
 from avcmr.retriever import Find, Retriever
+from avcmr.sources import NO_FILE
 from avcmr.web import answers, uploads
 from avcmr.web.previews import Previews, nameless
 from avcmr.web.projection import Projection, load_projection

@@ -5,11 +5,33 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
-from avcmr.metrics import Evaluation, evaluate
-from avcmr.report import write_report
+from avcmr.cli import app
+from avcmr.config import load_config
+from avcmr.data import load_dataset
+from avcmr.embeddings import embed_test_split
+from avcmr.examples import RESULTS, Example, Examples
+from avcmr.figures import (
+    LIGHT,
+    MAX_RUNS,
+    collapse_figure,
+    precision_recall_figure,
+    to_png,
+    training_figure,
+)
+from avcmr.metrics import COLLAPSED_BELOW, Evaluation, evaluate
+from avcmr.report import Report, render
+from avcmr.results import Results
+from avcmr.runs import RunFolder
+from avcmr.sources import NO_FILE
+from avcmr.training import train
+from preprocessing.clips import Clip
+from preprocessing.errors import SetupError
+from preprocessing.synthesis import write_clip
 
 WARNING = "Audio features come from an UNTRAINED VGGish: numbers mean nothing."
 
@@ -62,44 +84,103 @@ class Page(HTMLParser):
         self.text += f" {data}"
 
 
-def read(index: Path) -> Page:
-    return Page(index.read_text(encoding="utf-8"))
+def read(report: Report | Path) -> Page:
+    return Page(report.read_text(encoding="utf-8") if isinstance(report, Path) else report.html)
 
 
-def test_shows_results_training_and_provenance(tmp_path: Path) -> None:
+def clips(count: int, label: str = "dog") -> tuple[Clip, ...]:
+    return tuple(Clip(f"{label}/{number}", NO_FILE, label) for number in range(count))
+
+
+def example(query: int, *results: int) -> Example:
+    return Example(query, 0.25, results)
+
+
+RESULT = evaluation(["dog", "drum"])
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are made up but not drawn, which takes most of the time."""
+    monkeypatch.setattr("avcmr.report.to_png", lambda figure: b"")
+
+
+def page(*names: str, **known: Any) -> Report:
+    known = {"evaluation": RESULT} | known
+    return render([Results(name, **known) for name in names or ("one",)], title="A title")
+
+
+def test_shows_results_training_and_provenance(undrawn: None) -> None:
     result = evaluation(["dog", "drum", "snoring"])
 
-    index = write_report(
-        tmp_path / "report",
-        result,
+    report = page(
+        evaluation=result,
         history=history(),
-        provenance={"config": {"model": {"margin": 0.2}, "name": "demo"}, "seeds": [1, 2], "x": {}},
-        title="VEGAS, seed 1",
+        settings={"model": {"margin": 0.2}, "name": "demo"},
+        provenance={"seeds": [1, 2], "x": {}},
     )
 
-    assert index == tmp_path / "report" / "index.html"
-    page = read(index)
+    text = read(report).text
     for direction in (result.audio_to_visual, result.visual_to_audio):
-        assert f"{direction.map:.3f} {direction.chance:.3f}" in page.text
-        assert f"{100 * direction.precision_at[5]:.1f} %" in page.text
-    assert f"Average {result.average_map:.3f} {result.chance:.3f}" in page.text
-    assert "VEGAS, seed 1" in page.text
-    assert "config.model.margin 0.2" in page.text
-    assert "config.name demo" in page.text
-    assert "seeds [1, 2]" in page.text
-    assert "6 epochs (3 in stage 1, 3 in stage 2), 1 min 33 s" in page.text
-    assert "Before you believe" not in page.text
+        assert f"{direction.map:.3f}" in text
+        shares = [*direction.precision_at.values(), *direction.recall_at.values()]
+        assert " ".join(f"{100 * share:.1f}" for share in shares) in text
+    assert f"Average MAP {result.average_map:.3f}" in text
+    assert f"By chance {result.chance:.3f}" in text
+    numbers = zip(
+        result.class_names,
+        result.audio_to_visual.per_class_map,
+        result.visual_to_audio.per_class_map,
+        result.audio_to_visual.per_class_chance,
+        strict=True,
+    )
+    for name, *row in numbers:
+        assert f"{name} {' '.join(f'{number:.3f}' for number in row)}" in text
+    assert "model.margin 0.2" in text
+    assert "name demo" in text
+    assert "seeds [1, 2]" in text
+    assert "6 epochs (3 in stage 1, 3 in stage 2), 1 min 33 s" in text
+    assert "Before you believe" not in text
+    assert "Not one comparison" not in text
+
+
+def test_several_runs_stand_side_by_side_and_what_differs_is_marked(undrawn: None) -> None:
+    results = [evaluation(["dog", "drum"], items=items) for items in (60, 40)]
+    runs = [
+        Results(
+            name,
+            result,
+            history=history(epochs, switch=epochs - 1),
+            settings={"margin": 0.2, "hidden": [epochs]},
+        )
+        for name, result, epochs in zip(("wide", "narrow"), results, (6, 5), strict=True)
+    ]
+    report = render(runs, title="Two")
+    text = read(report).text
+    for name, result in zip(("wide", "narrow"), results, strict=True):
+        directions = (result.audio_to_visual, result.visual_to_audio)
+        numbers = [result.average_map, *(one.map for one in directions), result.chance]
+        assert f"{name} {' '.join(f'{number:.3f}' for number in numbers)}" in text
+        for label, one in zip(("audio → visual", "visual → audio"), directions, strict=True):
+            shares = [*one.precision_at.values(), *one.recall_at.values()]
+            assert f"{name}, {label} {' '.join(f'{100 * x:.1f}' for x in shares[:3])}" in text
+    assert "1 setting differs." in text
+    assert "hidden ≠ [6] [5]" in text
+    assert "margin 0.2 0.2" in text
+    assert "wide: 6 epochs (4 in stage 1, 2 in stage 2)" in text
+    assert {"confusion_audio_to_visual_1", "confusion_visual_to_audio_2"} < set(report.figures)
 
 
 def test_is_self_contained_with_figures_for_light_and_dark(tmp_path: Path) -> None:
-    index = write_report(tmp_path, evaluation(["dog", "drum"]), history=history(), provenance={})
+    index = page(history=history()).write_with_figures(tmp_path / "report")
 
-    page = read(index)
-    assert len(page.resources) == 12
-    assert all(resource.startswith("data:image/png;base64,") for resource in page.resources)
-    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    assert index == tmp_path / "report" / "index.html"
+    shown = read(index)
+    assert len(shown.resources) == 12
+    assert all(resource.startswith("data:image/png;base64,") for resource in shown.resources)
+    assert not {"script", "link", "iframe", "object"} & set(shown.tags)
     assert not re.search(r"@import|url\(|https?://", index.read_text(encoding="utf-8"))
-    names = {path.stem for path in tmp_path.glob("*.png")}
+    names = {path.stem for path in index.parent.glob("*.png")}
     assert names == {
         "training",
         "collapse",
@@ -108,36 +189,123 @@ def test_is_self_contained_with_figures_for_light_and_dark(tmp_path: Path) -> No
         "confusion_audio_to_visual",
         "confusion_visual_to_audio",
     }
-    for path in tmp_path.glob("*.png"):
+    for path in index.parent.glob("*.png"):
         assert path.read_bytes().startswith(b"\x89PNG")
         assert path.stat().st_size > 5_000
 
 
-def test_warnings_come_before_every_number(tmp_path: Path) -> None:
-    result = evaluation(["dog", "drum"])
-    text = read(write_report(tmp_path, result, provenance={}, warnings=[WARNING])).text
-    assert text.index(WARNING) < text.index(f"{result.average_map:.3f}")
+def test_queries_are_shown_with_pictures_and_sounds_or_a_placeholder(
+    undrawn: None, tmp_path: Path
+) -> None:
+    frames = [np.full((48, 64, 3), 200, np.uint8)] * 24
+    sound = np.random.default_rng(0).normal(0, 0.1, (1, 48_000)).astype(np.float32)
+    write_clip(tmp_path / "dog.mp4", frames, 8, sound, 16_000)
+    cut = Clip("cut", tmp_path / "dog.mp4", "dog", start=0.5, end=2.5)
+    whole, gone = Clip("a", cut.path, "dog"), Clip("b", tmp_path / "gone.mp4", "drum")
+    one_way = Examples(best=(example(0, 0, 1, 2),), worst=(example(1, 0),))
+    report = page(clips=(whole, gone, cut), audio_to_visual=one_way, visual_to_audio=one_way)
+    shown = read(report)
+    pictures = [one for one in shown.resources if one.startswith("data:image/jpeg")]
+    assert len(pictures) == 4  # results by sound: two of three and one; queries by picture: one
+    assert shown.tags.count("svg") == 4
+    assert shown.text.count("no picture") == shown.text.count("no sound") == 2
+    assert "✓ dog no picture ✗ drum ✓ dog" in shown.text
+    assert "AP 0.250" in shown.text
 
 
-def test_escapes_what_users_wrote(tmp_path: Path) -> None:
+def test_warnings_come_before_every_number(undrawn: None) -> None:
+    text = read(page(warnings=(WARNING,))).text
+    assert text.index(WARNING) < text.index(f"{RESULT.average_map:.3f}")
+
+
+def test_a_warning_names_its_runs_where_others_lack_it(undrawn: None) -> None:
+    runs = [
+        Results("a", RESULT, warnings=("shared", "own")),
+        Results("b", RESULT, warnings=("shared",)),
+    ]
+    text = read(render(runs, title="Two")).text
+    assert "shared a: own" in text
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        (Results("same", RESULT, clips=clips(4), fingerprint="1"), ""),
+        (Results("more", RESULT, clips=clips(5), fingerprint="2"), "(4 and 5, of which 4 are"),
+        (Results("else", RESULT, clips=clips(4, "drum"), fingerprint="2"), "NOT COMPARABLE"),
+        (Results("data", RESULT, clips=clips(4), fingerprint="2"), "but other features, or"),
+    ],
+    ids=lambda one: one.name if isinstance(one, Results) else "",
+)
+def test_other_test_clips_or_other_data_are_told_before_every_number(
+    undrawn: None, other: Results, told: str
+) -> None:
+    first = Results("first", RESULT, clips=clips(4), fingerprint="1")
+    text = read(render([first, other], title="Two")).text
+    assert ("Not one comparison" in text) == bool(told)
+    assert 0 <= text.index(told) < text.index(f"{RESULT.average_map:.3f}")
+    assert not told or other.name in text
+
+
+def test_escapes_what_users_wrote() -> None:
     attack = "<script>alert(1)</script>"
-    index = write_report(
-        tmp_path,
-        evaluation([attack, "$x_$ & $", "drum"]),
-        provenance={attack: attack},
-        warnings=[attack],
-        title=attack,
+    shown = read(
+        render(
+            [
+                Results(
+                    f"{number}{attack}",
+                    evaluation([attack, '$x_$ & $"', "drum"]),
+                    history=history(),
+                    settings={attack: f"{number}{attack}"},
+                    provenance={attack: attack},
+                    warnings=(attack,),
+                    clips=(Clip(f'"><img src=x>{attack}', NO_FILE, attack),),
+                    audio_to_visual=Examples((example(0, 0),), (example(0, 0),)),
+                    visual_to_audio=Examples((example(0, 0),), (example(0, 0),)),
+                )
+                for number in range(2)
+            ],
+            title=attack,
+        )
     )
-    page = read(index)
-    assert "script" not in page.tags
-    assert page.text.count(attack) == 6  # title, heading, warning, class, key and value
+    assert "script" not in shown.tags
+    assert all(resource.startswith("data:image/") for resource in shown.resources)
+    assert shown.text.count(attack) > 20
 
 
-def test_without_history_there_is_no_training_section(tmp_path: Path) -> None:
-    page = read(write_report(tmp_path, evaluation(["dog", "drum"]), provenance={}))
-    assert "Signs of collapse" not in page.text
-    assert not (tmp_path / "training.png").exists()
-    assert (tmp_path / "classes.png").exists()
+def test_any_name_of_a_run_stands_in_the_figures() -> None:
+    names = ["_hidden", "$x$", "a name that is far too long for a legend", "$x$ b"]
+    runs = [Results(name, RESULT) for name in names]
+    legend = precision_recall_figure(runs, LIGHT).legends[0]
+    shown = [text.get_text() for text in legend.get_texts()]
+    assert [text.split(",")[0].strip() for text in shown[0:8:2]] == [
+        "_hidden",
+        "$x$",
+        "a name that is far to…",
+        "$x$ b",
+    ]
+    assert to_png(legend.figure)
+
+
+def test_without_history_there_is_no_training_section(undrawn: None) -> None:
+    report = page()
+    assert "Signs of collapse" not in read(report).text
+    assert "training" not in report.figures
+    assert "classes" in report.figures
+
+
+def test_a_run_without_history_beside_one_that_has_it(undrawn: None) -> None:
+    runs = [Results("closed form", RESULT), Results("trained", RESULT, history=history())]
+    text = read(render(runs, title="Two")).text
+    assert "trained: 6 epochs" in text
+    assert "closed form:" not in text
+
+
+def test_a_collapse_is_told(undrawn: None) -> None:
+    lines = [line | {"distance_spread": 0.2} for line in history()]
+    assert "collapsed in epoch" not in read(page(history=lines)).text
+    lines[4]["distance_spread"] = COLLAPSED_BELOW / 2
+    assert "collapsed in epoch 5" in read(page(history=lines)).text
 
 
 @pytest.mark.parametrize(
@@ -150,21 +318,77 @@ def test_without_history_there_is_no_training_section(tmp_path: Path) -> None:
     ],
     ids=["one epoch", "stage 2 only", "no validation", "rare validation"],
 )
-def test_takes_sparse_histories(tmp_path: Path, sparse: list[dict[str, Any]]) -> None:
-    page = read(write_report(tmp_path, evaluation(["a", "b"]), history=sparse, provenance={}))
-    assert "Signs of collapse" in page.text
+def test_takes_sparse_histories(sparse: list[dict[str, Any]]) -> None:
+    runs = [Results(name, RESULT, history=sparse) for name in ("a", "b")]
+    for draw in (training_figure, collapse_figure):
+        assert to_png(draw(runs, LIGHT))
 
 
-def test_many_classes_and_classes_without_clips(tmp_path: Path) -> None:
+def test_many_classes_and_classes_without_clips() -> None:
     names = [f"class {i} with a very long name" for i in range(28)]
-    page = read(write_report(tmp_path, evaluation(names, present=27), provenance={}))
-    assert "class 27 with a very long name – – –" in page.text
+    shown = read(page(evaluation=evaluation(names, present=27)))
+    assert "class 27 with a very long name – – –" in shown.text
 
 
-def test_same_results_give_the_same_page(tmp_path: Path) -> None:
-    result = evaluation(["dog", "drum"])
-    first, second = (
-        write_report(tmp_path / name, result, history=history(), provenance={}).read_bytes()
-        for name in ("first", "second")
-    )
-    assert first == second
+def test_runs_of_other_classes(undrawn: None) -> None:
+    runs = [Results(names[0], evaluation(names)) for names in (["dog", "drum"], ["drum", "cat"])]
+    text = read(render(runs, title="Two")).text
+    assert re.search(r"cat – – – 0\.\d+ 0\.\d+ 0\.\d+", text)
+    assert re.search(r"drum( 0\.\d+){6}", text)
+
+
+def test_same_results_give_the_same_page() -> None:
+    assert page(history=history()) == page(history=history())
+
+
+def test_too_many_runs_are_refused() -> None:
+    with pytest.raises(SetupError, match=f"give {MAX_RUNS} or fewer"):
+        page(*map(str, range(MAX_RUNS + 1)))
+
+
+@pytest.fixture
+def two_runs(feature_file: Any, tmp_path: Path) -> list[Path]:
+    """Trained shortly, on features without media."""
+    features, folders = feature_file(), []
+    for name, margin in (("wide", 0.2), ("narrow", 0.3)):
+        settings = ["batch_size=16", "model.hidden=[16]", f"stage1.margin={margin}"]
+        epochs = ["stage1.max_epochs=2", "stage2.max_epochs=1"]
+        config = load_config(None, settings + epochs).model_copy(update={"features": features})
+        dataset = load_dataset(features, config.data)
+        run = RunFolder(tmp_path / "runs" / name)
+        run.open(config, dataset)
+        train(dataset, config, run)
+        folders.append(run.path)
+    return folders
+
+
+def test_from_the_command_line(two_runs: list[Path], tmp_path: Path) -> None:
+    def avcmr(*words: object) -> Any:
+        return CliRunner().invoke(app, [str(word) for word in words])
+
+    done = avcmr("report", *two_runs)
+    assert done.exit_code == 0, done.output
+    written = tmp_path / "runs" / "report.html"
+    assert done.stdout.strip() == str(written)
+    text = read(written).text
+    for path in two_runs:
+        embedded = embed_test_split(RunFolder(path))
+        result = evaluate(embedded.audio, embedded.visual, embedded.labels, embedded.class_names)
+        assert f"{path.name} {result.average_map:.3f} {result.audio_to_visual.map:.3f}" in text
+    assert "stage1.margin ≠ 0.2 0.3" in text
+    assert "no picture" in text
+    assert "Not one comparison" not in text
+    assert text.count("✓") + text.count("✗") > 2 * 2 * 6 * RESULTS
+
+    done = avcmr("report", two_runs[0], two_runs[0], "--out", tmp_path / "new" / "one.html")
+    assert done.exit_code == 0, done.output
+    done = avcmr("evaluate", two_runs[0])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "new" / "one.html").read_text() == (
+        two_runs[0] / "report" / "index.html"
+    ).read_text()
+
+    done = avcmr("report", two_runs[0], "--out", tmp_path)
+    assert done.exit_code == 2
+    assert "--out wants a file" in done.stderr
+    assert avcmr("report", tmp_path / "nothing").exit_code == 2

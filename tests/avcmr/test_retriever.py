@@ -21,13 +21,14 @@ from typer.testing import CliRunner
 
 from avcmr import Hit, Retriever
 from avcmr.cli import app
-from avcmr.collection import NO_FILE, read_collection, read_origin
+from avcmr.collection import read_collection, read_origin
 from avcmr.config import load_config
 from avcmr.data import load_dataset
 from avcmr.embeddings import embed_test_split
 from avcmr.indexing import build_index, load_index
 from avcmr.query import QueryExtractor
 from avcmr.runs import Checkpoint, RunFolder
+from avcmr.sources import NO_FILE
 from avcmr.training import train
 from preprocessing import extract_clip
 from preprocessing.clips import Clip

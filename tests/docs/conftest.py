@@ -1,5 +1,6 @@
 """A folder with everything that the commands of the pages name, small."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,6 +55,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         *("train", "--features", folder / "monday.h5", "--run", "NAME"),
         *("--runs", folder / "runs", "batch_size=8", *short),
     )
+    for name in ("wide", "narrow"):
+        shutil.copytree(folder / "runs" / "NAME", folder / "runs" / name)
     return folder
 
 

@@ -20,6 +20,10 @@ from torch.nn.functional import normalize
 from avcmr import Retriever
 from avcmr.cli.serve import LOOPBACK
 from avcmr.collection import Collection
+from avcmr.examples import examples
+from avcmr.metrics import evaluate
+from avcmr.report import Report, render
+from avcmr.results import Results
 from avcmr.web import create_app
 from preprocessing.clips import Clip
 from preprocessing.decode import Sampling, decode_image, decode_pictures, decode_sound
@@ -32,7 +36,6 @@ CLASSES = {"low": (200, 300), "middle": (60, 900), "high": (20, 2700)}
 """Name → red of the picture, and hertz of the sound."""
 
 PER_CLASS = 4
-REPORT = "<!doctype html><title>Report</title><p style='color:red'>MAP 0.8</p>"
 
 
 def tone(hertz: float, seconds: float = 2.0) -> NDArray[np.float32]:
@@ -131,7 +134,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
         ),
     )
     report = folder / "index.html"
-    report.write_text(REPORT)
+    _report(collection).write(report)
     image = folder / "red.png"
     Image.new("RGB", (64, 48), (200, 90, 90)).save(image)
     return Served(
@@ -142,6 +145,19 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
         image=image,
         clip=film(folder / "query.mp4", "middle", seed=99),
     )
+
+
+def _report(collection: Collection) -> Report:
+    """The real one, with pictures and sounds of the collection."""
+    labels = torch.tensor([list(CLASSES).index(label) for label in collection.labels])
+    results = Results(
+        "made",
+        evaluate(collection.audio, collection.visual, labels, list(CLASSES)),
+        clips=tuple(map(collection.clip, range(len(collection)))),
+        audio_to_visual=examples(collection.audio, collection.visual, labels),
+        visual_to_audio=examples(collection.visual, collection.audio, labels),
+    )
+    return render([results], title="Made-up results")
 
 
 def wav(path: Path, waveform: NDArray[np.float32]) -> Path:

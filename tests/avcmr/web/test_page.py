@@ -264,8 +264,12 @@ def test_map(page: Any) -> None:
 def test_report(page: Any) -> None:
     page.click("nav [data-view=report]")
     frame = page.frame_locator("#report")
-    assert frame.locator("p").inner_text() == "MAP 0.8"
-    assert frame.locator("p").evaluate("(one) => getComputedStyle(one).color") == "rgb(255, 0, 0)"
+    assert frame.locator("h1").inner_text() == "Made-up results"
+    weight = "(one) => getComputedStyle(one).fontWeight"
+    assert frame.locator(".headline dd").first.evaluate(weight) == "650"  # its styles are allowed
+    widths = frame.locator("img").evaluate_all("(all) => all.map((one) => one.naturalWidth)")
+    assert len(widths) > 20 and all(widths)  # and its pictures
+    assert frame.locator("svg path").count() > 20
 
 
 def test_on_a_phone(phone: Any) -> None:

@@ -1,0 +1,58 @@
+"""Set trained runs side by side in one HTML page that holds all it shows, to read, mail or project.
+
+Each run is measured anew on its test clips: MAP by class and direction, precision and recall, the
+best and worst queries with their pictures, the training's curves and signs of a collapse, settings
+(what differs is marked) and provenance. Of one run it is the page of avcmr evaluate.
+
+Examples:
+
+    avcmr report runs/wide runs/narrow          (writes runs/report.html)
+
+    avcmr report runs/wide runs/narrow --out comparison.html
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from avcmr.cli.console import console
+from preprocessing.errors import SetupError
+
+
+def command(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs, such as runs/NAME.")],
+    out: Annotated[
+        Path | None, typer.Option(help="HTML file; by default report.html beside the first run.")
+    ] = None,
+) -> None:
+    from avcmr.embeddings import embed_test_split  # noqa: PLC0415
+    from avcmr.report import render  # noqa: PLC0415
+    from avcmr.results import comparability, measure  # noqa: PLC0415
+    from avcmr.runs import RunFolder  # noqa: PLC0415
+
+    page = out or runs[0].resolve().parent / "report.html"
+    if page.is_dir():
+        raise SetupError(f"{page}: is a folder; --out wants a file, such as {page / 'report.html'}")
+    measured = []
+    for path, name in _names(runs).items():
+        console.print(f"measuring {path} …", markup=False)
+        folder = RunFolder(path)
+        measured.append(measure(folder, embed_test_split(folder), name))
+    for warning in (
+        *comparability(measured),
+        *dict.fromkeys(warning for run in measured for warning in run.warnings),
+    ):
+        console.print(f"warning: {warning}", style="yellow", markup=False)
+    render(measured, title=" · ".join(["avcmr", *(run.name for run in measured)])).write(page)
+    print(page)
+
+
+def _names(runs: list[Path]) -> dict[Path, str]:
+    """Each run once, by the name of its folder, or by its path where two have the same name."""
+    paths = {path.resolve(): path for path in runs}
+    names = [path.name for path in paths]
+    return {
+        path: str(path) if names.count(whole.name) > 1 else whole.name
+        for whole, path in paths.items()
+    }
