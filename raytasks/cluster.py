@@ -34,6 +34,12 @@ SECONDS_TO_ANSWER = 10.0
 OBJECT_STORE_BYTES = 512 << 20
 """Shared memory of a local Ray: decoded clips on their way to a network, a few MB each."""
 
+PROXY_FAILURE = "Initialization failure from server"
+"""What Ray's client says where the proxy on the head node has lost the process begun for it, which
+happens now and then on a busy machine."""
+
+JOINING_ATTEMPTS = 4
+
 METRICS_EVERY_MS = 2_000
 """How often processes of a local Ray export metrics; Ray's own 10 s are as long as some runs."""
 
@@ -68,13 +74,7 @@ def connected(address: str | None = None) -> Iterator[Cluster]:
     address = address or os.environ.get("RAY_ADDRESS")
     try:
         if address:
-            _require_answer(address)
-            context = ray.init(
-                address=address,
-                runtime_env=_runtime_env(),
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
+            context = _join(address)
         else:
             context = ray.init(
                 address="local",  # and not any that "ray start" has left on this machine
@@ -101,6 +101,21 @@ def connected(address: str | None = None) -> Iterator[Cluster]:
             memory=int(have.get("memory", 0)),
             dashboard=_dashboard(context.dashboard_url, local=not address),
         )
+
+
+def _join(address: str) -> Any:
+    _require_answer(address)
+    for left in reversed(range(JOINING_ATTEMPTS)):
+        try:
+            return ray.init(
+                address=address,
+                runtime_env=_runtime_env(),
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        except ConnectionError as error:
+            if not left or PROXY_FAILURE not in str(error):
+                raise
 
 
 def _require_answer(address: str) -> None:

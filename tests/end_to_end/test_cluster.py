@@ -15,10 +15,6 @@ from tests.end_to_end.conftest import AVCMR, eventually, values, write_good_clip
 
 RAY = Path(sys.executable).with_name("ray")
 
-PROXY = "Initialization failure from server"
-"""What Ray's client says where its proxy on the head has lost the process it began for us: a fault
-of Ray's that happens now and then to the first client, and that docs/cluster.md tells of."""
-
 pytestmark = pytest.mark.slow
 
 
@@ -42,19 +38,9 @@ class Head:
     port: int
     client_port: int
 
-    def run(self, *command: object, again_if: str = "\0") -> str:
-        """What a command says to the end, with the user's token in the environment.
-
-        It is given once more if it fails and says ``again_if``.
-        """
-        done = self._run(*command)
-        if done.returncode and again_if in done.stderr:
-            done = self._run(*command)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
-
-    def _run(self, *command: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+    def run(self, *command: object) -> str:
+        """What a command says to the end, with the user's token in the environment."""
+        done = subprocess.run(
             [str(word) for word in command],
             cwd=self.folder,
             env=self.environment,
@@ -63,6 +49,8 @@ class Head:
             timeout=300,
             check=False,
         )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -102,9 +90,7 @@ def test_all_ways_give_the_same_features(head: Head) -> None:
     videos = ("--videos", head.folder / "raw", "--untrained-audio", "--out")
     command = (AVCMR, "extract", *videos)
     head.run(*command, "direct.h5", "--address", f"127.0.0.1:{head.port}")
-    head.run(
-        *command, "client.h5", "--address", f"ray://127.0.0.1:{head.client_port}", again_if=PROXY
-    )
+    head.run(*command, "client.h5", "--address", f"ray://127.0.0.1:{head.client_port}")
     submitted = head.run(RAY, "job", "submit", "--", *command, head.folder / "job.h5")
     assert "8 to do" in submitted
     found = []
@@ -122,8 +108,6 @@ def test_training_through_the_client(head: Head) -> None:
     """Of features that test_all_ways_give_the_same_features has made."""
     short = ("stage1.max_epochs=2", "stage2.max_epochs=1", "model.hidden=[16]", "batch_size=4")
     address = f"ray://127.0.0.1:{head.client_port}"
-    said = head.run(
-        AVCMR, "train", "--features", "direct.h5", "--address", address, *short, again_if=PROXY
-    )
+    said = head.run(AVCMR, "train", "--features", "direct.h5", "--address", address, *short)
     assert "best validation MAP" in said
     assert (head.folder / "runs" / "direct" / "metrics.jsonl").read_text().count("\n") == 3
