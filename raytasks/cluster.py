@@ -103,19 +103,19 @@ def connected(address: str | None = None) -> Iterator[Cluster]:
         )
 
 
-def _join(address: str) -> Any:
+def _join(address: str, attempts: int = JOINING_ATTEMPTS) -> Any:
     _require_answer(address)
-    for left in reversed(range(JOINING_ATTEMPTS)):
-        try:
-            return ray.init(
-                address=address,
-                runtime_env=_runtime_env(),
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
-        except ConnectionError as error:
-            if not left or PROXY_FAILURE not in str(error):
-                raise
+    try:
+        return ray.init(
+            address=address,
+            runtime_env=_runtime_env(),
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except ConnectionError as error:
+        if attempts == 1 or PROXY_FAILURE not in str(error):
+            raise
+    return _join(address, attempts - 1)
 
 
 def _require_answer(address: str) -> None:
