@@ -6,9 +6,9 @@ best and worst queries with their pictures, the training's curves and signs of a
 
 Examples:
 
-    avcmr report runs/wide runs/narrow          (writes runs/report.html)
+    avcmr report runs/first runs/second          (writes runs/report.html)
 
-    avcmr report runs/wide runs/narrow --out comparison.html
+    avcmr report runs/first runs/second --out comparison.html
 """
 
 from pathlib import Path

@@ -55,7 +55,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         *("train", "--features", folder / "monday.h5", "--run", "NAME"),
         *("--runs", folder / "runs", "batch_size=8", *short),
     )
-    for name in ("wide", "narrow"):
+    for name in ("first", "second"):
         shutil.copytree(folder / "runs" / "NAME", folder / "runs" / name)
     return folder
 
