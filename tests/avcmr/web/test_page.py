@@ -267,6 +267,7 @@ def test_report(page: Any) -> None:
     assert frame.locator("h1").inner_text() == "Made-up results"
     weight = "(one) => getComputedStyle(one).fontWeight"
     assert frame.locator(".headline dd").first.evaluate(weight) == "650"  # its styles are allowed
+    page.query_selector("#report").content_frame().wait_for_load_state()
     widths = frame.locator("img").evaluate_all("(all) => all.map((one) => one.naturalWidth)")
     assert len(widths) > 20 and all(widths)  # and its pictures
     assert frame.locator("svg path").count() > 20
