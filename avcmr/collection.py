@@ -19,6 +19,7 @@ from torch import Tensor
 from avcmr.sources import NO_FILE
 from preprocessing.clips import Clip
 from preprocessing.errors import SetupError
+from preprocessing.remote import MediaPath, media_path
 from preprocessing.store import Provenance
 
 FORMAT = "avcmr-index"
@@ -42,7 +43,7 @@ class Collection:
     ids: tuple[str, ...]
     labels: tuple[str, ...]
     splits: tuple[str, ...]
-    paths: tuple[Path, ...]
+    paths: tuple[MediaPath, ...]
     starts: NDArray[np.float64]
     ends: NDArray[np.float64]
     audio: Tensor
@@ -143,7 +144,7 @@ def read_collection(path: Path) -> Collection:
                 ids=ids,
                 labels=labels,
                 splits=splits,
-                paths=tuple(Path(media) for media in paths),
+                paths=tuple(media_path(media) for media in paths),
                 starts=file["start"][()],
                 ends=file["end"][()],
                 audio=torch.from_numpy(file["audio"][()]),

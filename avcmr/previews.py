@@ -8,8 +8,9 @@ from PIL import Image
 from avcmr.sources import NO_FILE
 from preprocessing.clips import Clip
 from preprocessing.decode import Sampling, decode_pictures, decode_sound
-from preprocessing.decode.attempt import attempt
+from preprocessing.decode.attempt import attempt_clip
 from preprocessing.errors import ClipError
+from preprocessing.remote import Fetched
 
 PEAKS = 160
 """Points of an outline."""
@@ -24,7 +25,8 @@ def thumbnail(clip: Clip, size: int) -> bytes:
     _require_file(clip)
     # One frame alone; of a cut the nearest key frame, as what precedes a cut can be long.
     sampling = Sampling(1e-9, frame_size=None, key_frames=clip.start is not None)
-    frames = attempt(clip.path, lambda: decode_pictures(clip, sampling))
+    with Fetched([clip.path]) as fetched:
+        frames = attempt_clip(clip, lambda here: decode_pictures(here, sampling), fetched)
     if isinstance(frames, ClipError):
         raise frames
     image, file = Image.fromarray(frames[0]), io.BytesIO()
@@ -40,7 +42,8 @@ def outline(clip: Clip) -> tuple[float, ...]:
         ClipError: there is no file, it is gone or cannot be used.
     """
     _require_file(clip)
-    waveform = attempt(clip.path, lambda: decode_sound(clip, Sampling()))
+    with Fetched([clip.path]) as fetched:
+        waveform = attempt_clip(clip, lambda here: decode_sound(here, Sampling()), fetched)
     if isinstance(waveform, ClipError):
         raise waveform
     peaks = np.array([np.abs(part).max() for part in np.array_split(waveform, PEAKS)])

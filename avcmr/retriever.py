@@ -21,6 +21,7 @@ from avcmr.trained import trained_network
 from preprocessing.decode.attempt import attempt
 from preprocessing.decode.sampling import MAX_SECONDS
 from preprocessing.errors import SetupError
+from preprocessing.remote import MediaPath
 
 Find = Literal["picture", "sound"]
 
@@ -46,7 +47,7 @@ class Hit:
     score: float
     label: str
     split: str
-    path: Path
+    path: MediaPath
     start: float | None
     end: float | None
 

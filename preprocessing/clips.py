@@ -3,7 +3,7 @@
 import csv
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
@@ -11,6 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from preprocessing.errors import SetupError, faults_in
+from preprocessing.remote import MediaPath, is_folder, media_path
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ class Clip:
     Attributes:
         id: unique in the manifest; the path relative to the root without suffix, or the data
             set's own id.
-        path: the media file.
+        path: the media file, on this machine or elsewhere.
         label: name of the class.
         split: ``train``, ``val``, ``test``, or empty where none is given.
         start: first second of the clip within the file; None is the file's beginning.
@@ -36,13 +37,24 @@ class Clip:
     """
 
     id: str
-    path: Path
+    path: MediaPath
     label: str
     split: Split = ""
     start: float | None = None
     end: float | None = None
     event_start: float | None = None
     event_end: float | None = None
+
+    @property
+    def file(self) -> Path:
+        """The media file, for what decodes it.
+
+        Raises:
+            ValueError: it is elsewhere, and has to be fetched first.
+        """
+        if not isinstance(self.path, Path):
+            raise ValueError(f"{self.path} has not been fetched")
+        return self.path
 
 
 MEDIA_SUFFIXES = frozenset(
@@ -65,8 +77,9 @@ MEDIA_SUFFIXES = frozenset(
 )
 
 
-def scan_folder(root: Path, *, follow_links: bool = False) -> list[Clip]:
-    """Clips of a folder that holds one folder per class: ``root/CLASS/**/clip.mp4``.
+def scan_folder(root: MediaPath, *, follow_links: bool = False) -> list[Clip]:
+    """Clips of a folder, here or in a bucket, that holds one folder per class:
+    ``root/CLASS/**/clip.mp4``.
 
     The id is the path relative to ``root`` without suffix, since two classes may hold files of
     one name. Hidden files and files without a video suffix are passed over; so are, with a
@@ -76,22 +89,23 @@ def scan_folder(root: Path, *, follow_links: bool = False) -> list[Clip]:
         SetupError: no such folder, no videos in it, videos outside a class folder, or two files
             that would share an id.
     """
-    if not root.is_dir():
+    if not is_folder(root):
         raise SetupError(f"{root}: no such folder; --videos wants a folder with one folder a class")
-    loose = [path for path in sorted(root.iterdir()) if is_video(path)]
+    inside = _sorted(root.iterdir())
+    loose = [path for path in inside if is_video(path)]
     if loose:
         raise SetupError(
             f"{loose[0]}: a video outside any class folder ({len(loose)} in all); "
             f"move it to {root}/CLASS/, or list the clips in a CSV file and use --manifest"
         )
     clips = [
-        Clip(id=path.relative_to(root).with_suffix("").as_posix(), path=path, label=folder.name)
-        for folder in sorted(root.iterdir())
+        Clip(id=_id_within(root, path), path=path, label=folder.name)
+        for folder in inside
         if folder.is_dir() and not folder.name.startswith(".")
-        for path in sorted(folder.rglob("*"))
+        for path in _sorted(folder.rglob("*"))
         if is_video(path)
     ]
-    if not follow_links:
+    if isinstance(root, Path) and not follow_links:
         clips = _without_outward_links(clips, root)
     if not clips:
         raise SetupError(
@@ -106,8 +120,8 @@ def read_manifest(path: Path) -> list[Clip]:
     """Clips of a CSV file with the columns ``path,label`` and optionally ``id,split,start,end``
     and ``event_start,event_end``.
 
-    Paths are relative to the CSV file. Other columns are passed over. Without an ``id`` column
-    the id is the path as written, without suffix, and the cut where there is one.
+    Paths are relative to the CSV file, or URLs. Other columns are passed over. Without an ``id``
+    column the id is the path as written, without suffix, and the cut where there is one.
 
     Raises:
         SetupError: no such file, missing columns, or bad rows (the first few are named).
@@ -131,7 +145,7 @@ def read_manifest(path: Path) -> list[Clip]:
     for number, row in enumerate(rows, start=2):  # line 1 holds the column names
         try:
             clips.append(_clip_of_row(row, path.parent))
-        except ValueError as error:
+        except (ValueError, SetupError) as error:
             faults.append(f"line {number}: {error}")
     if faults:
         raise faults_in(path, faults)
@@ -153,7 +167,8 @@ def write_manifest(path: Path, clips: Sequence[Clip]) -> None:
     rows = []
     for clip in clips:
         media = clip.path.absolute()
-        media = media.relative_to(folder) if media.is_relative_to(folder) else media
+        if isinstance(media, Path) and media.is_relative_to(folder):
+            media = media.relative_to(folder)
         try:
             str(media).encode()
         except UnicodeEncodeError:
@@ -201,15 +216,23 @@ def stratified_split(
     return [split_of[clip_id] for clip_id in ids]
 
 
-def is_video(path: Path) -> bool:
+def is_video(path: MediaPath) -> bool:
     """Whether this is a file with the suffix of a video, and not hidden."""
     return (
         path.suffix.lower() in MEDIA_SUFFIXES and not path.name.startswith(".") and path.is_file()
     )
 
 
+def _id_within(root: MediaPath, path: MediaPath) -> str:
+    return PurePosixPath(*path.parts[len(root.parts) :]).with_suffix("").as_posix()
+
+
+def _sorted(paths: Iterable[MediaPath]) -> list[MediaPath]:
+    return sorted(paths, key=lambda path: tuple(path.parts))
+
+
 def _without_outward_links(clips: Sequence[Clip], root: Path) -> list[Clip]:
-    inside = [clip for clip in clips if clip.path.resolve().is_relative_to(root.resolve())]
+    inside = [clip for clip in clips if clip.file.resolve().is_relative_to(root.resolve())]
     left_out = len(clips) - len(inside)
     if left_out:
         logger.warning(
@@ -221,7 +244,7 @@ def _without_outward_links(clips: Sequence[Clip], root: Path) -> list[Clip]:
     return inside
 
 
-def refuse_duplicate_ids(clips: Sequence[Clip], where: Path) -> None:
+def refuse_duplicate_ids(clips: Sequence[Clip], where: MediaPath) -> None:
     """Raise a SetupError that names the clips which share an id."""
     first: dict[str, Clip] = {}
     faults = [
@@ -266,9 +289,11 @@ def _clip_of_row(row: dict[str, str | None], root: Path) -> Clip:
                 f"{prefix}end ({last:g}) must be later than {prefix}start ({first or 0:g})"
             )
     cut = "" if start is None and end is None else f"@{start or 0:g}-{'' if end is None else end}"
+    path = media_path(cell("path"))
+    name = cell("path") if isinstance(path, Path) else cell("path").partition("://")[2]
     return Clip(
-        id=cell("id") or PurePosixPath(cell("path")).with_suffix("").as_posix() + cut,
-        path=root / cell("path"),
+        id=cell("id") or PurePosixPath(name).with_suffix("").as_posix() + cut,
+        path=root / path if isinstance(path, Path) else path,
         label=cell("label"),
         split=split,
         start=start,

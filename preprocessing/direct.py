@@ -3,9 +3,8 @@
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
-from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -16,10 +15,11 @@ from preprocessing.decode.attempt import try_decode
 from preprocessing.errors import ClipError
 from preprocessing.extractor import CLIPS_PER_FORWARD, FeatureExtractor, Networks
 from preprocessing.media import ClipFeatures, Media
+from preprocessing.remote import Fetched, MediaPath, media_path
 
 
 def extract_clip(
-    path: Path | str,
+    path: MediaPath | str,
     *,
     start: float | None = None,
     end: float | None = None,
@@ -32,7 +32,7 @@ def extract_clip(
     The networks are loaded at the first call, and kept for the next ones.
 
     Args:
-        path: a video file with sound.
+        path: a video file with sound, or its URL.
         start: second of the file at which the clip begins; None is its beginning.
         end: second at which it ends; None is its end.
         networks: which; by default the 2015 Inception-v3 and VGGish, as published.
@@ -41,10 +41,12 @@ def extract_clip(
 
     Raises:
         ClipError: this file cannot be used.
-        SetupError: the networks' weights are nowhere to be had.
+        SetupError: the networks' weights are nowhere to be had, or no such URL can be fetched.
     """
-    clip = Clip(id=str(path), path=Path(path), label="", start=start, end=end)
-    media = try_decode(PyAVDecoder(), clip, sampling or Sampling())
+    place = media_path(path) if isinstance(path, str) else path
+    clip = Clip(id=str(path), path=place, label="", start=start, end=end)
+    with Fetched([place]) as fetched:
+        media = try_decode(PyAVDecoder(), clip, sampling or Sampling(), fetched)
     if isinstance(media, ClipError):
         raise media
     (features,) = _loaded(networks or Networks(), device).extract([media])
@@ -97,12 +99,15 @@ class DirectExtractor:
 
     def extract(self, clips: Sequence[Clip]) -> list[ClipFeatures | ClipError]:
         """Features of each clip, in their order; or what is wrong with it."""
-        decoded = self._threads.map(self._decode, clips)
         outcomes: list[ClipFeatures | ClipError] = []
-        while group := list(islice(decoded, CLIPS_PER_FORWARD)):
-            media = [item for item in group if isinstance(item, Media)]
-            features = iter(self._extractor.extract(media) if media else [])
-            outcomes += [item if isinstance(item, ClipError) else next(features) for item in group]
+        with Fetched(clip.path for clip in clips) as fetched:
+            decoded = self._threads.map(partial(self._decode, fetched), clips)
+            while group := list(islice(decoded, CLIPS_PER_FORWARD)):
+                media = [item for item in group if isinstance(item, Media)]
+                features = iter(self._extractor.extract(media) if media else [])
+                outcomes += [
+                    item if isinstance(item, ClipError) else next(features) for item in group
+                ]
         return outcomes
 
     def _prepare(self) -> None:
@@ -110,9 +115,9 @@ class DirectExtractor:
         self._own.decoder = self._make_decoder()
         self._own.stream = torch.cuda.Stream(self._device) if self._device.type == "cuda" else None
 
-    def _decode(self, clip: Clip) -> Media | ClipError:
+    def _decode(self, fetched: Fetched, clip: Clip) -> Media | ClipError:
         with torch.cuda.stream(self._own.stream):  # nothing where there is none
-            media = try_decode(self._own.decoder, clip, self._sampling)
+            media = try_decode(self._own.decoder, clip, self._sampling, fetched)
             if self._own.stream is not None:
                 self._own.stream.synchronize()  # the networks read the frames on another stream
         return media

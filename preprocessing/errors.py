@@ -5,6 +5,7 @@ from typing import Literal
 
 Reason = Literal[
     "missing",
+    "unreachable",
     "empty",
     "not_media",
     "no_video",

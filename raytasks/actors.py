@@ -12,6 +12,7 @@ from preprocessing.direct import DirectExtractor
 from preprocessing.errors import ClipError
 from preprocessing.extractor import FeatureExtractor
 from preprocessing.media import ClipFeatures, Media
+from preprocessing.remote import Fetched
 from raytasks.layout import Layout
 from raytasks.memory import MemoryGuard
 from raytasks.telemetry import Stopwatch, TimedDecoder, TimedExtractor
@@ -37,7 +38,10 @@ class DecodeActor:
         Raises:
             MemoryError: it takes too much memory, and this process must end.
         """
-        media = self._guard.run(lambda: try_decode(self._decoder, clip, self._sampling))
+        with Fetched([clip.path]) as fetched:
+            media = self._guard.run(
+                lambda: try_decode(self._decoder, clip, self._sampling, fetched)
+            )
         return (media, None) if isinstance(media, ClipError) else (None, media)
 
 

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 def command(
     videos: Annotated[
-        Path | None, typer.Option(help="Folder with one folder of videos per class.")
+        str | None,
+        typer.Option(help="Folder with one folder of videos per class; also s3://bucket/folder."),
     ] = None,
     manifest: Annotated[
         Path | None, typer.Option(help="CSV file that lists the clips, instead of --videos.")
@@ -141,17 +142,20 @@ def command(
                 ).run(plan.todo)
             _show(summary)
         writer.finish(clips)
-        failures = writer.plan(clips).failed_before
+        failures = writer.failures(clips)
     _list(failures, len(clips), out)
     print(out)
     raise typer.Exit(1 if failures else 0)
 
 
-def _clips(videos: Path | None, manifest: Path | None, *, follow_links: bool) -> "list[Clip]":
+def _clips(videos: str | None, manifest: Path | None, *, follow_links: bool) -> "list[Clip]":
     from preprocessing.clips import read_manifest, scan_folder  # noqa: PLC0415
+    from preprocessing.remote import media_path  # noqa: PLC0415
 
     if videos and not manifest:
-        return scan_folder(videos.resolve(), follow_links=follow_links)
+        root = media_path(videos)
+        root = root.resolve() if isinstance(root, Path) else root
+        return scan_folder(root, follow_links=follow_links)
     if manifest and not videos:
         return read_manifest(manifest.resolve())
     raise SetupError("give either --videos FOLDER or --manifest FILE.csv")

@@ -10,13 +10,14 @@ import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, HTTPException, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
+from starlette.background import BackgroundTask
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from avcmr.query import Attempt
@@ -29,6 +30,7 @@ from avcmr.web.queries import Queries
 from avcmr.web.security import REPORT_POLICY, Guard
 from preprocessing.decode.attempt import attempt
 from preprocessing.errors import ClipError, SetupError
+from preprocessing.remote import Fetched
 
 MAX_WAITING = 8
 """Uploads that may wait for the networks, which take one after the other."""
@@ -219,12 +221,20 @@ class _Browse:
 
     async def media(self, row: Row) -> FileResponse:
         path = self._collection.paths[self._known(row)]
-        if path == NO_FILE or not path.is_file():
-            raise HTTPException(404, "the clip's file is gone")
-        kind = mimetypes.guess_type(path.name)[0] or ""
-        if not kind.startswith(("video/", "audio/")):
-            kind = "application/octet-stream"
-        return FileResponse(path, media_type=kind, headers=A_DAY)
+        with ExitStack() as until_sent:
+            fetched = until_sent.enter_context(Fetched([path]))
+            loop = asyncio.get_running_loop()
+            try:
+                file = await loop.run_in_executor(self._drawing, fetched.file, path)
+            except ClipError:
+                raise HTTPException(404, "the clip's file cannot be fetched") from None
+            if path == NO_FILE or not file.is_file():
+                raise HTTPException(404, "the clip's file is gone")
+            kind = mimetypes.guess_type(file.name)[0] or ""
+            if not kind.startswith(("video/", "audio/")):
+                kind = "application/octet-stream"
+            removal = BackgroundTask(until_sent.pop_all().close)
+            return FileResponse(file, media_type=kind, headers=A_DAY, background=removal)
 
     async def thumbnail(self, row: Row) -> Response:
         loop = asyncio.get_running_loop()

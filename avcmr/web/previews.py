@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
 from typing import TypeVar
 
 from avcmr import previews
 from avcmr.collection import Collection
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipError
+from preprocessing.remote import MediaPath
 
 Preview = TypeVar("Preview")
 
@@ -19,7 +19,7 @@ KEPT = 2048
 """Clips whose previews are kept in memory; some 15 kB each."""
 
 
-def nameless(error: ClipError, path: Path) -> ClipError:
+def nameless(error: ClipError, path: MediaPath) -> ClipError:
     """The same error without the path, which is nobody's business but this machine's."""
     return ClipError(error.reason, error.message.replace(f"{path}: ", ""))
 

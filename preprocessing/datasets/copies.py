@@ -38,7 +38,7 @@ def contents(clips: Sequence[Clip], progress: Progress | None = None) -> dict[st
     file_of: dict[Path, _File] = {}
     sizes: dict[int, set[_File]] = defaultdict(set)
     path_of: dict[_File, Path] = {}
-    for path in {clip.path for clip in clips}:
+    for path in {clip.file for clip in clips}:
         try:
             status = path.stat()
         except OSError:
@@ -61,7 +61,7 @@ def contents(clips: Sequence[Clip], progress: Progress | None = None) -> dict[st
         file = file_of.get(path)
         return str(path) if file is None else name_of.get(file, f"{file[0]}:{file[1]}")
 
-    return {clip.id: name(clip.path) for clip in clips}
+    return {clip.id: name(clip.file) for clip in clips}
 
 
 def find_copies(clips: Iterable[Clip], content: Mapping[str, str]) -> list[tuple[Clip, ...]]:

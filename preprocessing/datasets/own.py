@@ -39,6 +39,12 @@ def list_csv(path: Path) -> Listing:
             file is there.
     """
     clips = read_manifest(path)
+    remote = [clip for clip in clips if not isinstance(clip.path, Path)]
+    if remote:
+        raise SetupError(
+            f"{path}: lists URLs, such as {remote[0].path}; the clips of a data set are looked at "
+            "where they lie, so fetch them first, or give the manifest to avcmr extract"
+        )
     unsplit = sum(not clip.split for clip in clips)
     if 0 < unsplit < len(clips):
         raise SetupError(

@@ -159,7 +159,7 @@ def _probe(
     clips: Sequence[Clip], progress: Progress | None
 ) -> tuple[dict[str, float], dict[str, ClipError]]:
     """Seconds of each clip, and what is wrong with those that cannot be used; by id."""
-    paths = list({clip.path: None for clip in clips})
+    paths = list({clip.file: None for clip in clips})
     found: dict[Path, float | ClipError | None] = {}
     with ThreadPoolExecutor() as threads:  # FFmpeg works without Python's lock: cores count
         for path, length in zip(paths, threads.map(_length, paths), strict=True):
@@ -168,7 +168,7 @@ def _probe(
                 progress(len(found), len(paths))
     seconds, unreadable = {}, {}
     for clip in clips:
-        length = found[clip.path]
+        length = found[clip.file]
         if isinstance(length, ClipError):
             unreadable[clip.id] = length
         elif length is not None:

@@ -35,14 +35,14 @@ class DecordDecoder:
 
     def decode(self, clip: Clip, sampling: Sampling) -> Media:
         """See :meth:`preprocessing.decode.Decoder.decode`."""
-        with opened(clip.path) as container:
-            headers = read_headers(container, clip.path, max_seconds=sampling.max_seconds)
+        with opened(clip.file) as container:
+            headers = read_headers(container, clip.file, max_seconds=sampling.max_seconds)
             sound = container.decode(headers.audio)
             waveform = read_waveform(sound, headers.picture_start, sampling.max_seconds)
         if headers.source.codec == "hevc":
             raise ClipError(
                 "corrupt",
-                f"{clip.path}: decord jumps to key frames, from which HEVC's open groups cannot be "
+                f"{clip.file}: decord jumps to key frames, from which HEVC's open groups cannot be "
                 "decoded; try --decoder pyav",
             )
         try:
@@ -56,13 +56,13 @@ class DecordDecoder:
             reason = str(error).strip().partition("\n")[0]
             raise ClipError(
                 "corrupt",
-                f"{clip.path}: decord cannot decode its {headers.source.codec} video ({reason}); "
+                f"{clip.file}: decord cannot decode its {headers.source.codec} video ({reason}); "
                 "try --decoder pyav",
             ) from None
         return Media(
             frames=frames,
             frame_times=times,
-            waveform=cut_sound(waveform, start, end, clip.path),
+            waveform=cut_sound(waveform, start, end, clip.file),
             duration=end - start,
             source=headers.source,
         )
@@ -73,7 +73,7 @@ class DecordDecoder:
         """Frames (T, H, W, 3), their times (T,) from the start of the cut, and the cut itself."""
         size = -1 if self._on_gpu else sampling.frame_size or -1
         reader = decord.VideoReader(
-            str(clip.path.absolute()),
+            str(clip.file.absolute()),
             ctx=self._context,
             width=size,
             height=size,
@@ -84,7 +84,7 @@ class DecordDecoder:
         if shown[0, 0] < -1e-3:
             raise RuntimeError("it counts frames that an edit list hides, and takes wrong ones")
         duration = float(shown[-1, 1])
-        headers.require_all(duration, clip.path)
+        headers.require_all(duration, clip.file)
         start, end = cut(clip, duration)
         times = frame_times(end - start, sampling.frames_per_second)
         batch = reader.get_batch(shown_at(shown[:, 0], start + times))

@@ -39,15 +39,15 @@ class PyAVDecoder:
 
     def decode(self, clip: Clip, sampling: Sampling) -> Media:
         """See :meth:`preprocessing.decode.Decoder.decode`."""
-        with opened(clip.path) as container:
-            headers = read_headers(container, clip.path, max_seconds=sampling.max_seconds)
+        with opened(clip.file) as container:
+            headers = read_headers(container, clip.file, max_seconds=sampling.max_seconds)
             pictures, sound = _packets(container, headers.video, headers.audio)
             start, end, frames, times = _sample(headers, pictures, clip, sampling)
             waveform = read_waveform(_heard(sound), headers.picture_start, sampling.max_seconds)
         return Media(
             frames=frames,
             frame_times=times,
-            waveform=cut_sound(waveform, start, end, clip.path),
+            waveform=cut_sound(waveform, start, end, clip.file),
             duration=end - start,
             source=headers.source,
         )
@@ -59,8 +59,8 @@ def decode_pictures(clip: Clip, sampling: Sampling) -> NDArray[np.uint8]:
     Raises:
         ClipError: with the reason why it cannot be used.
     """
-    with opened(clip.path) as container:
-        headers = read_picture_headers(container, clip.path, max_seconds=sampling.max_seconds)
+    with opened(clip.file) as container:
+        headers = read_picture_headers(container, clip.file, max_seconds=sampling.max_seconds)
         (pictures,) = _packets(container, headers.video)
         return _sample(headers, pictures, clip, sampling)[2]
 
@@ -74,18 +74,18 @@ def decode_sound(clip: Clip, sampling: Sampling) -> NDArray[np.float32]:
         ClipError: with the reason why it cannot be used.
     """
     longest = sampling.max_seconds
-    with opened(clip.path) as container:
+    with opened(clip.file) as container:
         if has_pictures(container):
-            headers = read_headers(container, clip.path, max_seconds=longest)
+            headers = read_headers(container, clip.file, max_seconds=longest)
             pictures, sound = _packets(container, headers.video, headers.audio)
             timeline = _timeline(headers, pictures, clip)
             waveform = read_waveform(_heard(sound), headers.picture_start, longest)
             duration = timeline.duration
         else:
-            audio = read_sound_headers(container, clip.path, max_seconds=longest)
+            audio = read_sound_headers(container, clip.file, max_seconds=longest)
             waveform = read_waveform(container.decode(audio), None, longest)
             duration = len(waveform) / SAMPLE_RATE
-    return cut_sound(waveform, *cut(clip, duration), clip.path)
+    return cut_sound(waveform, *cut(clip, duration), clip.file)
 
 
 def _packets(container: InputContainer, *streams: Stream) -> "list[list[Packet[Any]]]":
@@ -102,7 +102,7 @@ def _heard(packets: "Sequence[Packet[Any]]") -> Iterator[AudioFrame]:
 
 def _timeline(headers: PictureHeaders, packets: "Sequence[Packet[Any]]", clip: Clip) -> "_Timeline":
     timeline = _Timeline.of(packets, clip)
-    headers.require_all(timeline.duration, clip.path)
+    headers.require_all(timeline.duration, clip.file)
     return timeline
 
 
@@ -157,7 +157,7 @@ class _Timeline:
                     keys.add(stamp)
         tick = packets[0].time_base if packets else None
         if not shown or tick is None:
-            raise ClipError("corrupt", f"{clip.path}: no video frame has a time stamp")
+            raise ClipError("corrupt", f"{clip.file}: no video frame has a time stamp")
         stamps = np.array(sorted(shown), dtype=np.int64)
         end = max(stamp + duration for stamp, duration in shown.items())
         starts = (stamps - stamps[0]) * float(tick)
@@ -177,7 +177,7 @@ class _Timeline:
         if lost > MAX_MISSING * len(wanted):
             raise ClipError(
                 "corrupt",
-                f"{clip.path}: {lost} of {len(wanted)} sampled frames cannot be decoded; "
+                f"{clip.file}: {lost} of {len(wanted)} sampled frames cannot be decoded; "
                 "fetch it again or re-encode it",
             )
 

@@ -28,25 +28,25 @@ class TorchcodecDecoder:
 
     def decode(self, clip: Clip, sampling: Sampling) -> Media:
         """See :meth:`preprocessing.decode.Decoder.decode`."""
-        with opened(clip.path) as container:
-            headers = read_headers(container, clip.path, max_seconds=sampling.max_seconds)
+        with opened(clip.file) as container:
+            headers = read_headers(container, clip.file, max_seconds=sampling.max_seconds)
             sound = container.decode(headers.audio)
             waveform = read_waveform(sound, headers.picture_start, sampling.max_seconds)
             stream = headers.video.index  # memory of the container, which is about to be closed
         size, on_gpu = sampling.frame_size, self._device.type == "cuda"
         try:
             video = VideoDecoder(
-                clip.path.absolute(),
+                clip.file.absolute(),
                 stream_index=stream,
                 dimension_order="NHWC",
                 device=self._device,
                 transforms=[Resize((size, size))] if size and not on_gpu else None,
             )
             if on_gpu and video.cpu_fallback:
-                raise ClipError("corrupt", f"{clip.path}: {video.cpu_fallback}")
+                raise ClipError("corrupt", f"{clip.file}: {video.cpu_fallback}")
             first = video.metadata.begin_stream_seconds or 0.0
             last = video.metadata.end_stream_seconds or 0.0
-            headers.require_all(last - first, clip.path)
+            headers.require_all(last - first, clip.file)
             start, end = cut(clip, last - first)
             times = frame_times(end - start, sampling.frames_per_second)
             # A last half second is sampled at its very end, where torchcodec has no frame any more.
@@ -56,13 +56,13 @@ class TorchcodecDecoder:
             reason = str(error).strip().partition("\n")[0]
             raise ClipError(
                 "corrupt",
-                f"{clip.path}: torchcodec cannot decode its {headers.source.codec} video "
+                f"{clip.file}: torchcodec cannot decode its {headers.source.codec} video "
                 f"({reason}); try --decoder pyav",
             ) from None
         return Media(
             frames=frames if on_gpu else frames.numpy(),
             frame_times=times,
-            waveform=cut_sound(waveform, start, end, clip.path),
+            waveform=cut_sound(waveform, start, end, clip.file),
             duration=end - start,
             source=headers.source,
         )

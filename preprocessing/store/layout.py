@@ -12,11 +12,11 @@
 
 from collections.abc import Sequence
 from math import isnan, nan
-from pathlib import Path
 from typing import Any
 
 from preprocessing.clips import Clip
 from preprocessing.media import Source
+from preprocessing.remote import media_path
 from preprocessing.store.records import Failure, Record
 from preprocessing.store.tables import FLOAT, INT, TEXT
 
@@ -70,4 +70,4 @@ def failure_of(row: tuple[Any, ...]) -> Failure:
 def _clip(row: Sequence[Any]) -> Clip:
     id_, label, split, path, *seconds = row
     start, end, event_start, event_end = (None if isnan(time) else time for time in seconds)
-    return Clip(id_, Path(path), label, split, start, end, event_start, event_end)
+    return Clip(id_, media_path(path), label, split, start, end, event_start, event_end)

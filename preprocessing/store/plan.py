@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -9,6 +10,7 @@ from typing import Literal
 from preprocessing.clips import Clip
 from preprocessing.errors import SetupError
 from preprocessing.media import Source
+from preprocessing.remote import AT_ONCE, MediaPath, size_and_mtime
 from preprocessing.store.ledger import Entry, Ledger
 from preprocessing.store.records import Failure
 
@@ -104,20 +106,38 @@ def look_up(clips: Sequence[Clip]) -> dict[str, Source]:
     """Size and mtime of each clip's file, by id; both 0 where there is none.
 
     Raises:
-        SetupError: two clips share an id.
+        SetupError: two clips share an id, or there are remote files and none can be reached.
     """
+    paths = dict.fromkeys(clip.path for clip in clips)
+    remote = [path for path in paths if not isinstance(path, Path)]
+    with ThreadPoolExecutor(AT_ONCE) as threads:  # which mostly wait
+        source_at: dict[MediaPath, Source] = dict(
+            zip(remote, threads.map(source_of, remote), strict=True)
+        )
+    if remote and all(source == ABSENT for source in source_at.values()):
+        _require_reachable(remote)
     sources: dict[str, Source] = {}
     for clip in clips:
         if clip.id in sources:
             raise SetupError(f"two clips of the manifest have the id {clip.id!r}; rename one")
-        sources[clip.id] = source_of(clip.path)
+        sources[clip.id] = source_at.get(clip.path) or source_of(clip.path)
     return sources
 
 
-def source_of(path: Path) -> Source:
+def _require_reachable(paths: Sequence[MediaPath]) -> None:
+    """Of none is anything known: want of credentials, or a server that tells nothing."""
+    try:
+        size_and_mtime(paths[0])
+    except OSError as error:
+        raise SetupError(
+            f"none of the {len(paths):,} remote files can be reached ({error}); see that "
+            f"{paths[0]} can be fetched from here, with your credentials where it needs them"
+        ) from None
+
+
+def source_of(path: MediaPath) -> Source:
     """Size and mtime of a file; both 0 where there is none."""
     try:
-        status = path.stat()
+        return Source(*size_and_mtime(path))
     except OSError:
         return ABSENT
-    return Source(status.st_size, status.st_mtime_ns)

@@ -99,6 +99,13 @@ class FeatureWriter:
         ledger = read_ledger(self._parts, self.provenance)
         return make_plan(clips, self._sources, ledger, retry_failed=retry_failed)
 
+    def failures(self, clips: Sequence[Clip]) -> list[Failure]:
+        """Those of the manifest's clips that could not be used, in its order."""
+        self.flush()
+        entries = read_ledger(self._parts, self.provenance).entries
+        items = [entries[clip.id].item for clip in clips if clip.id in entries]
+        return [item for item in items if isinstance(item, Failure)]
+
     def add(self, clip: Clip, features: ClipFeatures) -> None:
         """Store a clip's features; they supersede what was stored of it.
 
@@ -116,9 +123,9 @@ class FeatureWriter:
     def fail(self, clip: Clip, error: ClipError, *, attempts: int) -> None:
         """Store that a clip cannot be used, after so many attempts."""
         # As the plan saw the file: had it still been copied then, it is tried again. So is one that
-        # went missing, even if it comes back just as it was.
+        # could not be had, even if it comes back just as it was.
         seen = self._sources.get(clip.id) or source_of(clip.path)
-        source = ABSENT if error.reason == "missing" else seen
+        source = ABSENT if error.reason in ("missing", "unreachable") else seen
         message = error.message.replace("\0", "\N{REPLACEMENT CHARACTER}")  # HDF5 takes no NUL
         self._wait(clip.id, Failure(clip, source, error.reason, message, attempts), 0)
 

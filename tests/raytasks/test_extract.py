@@ -3,8 +3,10 @@
 import os
 import signal
 import sys
+import threading
 import time
 from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from preprocessing.decode import PyAVDecoder, Sampling
 from preprocessing.errors import ClipError, SetupError
 from preprocessing.extractor import FeatureExtractor, Networks
 from preprocessing.media import Media
+from preprocessing.remote import media_path
 from preprocessing.store import FeatureStore, FeatureWriter, Provenance
 from preprocessing.synthesis import write_clip
 from raytasks.cluster import Cluster
@@ -115,6 +118,34 @@ def test_features_are_those_of_a_single_process(cluster: Cluster, tmp_path: Path
             np.testing.assert_allclose(stored.audio, alone.audio, rtol=1e-3, atol=1e-4)
             np.testing.assert_array_equal(stored.visual_times, [0.5, 1.5])
             np.testing.assert_allclose(stored.audio_times, [0.48, 1.44])
+
+
+def test_clips_are_fetched_where_they_are_decoded(cluster: Cluster, tmp_path: Path) -> None:
+    near = [make_clip(tmp_path, f"clip {i}") for i in range(3)]
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with (
+        ThreadingHTTPServer(("127.0.0.1", 0), handler) as server,
+        FeatureWriter(tmp_path / "features.h5", PROVENANCE) as writer,
+    ):
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        root = f"http://127.0.0.1:{server.server_port}"
+        far = [
+            Clip(f"far {clip.id}", media_path(f"{root}/{clip.file.name}"), "label")
+            for clip in [*near, Clip("gone", tmp_path / "gone.mp4", "label")]
+        ]
+        clips = [clip for pair in zip(near, far, strict=False) for clip in pair] + far[3:]
+        layout = Layout.fitting(cluster)
+        for decoding in (Decoding(), Decoding(own_decoder=None, beside=True)):
+            Extraction(writer, Sampling(), LOAD, layout, decoding).run(clips)
+            writer.finish(clips)
+            (failure,) = writer.failures(clips)
+            assert (failure.clip, failure.reason) == (far[3], "missing")
+            with FeatureStore(tmp_path / "features.h5") as store:
+                for one, other in zip(near, far, strict=False):
+                    pair = [store.clip(store.ids.index(clip.id)) for clip in (one, other)]
+                    np.testing.assert_allclose(pair[0].visual, pair[1].visual, atol=1e-4)
+                    np.testing.assert_allclose(pair[0].audio, pair[1].audio, atol=1e-4)
+        server.shutdown()
 
 
 def test_no_room_for_an_actor_is_said_and_not_waited_for(cluster: Cluster, monkeypatch) -> None:

@@ -1,11 +1,16 @@
 """The server over HTTP: what it answers, and above all what it refuses."""
 
 import io
+import os
 import socket
+import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +31,7 @@ from avcmr.web import create_app, uploads
 from avcmr.web.projection import load_projection
 from preprocessing.decode.process import DecodingProcess
 from preprocessing.errors import SetupError
+from preprocessing.remote import media_path
 
 
 @pytest.fixture(scope="module")
@@ -245,6 +251,34 @@ def test_the_report_may_run_nothing(client: TestClient) -> None:
     assert "<h1>Made-up results</h1>" in answer.text
     assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'; style-src")
     assert "script" not in answer.headers["Content-Security-Policy"]
+
+
+def test_clips_of_a_web_server(served: Any) -> None:
+    """They are fetched to be shown, and nothing of them stays."""
+    collection = served.retriever.collection
+    handler = partial(SimpleHTTPRequestHandler, directory=str(served.folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as elsewhere:
+        threading.Thread(target=elsewhere.serve_forever, daemon=True).start()
+        root = f"http://127.0.0.1:{elsewhere.server_port}"
+        urls = [media_path(f"{root}/{path.name}") for path in collection.paths[:-1]]
+        paths = (*urls, media_path(f"{root}/gone.mp4"))
+        retriever = Retriever(
+            replace(collection, paths=paths), served.retriever._network, served.retriever._extractor
+        )
+        app = create_app(retriever, name="made", report=None, hosts=LOOPBACK)
+        with TestClient(app, base_url="http://127.0.0.1:8000") as client:
+            answer = client.get("/media/3", headers={"range": "bytes=2-9"})
+            assert answer.status_code == 206
+            assert answer.content == collection.paths[3].read_bytes()[2:10]
+            assert client.get("/media/3").content == collection.paths[3].read_bytes()
+            thumbnail = client.get("/thumbnails/3").content
+            assert Image.open(io.BytesIO(thumbnail)).size == (64, 48)
+            assert len(client.get("/peaks/3").json()) == PEAKS
+            for what, status in (("media", 404), ("thumbnails", 422), ("peaks", 422)):
+                gone = client.get(f"/{what}/{len(paths) - 1}")
+                assert gone.status_code == status and "http" not in gone.text
+        elsewhere.shutdown()
+    assert list(Path(tempfile.gettempdir()).glob(f"avcmr-fetched-{os.getpid()}-*")) == []
 
 
 def test_media_in_ranges(client: TestClient, served: Any) -> None:
