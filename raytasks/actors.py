@@ -8,9 +8,8 @@ import torch
 from preprocessing.clips import Clip
 from preprocessing.decode import Decoder, Sampling
 from preprocessing.decode.attempt import try_decode
-from preprocessing.direct import DirectExtractor
+from preprocessing.direct import DirectExtractor, Extractor
 from preprocessing.errors import ClipError
-from preprocessing.extractor import FeatureExtractor
 from preprocessing.media import ClipFeatures, Media
 from preprocessing.remote import Fetched
 from raytasks.layout import Layout
@@ -58,7 +57,7 @@ class ExtractActor:
 
     def __init__(
         self,
-        load: Callable[[torch.device], FeatureExtractor],
+        load: Callable[[torch.device], Extractor],
         layout: Layout,
         make_decoder: Callable[[], Decoder] | None,
         sampling: Sampling,

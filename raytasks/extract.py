@@ -14,8 +14,9 @@ from ray.actor import ActorHandle
 from preprocessing.audio import EXAMPLE_SECONDS
 from preprocessing.clips import Clip
 from preprocessing.decode import Sampling
+from preprocessing.direct import Extractor
 from preprocessing.errors import ClipError, Reason, SetupError
-from preprocessing.extractor import CLIPS_PER_FORWARD, FeatureExtractor
+from preprocessing.extractor import CLIPS_PER_FORWARD
 from preprocessing.media import ClipFeatures
 from preprocessing.store import FeatureWriter
 from raytasks.actors import DecodeActor, ExtractActor
@@ -85,7 +86,7 @@ class Extraction:
 
     writer: FeatureWriter
     sampling: Sampling
-    load: Callable[[torch.device], FeatureExtractor]
+    load: Callable[[torch.device], Extractor]
     layout: Layout
     decoding: Decoding = field(default_factory=Decoding)
     clip_seconds: float = 300.0

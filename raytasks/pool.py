@@ -2,8 +2,10 @@
 
 import math
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, Generic, Literal, TypeVar
 
 import ray
@@ -20,6 +22,8 @@ from preprocessing.errors import SetupError
 Job = TypeVar("Job")
 Death = Literal["timeout", "crash", "out_of_memory", "lost"]
 """How a job ended without a result; ``lost`` is with its node, through no fault of the job."""
+
+_NUMBERS: defaultdict[str, Iterator[int]] = defaultdict(lambda: count(1))
 
 START_SECONDS = 180.0
 """How long an actor may take to start: imports and weights, on a slow disk."""
@@ -65,14 +69,14 @@ class SupervisedPool(Generic[Job]):
         make_actor: starts an actor of the given name that has a method ``ready()``.
         method: the method that does a job.
         size: how many actors.
-        kind: what they are called: each is ``KIND NUMBER``.
+        kind: what they are called: each is ``KIND NUMBER``. No two of a driver share a number, as
+            Ray may take a while to forget those of an earlier run.
     """
 
     make_actor: Callable[[str], ActorHandle]
     method: str
     size: int
     kind: str = "actor"
-    _made: int = 0
     _started: bool = False
     _idle: list[_Named] = field(default_factory=list)
     _busy: dict[ray.ObjectRef, _Busy[Job]] = field(default_factory=dict)
@@ -173,8 +177,7 @@ class SupervisedPool(Generic[Job]):
             yield Outcome(busy.job, death="timeout")
 
     def _start_one(self) -> None:
-        self._made += 1
-        name = f"{self.kind} {self._made}"
+        name = f"{self.kind} {next(_NUMBERS[self.kind])}"
         actor: Any = self.make_actor(name)
         ref: ray.ObjectRef = actor.ready.remote()
         named = _Named(actor, name)

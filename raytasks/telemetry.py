@@ -10,19 +10,21 @@ from collections import Counter as Tally
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 import torch
 from ray.util import metrics
 from ray.util.client import ray as client
 
-from avcmr.training import EpochRecord
 from preprocessing.clips import Clip
 from preprocessing.decode import Decoder, Sampling
 from preprocessing.direct import Extractor
 from preprocessing.media import ClipFeatures, Media
 from raytasks.progress import Progress
+
+if TYPE_CHECKING:  # extractions need nothing of what trains, which takes seconds to import
+    from avcmr.training import EpochRecord
 
 SECONDS_BETWEEN = 1.0
 """How often values are published."""
@@ -165,7 +167,7 @@ class TrainingBoard:
         self._record: EpochRecord | None = None
         _every_second(self._set)
 
-    def publish(self, record: EpochRecord) -> None:
+    def publish(self, record: "EpochRecord") -> None:
         """Show an epoch's measurements, a line of ``metrics.jsonl``, until the next are there."""
         self._record = record
 

@@ -85,6 +85,8 @@ def command(
         str | None, typer.Option(help="Ray cluster to join; also $RAY_ADDRESS. Default: local.")
     ] = None,
 ) -> None:
+    clips = _clips(videos, manifest, follow_links=follow_links)  # before what takes long to import
+
     from preprocessing.decode import DECODERS, Sampling, best_decoder  # noqa: PLC0415
     from preprocessing.extractor import FeatureExtractor, Networks  # noqa: PLC0415
     from preprocessing.store import FeatureWriter, Provenance  # noqa: PLC0415
@@ -93,7 +95,6 @@ def command(
     from raytasks.extract import Extraction  # noqa: PLC0415
     from raytasks.layout import Layout  # noqa: PLC0415
 
-    clips = _clips(videos, manifest, follow_links=follow_links)
     sampling = Sampling(frames_per_second=fps, key_frames=frames == "key")
     networks = Networks(
         weights=weights,
