@@ -34,7 +34,7 @@ def avcmr(*arguments: object, cwd: Path, **environment: str) -> subprocess.Compl
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small set of made-up clips."""
     folder = tmp_path_factory.mktemp("work")
-    done = avcmr("demo-clips", "videos", "--per-class", 4, cwd=folder)
+    done = avcmr("demo-clips", "videos", "--per-class", 3, cwd=folder)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "videos\n"
     return folder
@@ -54,8 +54,8 @@ def features(workplace: Path) -> Path:
     """Features of the whole set, extracted without interruption."""
     done = avcmr(*EXTRACT, "features.h5", cwd=workplace)
     assert done.returncode == 0, done.stderr
-    assert "plan: 40 clips: 0 done, 40 to do (40 new)" in done.stderr
-    assert "40/40" in done.stderr or "clips done" in done.stderr
+    assert "plan: 30 clips: 0 done, 30 to do (30 new)" in done.stderr
+    assert "30/30" in done.stderr or "clips done" in done.stderr
     assert "UNTRAINED" in done.stderr
     assert done.stdout == "features.h5\n"
     return workplace / "features.h5"
@@ -84,8 +84,8 @@ def test_an_interrupted_extraction_goes_on(workplace, features) -> None:
     assert again.returncode == 0, again.stderr
     planned = next(line for line in again.stderr.splitlines() if line.startswith("plan:"))
     done_before = int(planned.split(": ")[2].split()[0])
-    assert done <= done_before < 40
-    assert f"clips done   │ {40 - done_before} " in again.stderr
+    assert done <= done_before < 30
+    assert f"clips done   │ {30 - done_before} " in again.stderr
     assert not parts.exists()
     expected, found = stored(features), stored(out)
     assert found.keys() == expected.keys()
@@ -98,7 +98,7 @@ def test_the_second_run_has_nothing_to_do_and_a_changed_clip_is_redone(workplace
     before = features.read_bytes()
     again = avcmr(*EXTRACT, "features.h5", cwd=workplace)
     assert again.returncode == 0
-    assert "40 clips: 40 done, 0 to do" in again.stderr
+    assert "30 clips: 30 done, 0 to do" in again.stderr
     assert features.read_bytes() == before
 
     copy = workplace / "copy.h5"
@@ -113,13 +113,13 @@ def test_the_second_run_has_nothing_to_do_and_a_changed_clip_is_redone(workplace
         once, twice = (avcmr(*EXTRACT, "copy.h5", cwd=workplace) for _ in range(2))
     finally:
         broken.unlink()
-    assert "41 clips: 39 done, 2 to do (1 new, 1 changed on disk)" in look.stderr
+    assert "31 clips: 29 done, 2 to do (1 new, 1 changed on disk)" in look.stderr
     assert (look.returncode, look.stdout) == (0, "")
     assert (stopped.returncode, stopped.stdout) == (2, "")
     assert "drum/broken: not_media" in stopped.stderr
     assert "clips failed │" not in stopped.stderr
     assert "1 failed before" in once.stderr
-    assert "41 clips: 40 done, 0 to do, 1 failed before" in twice.stderr
+    assert "31 clips: 30 done, 0 to do, 1 failed before" in twice.stderr
     for run in (once, twice):
         assert run.returncode == 1
         assert "drum/broken: not_media:" in run.stderr

@@ -306,15 +306,15 @@ def test_key_frames_are_the_nearest_ones(assets: Path) -> None:
 
 
 @pytest.mark.slow
-def test_every_real_clip(assets: Path) -> None:
-    """46 clips of the kind found on YouTube, by every decoder of this machine's cores."""
+def test_real_clips_by_all_decoders(assets: Path) -> None:
+    """Half of 46 clips of the kind found on YouTube, by every decoder of this machine's cores."""
     decoders = []
     for backend in DECODERS.values():
         if not backend.on_gpu:
             with suppress(SetupError):
                 decoders.append(backend.make())
     assert len(decoders) >= 2
-    for path in sorted((assets / "clips").glob("*/*.m*")):
+    for path in sorted((assets / "clips").glob("*/*.m*"))[::2]:
         player = Player.of(path)
         for decoder in decoders:
             media = expect(decoder, path, path.name)

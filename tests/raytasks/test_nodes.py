@@ -24,7 +24,7 @@ from raytasks.decoding import Decoding
 from raytasks.extract import Extraction, Progress
 from raytasks.layout import Layout
 from raytasks.train import WorkerPlan, train_on_ray
-from tests.raytasks.test_extract import LOAD, PROVENANCE, make_clip
+from tests.raytasks.test_extract import PROVENANCE, Averages, averages, make_clip
 from tests.raytasks.test_train import open_run, parameters
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
@@ -119,13 +119,13 @@ def test_a_lost_node_costs_no_clip(
         layout = Layout.fitting(cluster)
         if decoding.beside:
             layout = Layout(2, 2, 0.3, 0.7, 0, 1, 1, 4)  # as on GPUs
-        summary = Extraction(writer, Sampling(), LOAD, layout, decoding, on_progress=kill_once).run(
-            clips
-        )
+        summary = Extraction(
+            writer, Sampling(), averages, layout, decoding, on_progress=kill_once
+        ).run(clips)
         writer.finish(clips)
     assert [progress.done < len(clips) for progress in killed] == [True]
     assert (summary.done, summary.failed) == (len(clips), 0)
-    decoder, extractor = PyAVDecoder(), LOAD()
+    decoder, extractor = PyAVDecoder(), Averages()
     with FeatureStore(out) as store:
         assert list(store.ids) == [clip.id for clip in clips]
         assert not store.failures
