@@ -60,16 +60,17 @@ def size_and_mtime(path: MediaPath) -> tuple[int, int]:
     """
     try:
         status = path.stat()
+        told: Mapping[str, Any] = getattr(status, "as_info", dict)()
+        date = told.get("Last-Modified")  # by a web server
+        changed = parsedate_to_datetime(date) if date else None
     except OSError as error:
         if error.__cause__ is not None:  # fsspec's "not found" stands for all a web server may say
             raise OSError(f"{path}: {_named(error.__cause__)}") from error
         raise
-    except Exception as error:  # a package that is not there, or credentials
+    except Exception as error:  # a package that is not there, credentials, or a date that is none
         raise OSError(f"{path}: {_named(error)}") from error
-    told: Mapping[str, Any] = getattr(status, "as_info", dict)()
-    if date := told.get("Last-Modified"):  # by a web server
-        return status.st_size, round(parsedate_to_datetime(date).timestamp()) * 10**9
-    return status.st_size, status.st_mtime_ns
+    mtime = round(changed.timestamp()) * 10**9 if changed else status.st_mtime_ns
+    return status.st_size, mtime
 
 
 def is_folder(path: MediaPath) -> bool:
