@@ -36,9 +36,9 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# One worker waits for Ray most of the time while the other has the rest; neither needs more threads.
+# The tests of a file share what is made for them, such as a Ray; files are shared by two workers.
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 clean:
 	rm -rf demo runs $(VENV) .mypy_cache .pytest_cache .ruff_cache

@@ -13,13 +13,6 @@ hypothesis.settings.register_profile("avcmr", derandomize=True, deadline=None, m
 hypothesis.settings.load_profile("avcmr")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What starts Ray takes turns on one of pytest-xdist's workers: each Ray wants all cores."""
-    for item in items:
-        if {"end_to_end", "raytasks"} & set(item.path.parts):
-            item.add_marker(pytest.mark.xdist_group("ray"))
-
-
 @pytest.fixture(scope="session")
 def cuda() -> torch.device:
     """The first GPU; tests that use it are marked ``gpu``."""

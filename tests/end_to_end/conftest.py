@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,10 +32,21 @@ def eventually(holds: Callable[[], bool], what: str, seconds: float = 120) -> No
         time.sleep(0.1)
 
 
-def shared_memory() -> set[str]:
-    """What Ray's object stores and torch have in shared memory."""
+def abandoned() -> set[str]:
+    """What Ray's object stores and torch have in shared memory, and no process uses any more."""
     names = (path.name for path in Path("/dev/shm").iterdir())
-    return {name for name in names if name.startswith(("plasma", "ray", "torch"))}
+    found = {name for name in names if name.startswith(("plasma", "ray", "torch"))}
+    return found and found - {path.name for path in in_use()}
+
+
+def in_use() -> Iterator[Path]:
+    """Files that any process has open or in its memory."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ended while we looked
+            yield from map(Path, (process / "maps").read_text().splitlines())
+            for descriptor in (process / "fd").iterdir():
+                with suppress(OSError):  # it was closed
+                    yield descriptor.readlink()
 
 
 @dataclass
@@ -43,7 +55,7 @@ class Run:
 
     process: "subprocess.Popen[bytes]"
     stderr: Path
-    shared_before: set[str] = field(default_factory=shared_memory)
+    abandoned_before: set[str] = field(default_factory=abandoned)
 
     @property
     def narration(self) -> str:
@@ -83,7 +95,7 @@ class Run:
         errors = [line for line in narration.splitlines() if line.startswith("error: ")]
         assert len(errors) == (exit_code == 2), narration
         eventually(lambda: not self.processes(), f"end of {self.processes()}", seconds_after)
-        eventually(lambda: shared_memory() <= self.shared_before, "shared memory is free", 30)
+        eventually(lambda: abandoned() <= self.abandoned_before, "shared memory is free", 30)
         return narration
 
 
