@@ -4,12 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
 from avcmr.config import ModelConfig
 from preprocessing.errors import SetupError
-from preprocessing.vggish import QUANTIZE_RANGE, dequantize
+from preprocessing.quantization import QUANTIZE_RANGE, dequantize
 
 EIGENVALUE_FLOOR = 1e-4
 """Added to each eigenvalue before its root is divided by, in YouTube-8M's feature extractor."""
@@ -73,6 +72,8 @@ class WhiteningPCA(nn.Module):
         if self._published is not None:
             mean, components, eigenvalues = self._read_published(self._published)
         else:
+            from sklearn.decomposition import PCA  # noqa: PLC0415  takes long to import
+
             # Exact and without chance, whichever of N and D is larger.
             pca = PCA(len(self.components), svd_solver="covariance_eigh")
             pca.fit(features.cpu().double().numpy())

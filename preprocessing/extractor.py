@@ -16,13 +16,12 @@ from preprocessing.frames import resize, to_inception_input
 from preprocessing.inception import Inception, InceptionName, load_inception
 from preprocessing.media import ClipFeatures, Frames, Media
 from preprocessing.networks import optimized
+from preprocessing.quantization import dequantize, quantize
 from preprocessing.vggish import (
     VGGish,
     VGGishPCA,
-    dequantize,
     load_vggish,
     load_vggish_pca,
-    quantize,
     untrained_vggish,
 )
 from preprocessing.weights import WeightsName, resolve

@@ -11,7 +11,8 @@ from preprocessing.audio import vggish_examples
 from preprocessing.frames import to_inception_input
 from preprocessing.inception import INCEPTIONS, Inception2015
 from preprocessing.networks import pretrained
-from preprocessing.vggish import VGGish, VGGishPCA, quantize
+from preprocessing.quantization import quantize
+from preprocessing.vggish import VGGish, VGGishPCA
 from preprocessing.weights import WeightsName
 
 VGGISH_TOLERANCE = 0.1

@@ -1,19 +1,15 @@
-"""VGGish (Hershey et al. 2017): 0.96 s of log-mel → 128 numbers, and their PCA and 8 bits."""
+"""VGGish (Hershey et al. 2017): 0.96 s of log-mel → 128 numbers, and their PCA."""
 
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from preprocessing.networks import pretrained, untrained
 from preprocessing.weights import resolve
 
 EMBEDDING_SIZE = 128
-
-QUANTIZE_RANGE = (-2.0, 2.0)
-"""The original's ``QUANTIZE_MIN_VAL`` and ``QUANTIZE_MAX_VAL``."""
 
 
 class VGGish(nn.Module):
@@ -79,32 +75,6 @@ class VGGishPCA(nn.Module):
     def forward(self, embeddings: Tensor) -> Tensor:
         """(N, 128) float32 network output → (N, 128) float32, not yet clipped."""
         return (embeddings - self.pca_means) @ self.pca_eigen_vectors.T
-
-
-def quantize(values: Tensor) -> Tensor:
-    """Clip PCA output to [-2, 2] and spread it over 0 … 255, rounding down as the original.
-
-    Args:
-        values: float tensor of any shape.
-
-    Returns:
-        uint8 tensor of the same shape.
-    """
-    low, high = QUANTIZE_RANGE
-    return ((values.clamp(low, high) - low) * (255 / (high - low))).to(torch.uint8)
-
-
-def dequantize(codes: Tensor) -> Tensor:
-    """Undo :func:`quantize` to within half a step, with the offset of YouTube-8M's own reader.
-
-    Args:
-        codes: uint8 tensor of any shape.
-
-    Returns:
-        float32 tensor of the same shape, in [-1.992, 2.008].
-    """
-    low, high = QUANTIZE_RANGE
-    return codes.float() * ((high - low) / 255) + ((high - low) / 512 + low)
 
 
 def load_vggish(directory: Path | None = None, *, final_relu: bool = True) -> VGGish:

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from preprocessing.clips import Clip, Split, stratified_split
 from preprocessing.errors import SetupError
+from preprocessing.quantization import dequantize
 from preprocessing.store import Block, Provenance, Record, Rows, write_store
 from preprocessing.store.plan import source_of
 from preprocessing.tfrecord import read_examples
-from preprocessing.vggish import dequantize
 
 WIDTHS = {"rgb": 1024, "audio": 128}
 

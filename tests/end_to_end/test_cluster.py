@@ -1,6 +1,7 @@
 """The ways to a Ray cluster that somebody else has started, each by the command line."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -74,7 +75,11 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
     )
     with (folder / "ray.log").open("wb") as log:
         ray = subprocess.Popen(
-            [RAY, "start", "--head", *options], env=environment, stdout=log, stderr=log
+            [RAY, "start", "--head", *options],
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
         try:
             ports = (port, client_port, dashboard_port)
@@ -82,7 +87,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
             write_good_clips(folder / "raw", 8)
             yield Head(folder, environment, port, client_port)
         finally:
-            ray.terminate()
+            os.killpg(ray.pid, signal.SIGKILL)  # asked to end, it takes half a minute
             ray.wait(60)
 
 

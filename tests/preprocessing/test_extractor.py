@@ -14,7 +14,8 @@ from preprocessing.extractor import FeatureExtractor, Networks
 from preprocessing.inception import load_inception, untrained_inception
 from preprocessing.media import SAMPLE_RATE, Media, Source
 from preprocessing.networks import optimized
-from preprocessing.vggish import VGGishPCA, dequantize, quantize, untrained_vggish
+from preprocessing.quantization import dequantize, quantize
+from preprocessing.vggish import VGGishPCA, untrained_vggish
 from preprocessing.weights import find
 
 CPU = torch.device("cpu")

@@ -11,12 +11,11 @@ import torchaudio
 from torch import Tensor
 
 from preprocessing.audio import vggish_examples
+from preprocessing.quantization import dequantize, quantize
 from preprocessing.vggish import (
     VGGish,
     VGGishPCA,
-    dequantize,
     load_vggish,
-    quantize,
     untrained_vggish,
 )
 from preprocessing.weights import find
