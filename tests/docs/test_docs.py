@@ -34,7 +34,7 @@ SOURCE_FILES = [
 ]
 
 ELSEWHERE = {
-    "extract .*s3://": "tests/preprocessing/test_remote.py",
+    "extract .*s3://": "tests/end_to_end/test_remote_clips.py",
     "extract ": "tests/end_to_end/test_command_line.py",
     "demo-clips ": "tests/end_to_end/test_command_line.py",
     "train .*--address": "tests/end_to_end/test_cluster.py",
