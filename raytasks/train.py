@@ -13,6 +13,7 @@ from typing import Any
 import ray
 import ray.train
 import torch
+from ray.exceptions import RayActorError
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from ray.util.queue import Queue
@@ -89,16 +90,32 @@ def train_on_ray(run: RunFolder, plan: WorkerPlan, on_epoch: Callable[[EpochReco
     # On the driver's node, so that it outlives any other.
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     epochs = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
-    # Checkpoints are ours; what Ray keeps of the job serves nobody after it.
-    with TemporaryDirectory(prefix=".ray-", dir=run.path) as scratch, _relayed(epochs, on_epoch):
-        try:
-            _trainer(run, plan, epochs, Path(scratch)).fit()
-        except ray.train.TrainingFailedError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise SetupError(
-                f"{run.path}: training failed ({reason}); "
-                "what was reached is kept, and the same command goes on from there"
-            ) from error
+    with _relayed(epochs, on_epoch):
+        for restarts_left in reversed(range(RESTARTS + 1)):
+            try:
+                # Checkpoints are ours; what Ray keeps of the job serves nobody after it.
+                with TemporaryDirectory(prefix=".ray-", dir=run.path) as scratch:
+                    _trainer(run, plan, epochs, Path(scratch)).fit()
+                return
+            except ray.train.TrainingFailedError as error:
+                if restarts_left and _died_while_starting(error):
+                    continue
+                reason = str(error).strip().splitlines()[-1]
+                raise SetupError(
+                    f"{run.path}: training failed ({reason}); "
+                    "what was reached is kept, and the same command goes on from there"
+                ) from error
+
+
+def _died_while_starting(error: ray.train.TrainingFailedError) -> bool:
+    """Whether a worker died while Ray Train started or stopped it.
+
+    ``FailureConfig`` starts anew only what dies later: Ray takes a node that was just lost for
+    alive for a while, puts a worker there once more, and gives the whole job up as that one dies.
+    """
+    return isinstance(error, ray.train.ControllerError) and isinstance(
+        error.controller_failure, RayActorError
+    )
 
 
 def _trainer(run: RunFolder, plan: WorkerPlan, epochs: Queue, scratch: Path) -> TorchTrainer:

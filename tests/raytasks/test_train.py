@@ -2,12 +2,17 @@
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+import ray.train
 import torch
+from ray.exceptions import ActorDiedError, ActorUnavailableError
+from ray.train import ControllerError
+from ray.train.torch import TorchTrainer
 
 from avcmr.config import load_config
 from avcmr.data import load_dataset
@@ -15,7 +20,7 @@ from avcmr.runs import RunFolder
 from avcmr.training import EpochRecord, train
 from preprocessing.errors import SetupError
 from raytasks.cluster import Cluster
-from raytasks.train import WorkerPlan, train_on_ray
+from raytasks.train import RESTARTS, WorkerPlan, train_on_ray
 
 SETTINGS = [
     "batch_size=16",
@@ -90,6 +95,52 @@ def test_a_killed_worker_costs_no_epoch(cluster, tmp_path) -> None:
         torch.equal(parameters(killed)[name], expected)
         for name, expected in parameters(undisturbed).items()
     )
+
+
+def failing(*errors: ray.train.TrainingFailedError) -> tuple[Callable[..., object], list[int]]:
+    """A ``TorchTrainer.fit`` that raises these, one a call, and then is the real one."""
+    fit, left, calls = TorchTrainer.fit, list(errors), [0]
+
+    def fit_or_fail(trainer: TorchTrainer) -> object:
+        calls[0] += 1
+        if left:
+            raise left.pop(0)
+        return fit(trainer)
+
+    return fit_or_fail, calls
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_while_it_starts_is_started_anew(cluster, tmp_path, monkeypatch) -> None:
+    fit, calls = failing(*[ControllerError(ActorDiedError())] * RESTARTS)
+    monkeypatch.setattr(TorchTrainer, "fit", fit)
+    run = open_run(tmp_path / "run")
+    train_on_ray(run, WorkerPlan.fitting(cluster, 1, cpu=True), lambda record: None)
+    assert calls == [RESTARTS + 1]
+    assert run.finished
+    assert not list(run.path.glob(".ray-*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("failure", "starts"),
+    [
+        (ActorUnavailableError("node lost", None), RESTARTS + 1),
+        (ValueError("a mistake in a setting"), 1),
+    ],
+)
+def test_starts_that_keep_failing_or_cannot_succeed_are_given_up(
+    cluster, tmp_path, monkeypatch, failure: Exception, starts: int
+) -> None:
+    fit, calls = failing(*[ControllerError(failure)] * 9)
+    monkeypatch.setattr(TorchTrainer, "fit", fit)
+    with pytest.raises(SetupError, match=rf"run: training failed \({failure}.*same command"):
+        train_on_ray(
+            open_run(tmp_path / "run"),
+            WorkerPlan.fitting(cluster, 1, cpu=True),
+            lambda record: None,
+        )
+    assert calls == [starts]
 
 
 def worker_process() -> int:
