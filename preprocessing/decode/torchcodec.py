@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from torchcodec import ffmpeg_major_version
 from torchcodec.decoders import VideoDecoder
 from torchcodec.transforms import Resize
 
@@ -11,6 +12,9 @@ from preprocessing.decode.sampling import Sampling, cut, frame_times
 from preprocessing.decode.sound import cut_sound, read_waveform
 from preprocessing.errors import ClipError
 from preprocessing.media import Media
+
+if ffmpeg_major_version is None:  # it is imported all the same, for pictures alone
+    raise ImportError("no FFmpeg libraries within reach")
 
 
 class TorchcodecDecoder:

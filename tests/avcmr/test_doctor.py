@@ -202,7 +202,7 @@ class TestDecoders:
         self, monkeypatch: Patch, check: str, status: str
     ) -> None:
         """Only the default decoder stops the main job."""
-        pytest.importorskip("av" if check == "pyav" else check, exc_type=ImportError)
+        pytest.importorskip(f"preprocessing.decode.{check}", exc_type=ImportError)
         fault = ClipError("corrupt", "no H.264 in this build")
         monkeypatch.setattr("preprocessing.decode.decode_sample", raising(fault))
         assert_row(getattr(decoders, check)(), status, "no H.264 in this build")

@@ -1,5 +1,6 @@
 """Decoding, against clips whose pictures and sounds are known, and against PyAV on real ones."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -9,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from preprocessing.clips import Clip
-from preprocessing.decode import Decoder, PyAVDecoder, Sampling
+from preprocessing.decode import DECODERS, Decoder, PyAVDecoder, Sampling
 from preprocessing.decode.sampling import frame_times
-from preprocessing.errors import ClipError, Reason
+from preprocessing.errors import ClipError, Reason, SetupError
 from preprocessing.media import SAMPLE_RATE, Media
 from preprocessing.synthesis import write_clip
 
@@ -247,6 +248,15 @@ def test_clips_beyond_the_limit_are_refused_before_they_are_read(decoder, tmp_pa
     with pytest.raises(ClipError, match="more than the limit of 3 s; cut it") as error:
         decode(decoder, path, Sampling(max_seconds=3))
     assert error.value.reason == "out_of_memory"
+
+
+def test_torchcodec_without_ffmpeg_is_refused_before_any_clip(monkeypatch) -> None:
+    """Recent releases are imported without it, and then fail at every clip."""
+    torchcodec = pytest.importorskip("torchcodec")
+    monkeypatch.setattr(torchcodec, "ffmpeg_major_version", None)
+    monkeypatch.delitem(sys.modules, "preprocessing.decode.torchcodec", raising=False)
+    with pytest.raises(SetupError, match=r"no FFmpeg libraries.*apt-get install ffmpeg"):
+        DECODERS["torchcodec"].make()
 
 
 @pytest.mark.parametrize("codec", ["libx265", "libsvtav1", "libvpx-vp9", "mpeg2video", "mpeg4"])
