@@ -1,9 +1,13 @@
 """Fixtures shared by all tests."""
 
+import logging
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import Request, urlopen
 
+import fsspec
 import hypothesis
 import pytest
 import torch
@@ -29,6 +33,28 @@ def assets() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the assets folder: {folder} does not exist (set AVCMR_ASSETS)")
     return folder
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[fsspec.AbstractFileSystem]:
+    """An S3 of moto's, with ``s3://bucket`` in it, which is empty."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    files = fsspec.filesystem("s3", skip_instance_cache=True)
+    files.mkdir("bucket")
+    yield files
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    # What it holds belongs to the process, and outlives the server.
+    urlopen(Request(f"{url}/moto-api/reset", method="POST")).close()
+    server.stop()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,7 +1,6 @@
 """Clips on a web server that misbehaves, and in a bucket (moto's S3)."""
 
 import http.server
-import logging
 import subprocess
 import sys
 import threading
@@ -14,7 +13,6 @@ from typing import Any
 import fsspec
 import numpy as np
 import pytest
-from moto.server import ThreadedMotoServer
 
 from preprocessing import remote
 from preprocessing.clips import Clip, read_manifest, scan_folder, write_manifest
@@ -293,24 +291,7 @@ def test_extract_clip_takes_a_url(server: Server, monkeypatch: pytest.MonkeyPatc
         extract_clip(server.url("gone.mp4"))
 
 
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """An S3 of moto's, with a bucket."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    files = fsspec.filesystem("s3", skip_instance_cache=True)
-    files.makedirs("bucket", exist_ok=True)
-    yield files
-    fsspec.get_filesystem_class("s3").clear_instance_cache()
-    server.stop()
-
-
-def test_from_a_bucket(bucket: Any, tmp_path: Path) -> None:
+def test_from_a_bucket(bucket: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
     for label, name in (("dogs", "a dog"), ("dogs", "more/b"), ("birds", "c")):
         path = film(tmp_path / f"{Path(name).name}.mp4", seed=len(name))
         bucket.put_file(str(path), f"bucket/raw/{label}/{name}.mp4")
@@ -333,7 +314,9 @@ def test_from_a_bucket(bucket: Any, tmp_path: Path) -> None:
         scan_folder(media_path("s3://bucket/none"))
 
 
-def test_a_bucket_without_credentials(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bucket_without_credentials(
+    bucket: fsspec.AbstractFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bucket.pipe("bucket/a.mp4", b"x")
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
