@@ -78,6 +78,9 @@ class DirectExtractor:
         sampling: how clips are sampled.
         device: where the frames are and the networks.
         clips_at_once: decoding threads.
+
+    Raises:
+        SetupError: no decoder can be made here.
     """
 
     def __init__(
@@ -93,6 +96,7 @@ class DirectExtractor:
         self._sampling = sampling
         self._device = device
         self._own = threading.local()
+        make_decoder()  # what keeps it from being made would not be known outside the threads
         self._threads = ThreadPoolExecutor(
             clips_at_once, thread_name_prefix="decode", initializer=self._prepare
         )

@@ -23,12 +23,17 @@ class DecodeActor:
 
     def __init__(self, make_decoder: Callable[[], Decoder], sampling: Sampling) -> None:
         torch.set_num_threads(1)
-        self._decoder = TimedDecoder(make_decoder(), Stopwatch())
+        self._make_decoder = make_decoder
         self._sampling = sampling
         self._guard = MemoryGuard()
 
     def ready(self) -> None:
-        """Return once the process is up."""
+        """Make the decoder; called once, first.
+
+        Raises:
+            SetupError: this machine lacks something that it needs.
+        """
+        self._decoder = TimedDecoder(self._make_decoder(), Stopwatch())
 
     @ray.method(num_returns=2)
     def decode(self, clip: Clip) -> tuple[ClipError | None, Media | None]:
@@ -63,20 +68,29 @@ class ExtractActor:
         sampling: Sampling,
     ) -> None:
         torch.set_num_threads(layout.threads)
-        device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
-        stopwatch = Stopwatch()
-        self._extractor = TimedExtractor(load(device), stopwatch)
-        self._direct = make_decoder and DirectExtractor(
-            lambda: TimedDecoder(make_decoder(), stopwatch),
-            self._extractor,
-            sampling,
-            device,
-            layout.clips_at_once,
-        )
+        self._load = load
+        self._layout = layout
+        self._make_decoder = make_decoder
+        self._sampling = sampling
         self._guard = MemoryGuard()
 
     def ready(self) -> None:
-        """Return once the networks are loaded."""
+        """Load the networks and make the decoders; called once, first.
+
+        Raises:
+            SetupError: this machine lacks something that they need.
+        """
+        device = torch.device("cuda" if ray.get_gpu_ids() else "cpu")
+        stopwatch = Stopwatch()
+        make_decoder = self._make_decoder
+        self._extractor = TimedExtractor(self._load(device), stopwatch)
+        self._direct = make_decoder and DirectExtractor(
+            lambda: TimedDecoder(make_decoder(), stopwatch),
+            self._extractor,
+            self._sampling,
+            device,
+            self._layout.clips_at_once,
+        )
 
     def extract(self, *items: Clip | Media) -> list[ClipFeatures | ClipError]:
         """Features of some clips, all of them decoded or none; or what is wrong with them.

@@ -15,6 +15,7 @@ from ray.exceptions import (
     ObjectLostError,
     OutOfMemoryError,
     RayActorError,
+    RayTaskError,
 )
 
 from preprocessing.errors import SetupError
@@ -66,7 +67,8 @@ class SupervisedPool(Generic[Job]):
     """``size`` actors, each with one job at a time, so that a death has one suspect.
 
     Attributes:
-        make_actor: starts an actor of the given name that has a method ``ready()``.
+        make_actor: starts an actor of the given name that has a method ``ready()``, which prepares
+            it for its jobs.
         method: the method that does a job.
         size: how many actors.
         kind: what they are called: each is ``KIND NUMBER``. No two of a driver share a number, as
@@ -135,8 +137,12 @@ class SupervisedPool(Generic[Job]):
         """Jobs that ended: those whose first reference is ``ready``, and those past deadline.
 
         Raises:
-            SetupError: an actor did not start in time.
+            SetupError: an actor did not start in time, or says what its machine lacks.
         """
+        yield from self._ended(ready)
+        yield from self._overdue()
+
+    def _ended(self, ready: set[ray.ObjectRef]) -> Iterator[Outcome[Job]]:
         for ref in [ref for ref in self._busy if ref in ready]:
             busy = self._busy.pop(ref)
             try:
@@ -148,19 +154,23 @@ class SupervisedPool(Generic[Job]):
             except (RayActorError, OutOfMemoryError, MemoryError) as error:  # Ray's guard, ours
                 death = _death(error)
                 if busy.job is None and death != "lost":
-                    # Where its own code has failed, that is the last line of Ray's message.
-                    cause = str(error).strip().rpartition("\n")[2]
-                    raise SetupError(
-                        f"a process to {self.method} clips died while starting ({cause}); {_free()}"
-                    ) from None
+                    raise self._not_started(error) from None
                 self._replace(busy.actor)
                 if busy.job is not None:
                     yield Outcome(busy.job, death=death)
+            except RayTaskError as error:
+                if isinstance(error.cause, SetupError):
+                    raise error.cause from None
+                if busy.job is None:
+                    raise self._not_started(error) from None
+                raise
             else:
                 self._started = True
                 self._idle.append(busy.actor)
                 if busy.job is not None:
                     yield Outcome(busy.job, value, busy.refs[1:])
+
+    def _overdue(self) -> Iterator[Outcome[Job]]:
         now = time.monotonic()
         for ref in [ref for ref, busy in self._busy.items() if busy.deadline < now]:
             if self._busy[ref].job is None and (self._idle or self.working):
@@ -175,6 +185,13 @@ class SupervisedPool(Generic[Job]):
                 )
             self._replace(busy.actor)
             yield Outcome(busy.job, death="timeout")
+
+    def _not_started(self, error: Exception) -> SetupError:
+        # Where code of ours or of a library has failed, that is the last line of Ray's message.
+        cause = str(error).strip().rpartition("\n")[2]
+        return SetupError(
+            f"a process to {self.method} clips died while starting ({cause}); {_free()}"
+        )
 
     def _start_one(self) -> None:
         name = f"{self.kind} {next(_NUMBERS[self.kind])}"

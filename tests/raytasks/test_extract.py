@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -243,10 +243,33 @@ def no_weights(device: torch.device) -> FeatureExtractor:
     raise SetupError("no weights here; put them there")
 
 
-def test_what_keeps_an_actor_from_starting_is_said(cluster: Cluster, tmp_path: Path) -> None:
+def torn_weights(device: torch.device) -> FeatureExtractor:
+    raise ValueError("weights of another network")
+
+
+def no_decoder() -> HostileDecoder:
+    raise SetupError("no FFmpeg here; install it")
+
+
+@pytest.mark.parametrize(
+    ("load", "decoding", "said"),
+    [
+        (no_weights, Decoding(), r"^no weights here; put them there$"),
+        (torn_weights, Decoding(), r"while starting \(ValueError: weights of another.* CPUs"),
+        (averages, Decoding(PyAVDecoder, no_decoder), r"^no FFmpeg here; install it$"),
+        (averages, Decoding(no_decoder, None, True), r"^no FFmpeg here; install it$"),
+    ],
+)
+def test_what_keeps_an_actor_from_starting_is_said(
+    cluster: Cluster,
+    tmp_path: Path,
+    load: Callable[[torch.device], FeatureExtractor],
+    decoding: Decoding,
+    said: str,
+) -> None:
     clip = make_clip(tmp_path, "good")
     with FeatureWriter(tmp_path / "features.h5", PROVENANCE) as writer:
         writer.plan([clip])
-        extraction = Extraction(writer, Sampling(), no_weights, Layout.fitting(cluster))
-        with pytest.raises(SetupError, match="no weights here; put them there"):
+        extraction = Extraction(writer, Sampling(), load, Layout.fitting(cluster), decoding)
+        with pytest.raises(SetupError, match=said):
             extraction.run([clip])
