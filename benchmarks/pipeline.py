@@ -21,10 +21,12 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
-from preprocessing.clips import MEDIA_SUFFIXES, Clip
+from media_files import media_files
+from preprocessing.clips import Clip
 from preprocessing.decode import PyAVDecoder, Sampling
 from preprocessing.extractor import CLIPS_PER_FORWARD, FeatureExtractor, Networks
 from preprocessing.media import Media
@@ -32,6 +34,8 @@ from preprocessing.store import FeatureWriter, Provenance
 from raytasks.cluster import connected
 from raytasks.extract import Extraction
 from raytasks.layout import Layout
+
+Result = TypeVar("Result")
 
 load = partial(FeatureExtractor.load, Networks(untrained_audio=True))
 
@@ -93,7 +97,7 @@ def with_ray(clips: list[Clip]) -> tuple[float, float, float]:
     return ray_there, summary.starting, summary.seconds - summary.starting
 
 
-def in_a_process(work: Callable[[], object]) -> object:
+def in_a_process(work: Callable[[], Result]) -> Result:
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(work).result()
 
@@ -104,12 +108,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=48, help="clips a round, taken in turn")
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    paths = [
-        path
-        for given in arguments.clips
-        for path in (sorted(given.rglob("*")) if given.is_dir() else [given])
-        if path.suffix.lower() in MEDIA_SUFFIXES
-    ]
+    paths = media_files(arguments.clips)
     chosen = itertools.islice(itertools.cycle(paths), arguments.count)
     clips = [Clip(f"{number:05}", path, "label") for number, path in enumerate(chosen)]
     cores = len(os.sched_getaffinity(0))
