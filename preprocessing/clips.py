@@ -3,7 +3,7 @@
 import csv
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
@@ -98,15 +98,21 @@ def scan_folder(root: MediaPath, *, follow_links: bool = False) -> list[Clip]:
             f"{loose[0]}: a video outside any class folder ({len(loose)} in all); "
             f"move it to {root}/CLASS/, or list the clips in a CSV file and use --manifest"
         )
+    links = _Links(root, follow=follow_links)
     clips = [
         Clip(id=_id_within(root, path), path=path, label=folder.name)
         for folder in inside
         if folder.is_dir() and not folder.name.startswith(".")
-        for path in _sorted(folder.rglob("*"))
+        for path in _sorted(_files_below(folder, links))
         if is_video(path)
     ]
-    if isinstance(root, Path) and not follow_links:
-        clips = _without_outward_links(clips, root)
+    if links.left_out:
+        logger.warning(
+            "%s: %d symbolic links lead out of the folder and are left out; "
+            "--follow-links takes them",
+            root,
+            links.left_out,
+        )
     if not clips:
         raise SetupError(
             f"{root}: no videos found; expected {root}/CLASS/clip.mp4 "
@@ -231,17 +237,34 @@ def _sorted(paths: Iterable[MediaPath]) -> list[MediaPath]:
     return sorted(paths, key=lambda path: tuple(path.parts))
 
 
-def _without_outward_links(clips: Sequence[Clip], root: Path) -> list[Clip]:
-    inside = [clip for clip in clips if clip.file.resolve().is_relative_to(root.resolve())]
-    left_out = len(clips) - len(inside)
-    if left_out:
-        logger.warning(
-            "%s: %d symbolic links lead out of the folder and are left out; "
-            "--follow-links takes them",
-            root,
-            left_out,
-        )
-    return inside
+@dataclass
+class _Links:
+    """Which symbolic links to go along, and how many were not."""
+
+    root: MediaPath
+    follow: bool
+    left_out: int = 0
+
+    def go_along(self, link: Path) -> bool:
+        if self.follow or not link.exists() or link.resolve().is_relative_to(self.root.resolve()):
+            return True
+        self.left_out += 1
+        return False
+
+
+def _files_below(
+    place: MediaPath, links: _Links, above: frozenset[Path] = frozenset()
+) -> Iterator[MediaPath]:
+    """All files of a folder and its folders, ``above`` which these others lie."""
+    if not isinstance(place, Path):
+        yield from place.rglob("*")
+    elif place.is_symlink() and not links.go_along(place):
+        return
+    elif not place.is_dir():
+        yield place
+    elif (folder := place.resolve()) not in above:  # else links make a circle
+        for inside in place.iterdir():
+            yield from _files_below(inside, links, above | {folder})
 
 
 def refuse_duplicate_ids(clips: Sequence[Clip], where: MediaPath) -> None:

@@ -62,10 +62,13 @@ def test_links_out_of_the_folder_need_leave(tmp_path: Path, caplog) -> None:
     (root / "dog" / "outward.mp4").symlink_to(elsewhere / "b.mp4")
     (root / "dog" / "dangling.mp4").symlink_to(elsewhere / "gone.mp4")
     (root / "cat").symlink_to(elsewhere / "cats")
+    (root / "dog" / "deep").mkdir()
+    (root / "dog" / "deep" / "cats").symlink_to(elsewhere / "cats")
+    (root / "dog" / "deep" / "circle").symlink_to(root / "dog")
     assert [clip.id for clip in scan_folder(root)] == ["dog/a", "dog/inward"]
-    assert "2 symbolic links lead out of the folder" in caplog.text
+    assert "3 symbolic links lead out of the folder" in caplog.text
     followed = [clip.id for clip in scan_folder(root, follow_links=True)]
-    assert followed == ["cat/c", "dog/a", "dog/inward", "dog/outward"]
+    assert followed == ["cat/c", "dog/a", "dog/deep/cats/c", "dog/inward", "dog/outward"]
 
 
 def test_a_missing_folder(tmp_path: Path) -> None:
