@@ -70,7 +70,7 @@ def opened(path: Path) -> Iterator[InputContainer]:
     """The file's container, open for reading.
 
     Raises:
-        ClipError: ``missing``, ``empty`` or ``not_media``; and ``corrupt`` for what FFmpeg cannot
+        ClipError: ``missing`` (also where it may not be read), ``empty`` or ``not_media``; and ``corrupt`` for what FFmpeg cannot
             read while the container is open.
     """
     try:
@@ -84,6 +84,8 @@ def opened(path: Path) -> Iterator[InputContainer]:
     try:
         # Absolute, so that no name is taken for a protocol's.
         container = av.open(str(path.absolute()), options=OPTIONS, metadata_errors="ignore")
+    except (FileNotFoundError, PermissionError) as error:  # nothing against the file itself
+        raise ClipError("missing", f"{path}: {error.strerror}") from None
     except (av.FFmpegError, ValueError) as error:
         raise ClipError(
             "not_media", f"{path}: not a readable media file ({_reason(error)})"
