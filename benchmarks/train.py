@@ -23,7 +23,6 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -251,7 +250,7 @@ def workers(epochs: int) -> None:
     one_worker_parts(vegas_dataset(), vegas_config(epochs))
     for count in (1, 2, 4):
         with tempfile.TemporaryDirectory() as folder:
-            mp.spawn(worker, (count, epochs, folder), nprocs=count)
+            spawn(worker, (count, epochs, folder), nprocs=count)
 
 
 def main() -> None:

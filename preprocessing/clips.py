@@ -246,7 +246,8 @@ class _Links:
     left_out: int = 0
 
     def go_along(self, link: Path) -> bool:
-        if self.follow or not link.exists() or link.resolve().is_relative_to(self.root.resolve()):
+        inside = link.resolve().is_relative_to(str(self.root.resolve()))
+        if inside or self.follow or not link.exists():
             return True
         self.left_out += 1
         return False

@@ -70,8 +70,8 @@ def opened(path: Path) -> Iterator[InputContainer]:
     """The file's container, open for reading.
 
     Raises:
-        ClipError: ``missing`` (also where it may not be read), ``empty`` or ``not_media``; and ``corrupt`` for what FFmpeg cannot
-            read while the container is open.
+        ClipError: ``missing`` (also where it may not be read), ``empty`` or ``not_media``; and
+            ``corrupt`` for what FFmpeg cannot read while the container is open.
     """
     try:
         size = path.stat().st_size
