@@ -4,9 +4,9 @@
 
 In turn, on all cores: decoding alone and networks alone, one process a core; one process that
 decodes and computes clip after clip, with as many threads as cores; and `avcmr extract`'s own
-`Extraction`, its start counted apart and in parts. Where decoding and networks share the cores, no pipeline can
-be faster than 1 / (1 / decoding + 1 / networks): that is the limit on the CPU. VGGish has random
-weights: its time is the same.
+`Extraction`, its start counted apart and in parts. Where decoding and networks share the cores, no
+pipeline can be faster than 1 / (1 / decoding + 1 / networks): that is the limit on the CPU. VGGish
+has random weights: its time is the same.
 """
 
 import argparse
