@@ -64,8 +64,8 @@ def all_can_decode(path: Path, decoders: dict[str, Decoder]) -> bool:
 
 def sound_only(path: Path) -> None:
     with opened(path) as container:
-        headers = read_headers(container, path, max_seconds=1800)
-        read_waveform(container.decode(headers.audio), headers.picture_start, max_seconds=1800)
+        headers = read_headers(container, path)
+        read_waveform(container.decode(headers.audio), headers.picture_start, 1800)
 
 
 def all_frames(path: Path) -> None:
