@@ -31,7 +31,7 @@ from preprocessing.vggish import untrained_vggish
 
 SECONDS = 10
 GFLOP_A_CLIP = SECONDS * 11.4 + int(SECONDS / 0.96) * 1.7
-PRODUCTS = 40
+PRODUCTS = 15
 """Matrix products of a round, in each process."""
 
 
