@@ -116,7 +116,7 @@ def test_other_settings_make_features_anew(workplace, features) -> None:
     expected = stored(features)
     for clip_id, visual in stored(out).items():
         once = expected[f"drum/{Path(clip_id).name}"]
-        assert len(visual) == 2 * len(once)
+        assert abs(len(visual) - 2 * len(once)) <= 1
         similarity = np.corrcoef(visual.mean(axis=0), once.mean(axis=0))[0, 1]
         assert 0.8 < similarity < 0.999999
 
