@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from preprocessing.clips import Clip
-from preprocessing.decode import DECODERS, Decoder, PyAVDecoder, Sampling
+from preprocessing.decode import DECODERS, Decoder, PyAVDecoder, Sampling, decode_sound
 from preprocessing.decode.sampling import frame_times
 from preprocessing.errors import ClipError, Reason, SetupError
 from preprocessing.media import SAMPLE_RATE, Media
@@ -153,6 +153,23 @@ def test_a_cut_has_a_clock_of_its_own(decoder, tmp_path) -> None:
     assert beep == pytest.approx(1.0, abs=0.03)
     with pytest.raises(ClipError, match="the cut starts at 9 s"):
         decode(decoder, path, start=9.0)
+
+
+@pytest.mark.parametrize("rate", [22_050, 44_100, 48_000])
+@pytest.mark.parametrize("hertz", [125, 3_000, 7_000, 8_200, 10_000])
+def test_resampling_lets_through_what_16_khz_can_hold_and_nothing_else(
+    tmp_path, rate, hertz
+) -> None:
+    path = tmp_path / "tone.wav"
+    hum = tone(2, rate, 50) / 1000  # silence would be refused
+    write_clip(path, None, 25, tone(2, rate, hertz) + hum, rate, audio_codec="pcm_s16le")
+    waveform = decode_sound(Clip("x", path, "label"), Sampling())[4_000:-4_000]
+    window = np.hanning(len(waveform))
+    heard_at = min(hertz, SAMPLE_RATE - hertz)
+    turning = np.exp(-2j * np.pi * heard_at * np.arange(len(waveform)) / SAMPLE_RATE)
+    amplitude = 2 * abs((window * waveform) @ turning) / window.sum()
+    decibels = 20 * np.log10(amplitude / 0.5)
+    assert abs(decibels) < 0.1 if hertz <= SAMPLE_RATE / 2 else decibels < -75
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
