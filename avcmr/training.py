@@ -88,7 +88,7 @@ def train(
                 seed=config.seed,
                 epoch=state.epoch,
             )
-            loss = _stage_loss(
+            loss = stage_loss(
                 network, train_part, stage, seed=derived_seed(config.seed, state.epoch, 2)
             )
             measured = _train_epoch(replicated, optimizer, train_part, batches=batches, loss=loss)
@@ -164,7 +164,7 @@ def validate(
     }
 
 
-def _stage_loss(
+def stage_loss(
     network: TwoBranchNetwork, clips: PairedFeatures, stage: StageConfig, *, seed: int
 ) -> BatchLoss:
     """What an epoch of a stage learns from; call it anew for each epoch.
