@@ -68,9 +68,9 @@ class StageConfig(_Section):
     """One stage of the curriculum.
 
     ``interpolation_points``, ``margin``: of the miners that choose single triplets from a batch.
-    ``synthetics_per_class``, ``members``, ``temperature``: of ``smooth_hard``, whose positives and
-    negatives are interpolated from a memory of all training embeddings, ``members`` of a class at
-    a time (1: the embeddings themselves).
+    ``synthetics_per_class``, ``members``, ``memory``, ``temperature``: of ``smooth_hard``, whose
+    positives and negatives are interpolated, ``members`` of a class at a time (1: the embeddings
+    themselves), from a memory of all training embeddings, or else from those of the batch.
     """
 
     mining: Mining
@@ -78,6 +78,7 @@ class StageConfig(_Section):
     margin: float = Field(0.2, gt=0, lt=2)
     synthetics_per_class: int = Field(8, ge=1)
     members: int = Field(4, ge=1)
+    memory: bool = True
     temperature: float = Field(0.2, gt=0)
     learning_rate: float = Field(gt=0)
     max_epochs: int = Field(ge=0)
