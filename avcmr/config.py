@@ -16,7 +16,7 @@ class _Section(BaseModel):
 
 
 class DataConfig(_Section):
-    """How clips without a split are divided, by class and by clip, and which classes count.
+    """How clips without a split are divided, by class and by source, and which classes count.
 
     Attributes:
         val_fraction: share for validation; of the training clips, where only val is missing.
