@@ -84,13 +84,17 @@ def smooth_hard_loss(
     synthetic_labels: Tensor,
     temperature: float,
 ) -> TripletLoss:
-    """Hard triplets whose positive and negatives are interpolated, with a smooth maximum.
+    """Triplets whose positive and negatives are interpolated; hard ones weigh most.
 
     An anchor of either modality has M positives, the synthetics of its class. The m-th meets the
     m-th synthetics of all other classes as negatives, and costs ln(1 + Σₙ exp((d(a, p) − d(a, n))
     / T)), the smooth form of max(0, maxₙ d(a, p) − d(a, n)) / T: as T goes to 0, the nearest
     negative alone counts; a larger T spreads the gradient over the near ones and bounds what a
     single wrong label can do. The loss is the mean over anchors and m, summed over modalities.
+
+    So no triplet is chosen, as hard mining does: all count, and the hardest alone in the limit T → 0
+    only. The same number is the cross-entropy of a softmax over cosine / T to one synthetic of each
+    class, a proxy that is drawn anew for every batch instead of being learned.
 
     Args:
         audio: (B, D) embeddings of unit length.
