@@ -92,9 +92,9 @@ def smooth_hard_loss(
     negative alone counts; a larger T spreads the gradient over the near ones and bounds what a
     single wrong label can do. The loss is the mean over anchors and m, summed over modalities.
 
-    So no triplet is chosen, as hard mining does: all count, and the hardest alone in the limit T → 0
-    only. The same number is the cross-entropy of a softmax over cosine / T to one synthetic of each
-    class, a proxy that is drawn anew for every batch instead of being learned.
+    So no triplet is chosen, as hard mining does: all count, and the hardest alone only in the limit
+    T → 0. The same number is the cross-entropy of a softmax over cosine / T to one synthetic of
+    each class, a proxy that is drawn anew for every batch instead of being learned.
 
     Args:
         audio: (B, D) embeddings of unit length.
