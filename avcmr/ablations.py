@@ -13,7 +13,7 @@ import torch
 
 from avcmr.baselines import Choice, Embedder, Method
 from avcmr.baselines.gradient import budget
-from avcmr.config import Config, StageConfig, load_config, preset
+from avcmr.config import Config, StageConfig, load_config, preset, without_effect
 from avcmr.data import Dataset, PairedFeatures, fingerprint
 from avcmr.runs import RunFolder
 from avcmr.trained import trained_network
@@ -69,7 +69,8 @@ def run_folders(folder: Path, name: str, seed: int) -> list[RunFolder]:
 
 def _triplets(stage: StageConfig) -> dict[str, Any]:
     """What a stage learns from; its rate and length belong to its place in the order."""
-    return stage.model_dump(exclude={"learning_rate", "max_epochs", "patience"})
+    idle = without_effect(stage.mining)
+    return stage.model_dump(exclude={"learning_rate", "max_epochs", "patience", *idle})
 
 
 def _paper(base: Config) -> dict[str, Any]:
@@ -84,17 +85,25 @@ def _paper(base: Config) -> dict[str, Any]:
     }
 
 
+def variant(base: Config, name: str) -> Config:
+    """The settings of our method, or of an ablation, by name; see :func:`variants`."""
+    return _changed(base, variants(base)[name])
+
+
 def _changed(base: Config, changes: Mapping[str, Any]) -> Config:
     settings = base.model_dump()
     for key, value in changes.items():
         settings[key] = settings[key] | value if isinstance(value, Mapping) else value
+    for stage in (settings["stage1"], settings["stage2"]):
+        for key in without_effect(stage["mining"]):
+            del stage[key]
     return Config.model_validate(settings)
 
 
 def _fit(
     name: str, folder: Path, train_part: PairedFeatures, val: PairedFeatures, config: Config
 ) -> Choice:
-    config = _changed(config, variants(config)[name])
+    config = variant(config, name)
     (run,) = run_folders(folder, name, config.seed)
     embedder = _trained(run, train_part, val, config)
     return Choice(embedder, embedder)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from avcmr.ablations import methods as our_methods
-from avcmr.ablations import variants
+from avcmr.ablations import variant, variants
 from avcmr.baselines import Choice, Embedder, Method, average_map
 from avcmr.config import Config, differences, load_config
 from avcmr.methods import BASELINES, all_methods
@@ -79,11 +79,8 @@ def test_nothing_is_learned_from_the_clips_asked_for(fitted, test) -> None:
 
 def test_ablations_have_as_many_epochs_as_our_method() -> None:
     base = load_config(None, ["stage1.max_epochs=7", "stage2.max_epochs=4"])
-    for changes in variants(base).values():
-        settings = base.model_dump()
-        for key, value in changes.items():
-            settings[key] = settings[key] | value if isinstance(value, dict) else value
-        config = Config.model_validate(settings)
+    for name in variants(base):
+        config = variant(base, name)
         assert config.stage1.max_epochs + config.stage2.max_epochs == 11
         assert (config.batch_size, config.data, config.seed) == (256, base.data, 0)
 
@@ -93,10 +90,7 @@ def test_each_ablation_changes_what_its_name_says_and_nothing_else() -> None:
 
     def changed(name: str, *, but: tuple[str, ...] = ()) -> set[str]:
         """The settings that differ from ours, without those of a stage that is left out."""
-        settings = ours.model_dump()
-        for key, value in variants(ours)[name].items():
-            settings[key] = settings[key] | value if isinstance(value, dict) else value
-        faults = differences(ours, Config.model_validate(settings))
+        faults = differences(ours, variant(ours, name))
         keys = {fault.partition(":")[0] for fault in faults}
         return {key for key in keys if not key.endswith(but or "-")}
 
@@ -114,3 +108,12 @@ def test_each_ablation_changes_what_its_name_says_and_nothing_else() -> None:
         )
     assert {"model.activation", "stage2.learning_rate"} < changed("paper")
     assert "model.posterior_temperature" not in changed("paper")  # that is how all are searched
+
+
+def test_ablations_of_other_settings_have_them_where_they_mean_something() -> None:
+    base = load_config(None, ["stage1.margin=0.4", "stage2.temperature=0.3"])
+    assert variant(base, "reversed").stage1.temperature == 0.3
+    assert variant(base, "reversed").stage2.margin == 0.4
+    assert variant(base, "literal-stage-2").stage1.margin == 0.4
+    assert variant(base, "one-stage").stage1.temperature == 0.3
+    assert variant(base, "hard-only").stage1.margin == 0.4
