@@ -23,7 +23,8 @@ class TripletLoss:
     Attributes:
         value: scalar; zero, with a (zero) gradient, where no triplet is active.
         triplets: how many were mined.
-        active: how many of them violate the margin.
+        active: how many of them violate the margin; of the smooth loss, which has none, those
+            whose nearest negative is nearer than the positive.
     """
 
     value: Tensor
@@ -64,7 +65,12 @@ def cross_modal_loss(
         visual: (B, D), row i from the clip of audio row i.
         labels: (B,) int64.
         stage: miner, margin and interpolation.
+
+    Raises:
+        ValueError: the stage's loss is :func:`smooth_hard_loss`, which mines nothing.
     """
+    if stage.mining not in MINERS:
+        raise ValueError(f"{stage.mining} mines no triplets; there are: {', '.join(MINERS)}")
     directions = [
         _one_direction(anchors, candidates, labels, stage)
         for anchors, candidates in ((audio, visual), (visual, audio))

@@ -138,11 +138,21 @@ def test_balanced_batches_train_and_misfits_are_refused(feature_file, tmp_path) 
         run_training(feature_file(), tmp_path / "uneven", "classes_per_batch=3")
 
 
-@pytest.mark.parametrize("workers", [2, 4])
-def test_many_workers_give_the_parameters_of_one(feature_file, tmp_path, workers) -> None:
+@pytest.mark.parametrize(
+    ("workers", "overrides"),
+    [
+        (2, ["classes_per_batch=0"]),
+        (4, ["classes_per_batch=0"]),
+        (2, ["stage2.mining=hard", "classes_per_batch=4"]),
+    ],
+    ids=["2", "4", "2-literal-balanced"],
+)
+def test_many_workers_give_the_parameters_of_one(
+    feature_file, tmp_path, workers, overrides
+) -> None:
     """32 steps of stage 1 and 20 of stage 2 with dropout, over gloo."""
     features, settings = feature_file(), tmp_path / "config.yaml"
-    config = load_config(None, [*QUICK, "stage1.max_epochs=8", "stage2.max_epochs=5"])
+    config = load_config(None, [*QUICK, *overrides, "stage1.max_epochs=8", "stage2.max_epochs=5"])
     assert min(config.model.input_dropout, config.model.dropout) > 0
     settings.write_text(config.to_yaml())
 
