@@ -8,12 +8,20 @@ in ``label_space``, in closed form.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from avcmr.baselines import Choice, Classifier, Embedder, Method, best_on_validation, classes_of
+from avcmr.baselines import (
+    Choice,
+    Classifier,
+    Embedder,
+    Encoder,
+    Method,
+    best_on_validation,
+    classes_of,
+)
 from avcmr.baselines.cca import Scaling, Spectrum
 from avcmr.baselines.kernel_cca import LANDMARKS, NystroemFeatures, gaussian_kernel
 from avcmr.config import Config
@@ -34,30 +42,27 @@ class Regression:
     """The minimum of mean |φ W + b − one-hot label|² + ridge |W|², for any ridge.
 
     Attributes:
-        lift: φ.
         spectrum: of the covariance φᵀφ / N.
         cross: (L, C), φᵀ · one-hot / N.
         shares: (C,) of the classes, which is b.
     """
 
-    lift: Lift
     spectrum: Spectrum
     cross: Tensor
     shares: Tensor
 
     @classmethod
-    def of(cls, lift: Lift, features: Tensor, labels: Tensor, classes: int) -> "Regression":
-        """Of (N, D) training features and (N,) labels."""
-        phi = lift(features)
+    def of(cls, phi: Tensor, labels: Tensor, classes: int) -> "Regression":
+        """Of φ (N, L) of the training clips, whose mean is 0, and (N,) labels."""
         targets = one_hot(labels, classes).to(phi)  # (N, C)
         covariance, cross = phi.T @ phi / len(phi), phi.T @ targets / len(phi)
-        return cls(lift, Spectrum.of(covariance), cross, targets.mean(dim=0))
+        return cls(Spectrum.of(covariance), cross, targets.mean(dim=0))
 
-    def scores(self, ridge: float) -> Lift:
-        """(N, D) features → (N, C) scores, with this ridge."""
+    def scores(self, ridge: float) -> Encoder:
+        """φ (N, L) → (N, C) scores, with this ridge."""
         vectors = self.spectrum.vectors
         matrix = vectors / (self.spectrum.values + ridge) @ (vectors.T @ self.cross)
-        return lambda features: self.lift(features) @ matrix + self.shares
+        return lambda phi: phi @ matrix + self.shares
 
 
 def linear(features: Tensor) -> Lift:
@@ -74,9 +79,10 @@ def fit_lifted(
     train: PairedFeatures, val: PairedFeatures, config: Config, lift: Callable[[Tensor], Lift]
 ) -> Choice:
     """Ridge and temperature are those of both modalities, and chosen on validation."""
+    lift_audio, lift_visual = lift(train.audio), lift(train.visual)
     audio, visual = (
-        Regression.of(lift(features), features, train.labels, classes_of(train))
-        for features in (train.audio, train.visual)
+        Regression.of(phi, train.labels, classes_of(train))
+        for phi in (lift_audio(train.audio), lift_visual(train.visual))
     )
 
     def candidates() -> Iterator[Embedder]:
@@ -85,7 +91,15 @@ def fit_lifted(
             for temperature in TEMPERATURES:
                 yield Classifier(_softmax(heard, temperature), _softmax(seen, temperature))
 
-    return best_on_validation(candidates(), train, val, config)
+    # Validation clips are lifted once, and not for every candidate.
+    lifted = replace(val, audio=lift_audio(val.audio), visual=lift_visual(val.visual))
+    return Choice(
+        *(
+            Classifier(_after(lift_audio, best.audio), _after(lift_visual, best.visual))
+            for best in best_on_validation(candidates(), train, lifted, config)
+            if isinstance(best, Classifier)
+        )
+    )
 
 
 def fit(train: PairedFeatures, val: PairedFeatures, config: Config) -> Choice:
@@ -98,8 +112,12 @@ def fit_kernel(train: PairedFeatures, val: PairedFeatures, config: Config) -> Ch
     return fit_lifted(train, val, config, gaussian)
 
 
-def _softmax(scores: Lift, temperature: float) -> Lift:
-    return lambda features: (scores(features) / temperature).softmax(dim=1).float()
+def _softmax(scores: Encoder, temperature: float) -> Encoder:
+    return lambda phi: (scores(phi) / temperature).softmax(dim=1).float()
+
+
+def _after(lift: Lift, encoder: Encoder) -> Encoder:
+    return lambda features: encoder(lift(features))
 
 
 METHODS = (
