@@ -19,6 +19,7 @@ from avcmr.baselines import (
     Embedder,
     Encoder,
     Method,
+    PairEmbedder,
     best_on_validation,
     classes_of,
 )
@@ -91,15 +92,13 @@ def fit_lifted(
             for temperature in TEMPERATURES:
                 yield Classifier(_softmax(heard, temperature), _softmax(seen, temperature))
 
+    def behind(best: PairEmbedder) -> Classifier:
+        assert isinstance(best, Classifier)
+        return Classifier(_after(lift_audio, best.audio), _after(lift_visual, best.visual))
+
     # Validation clips are lifted once, and not for every candidate.
     lifted = replace(val, audio=lift_audio(val.audio), visual=lift_visual(val.visual))
-    return Choice(
-        *(
-            Classifier(_after(lift_audio, best.audio), _after(lift_visual, best.visual))
-            for best in best_on_validation(candidates(), train, lifted, config)
-            if isinstance(best, Classifier)
-        )
-    )
+    return Choice(*map(behind, best_on_validation(candidates(), train, lifted, config)))
 
 
 def fit(train: PairedFeatures, val: PairedFeatures, config: Config) -> Choice:
