@@ -22,7 +22,7 @@ def test_shipped_configs_load_and_open_with_commands(path: Path) -> None:
 
 def test_the_command_line_beats_the_file_beats_the_defaults(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
-    path.write_text("batch_size: 128\nstage2: {margin: 0.4, patience: 3}\n")
+    path.write_text("batch_size: 128\nstage1: {margin: 0.4}\nstage2: {patience: 3}\n")
     config = load_config(path, ["stage1.margin=0.5", "stage1.learning_rate=1e-4"])
     assert (config.batch_size, config.stage1.margin, config.stage2.patience) == (128, 0.5, 3)
     assert config.stage1.learning_rate == 1e-4
