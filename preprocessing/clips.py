@@ -34,6 +34,7 @@ class Clip:
         event_start: second of the clip, counted from its start, at which what its label names
             begins; None is the clip's beginning.
         event_end: at which it ends; None is the clip's end.
+        source: what the clip was cut from, where the file does not tell; see :attr:`origin`.
     """
 
     id: str
@@ -44,6 +45,12 @@ class Clip:
     end: float | None = None
     event_start: float | None = None
     event_end: float | None = None
+    source: str = ""
+
+    @property
+    def origin(self) -> str:
+        """What its cuts must not be divided: the source if one is named, or else the file."""
+        return self.source or str(self.path)
 
     @property
     def file(self) -> Path:
@@ -123,8 +130,8 @@ def scan_folder(root: MediaPath, *, follow_links: bool = False) -> list[Clip]:
 
 
 def read_manifest(path: Path) -> list[Clip]:
-    """Clips of a CSV file with the columns ``path,label`` and optionally ``id,split,start,end``
-    and ``event_start,event_end``.
+    """Clips of a CSV file with the columns ``path,label`` and optionally ``id,split,start,end``,
+    ``event_start,event_end`` and ``source``.
 
     Paths are relative to the CSV file, or URLs. Other columns are passed over. Without an ``id``
     column the id is the path as written, without suffix, and the cut where there is one.
@@ -194,16 +201,26 @@ def stratified_split(
     ids: Sequence[str],
     labels: Sequence[str],
     *,
+    origins: Sequence[str] | None = None,
     val: float = 0.1,
     test: float = 0.2,
     seed: int = 0,
 ) -> list[Split]:
     """Assign every clip to train, val or test, class by class, in the order given.
 
-    Depends on the set of (id, label) and the seed alone, not on the order of the clips. A class
-    of three or more clips has at least one in each part; of two, one to train and one to test.
-    A fraction of 0 leaves that part empty.
+    Depends on the set of (id, label, origin) and the seed alone, not on the order of the clips. A
+    class of three or more clips has at least one in each part; of two, one to train and one to
+    test. A fraction of 0 leaves that part empty. Clips of one origin (``Clip.origin``) go together,
+    and count as one, of the class of the first by id; without origins each is one of its own.
     """
+    if origins is not None:
+        first: dict[str, tuple[str, str]] = {}
+        for clip_id, label, origin in sorted(zip(ids, labels, origins, strict=True)):
+            first.setdefault(origin, (clip_id, label))
+        names, classes = ([pair[place] for pair in first.values()] for place in (0, 1))
+        parts = stratified_split(names, classes, val=val, test=test, seed=seed)
+        part_of = dict(zip(first, parts, strict=True))
+        return [part_of[origin] for origin in origins]
     if not (val >= 0 and test >= 0 and val + test < 1):
         raise ValueError(f"val ({val}) and test ({test}) must not be negative and sum to under 1")
     members: dict[str, list[str]] = {}
@@ -324,4 +341,5 @@ def _clip_of_row(row: dict[str, str | None], root: Path) -> Clip:
         end=end,
         event_start=event_start,
         event_end=event_end,
+        source=cell("source"),
     )

@@ -171,9 +171,9 @@ def test_train_evaluate_and_both_again(workplace, features) -> None:
     again = avcmr(*train, *settings, cwd=workplace)
     assert (again.returncode, again.stdout) == (0, "runs/first\n")
     assert "already trained" in again.stderr
-    other = avcmr(*train, *settings, "stage2.margin=0.5", cwd=workplace)
+    other = avcmr(*train, *settings, "stage1.margin=0.5", cwd=workplace)
     assert other.returncode == 2
-    assert "stage2.margin: 0.2 → 0.5" in other.stderr
+    assert "stage1.margin: 0.2 → 0.5" in other.stderr
 
     shown = avcmr("evaluate", "runs/first", cwd=workplace)
     assert shown.returncode == 0, shown.stderr
