@@ -23,7 +23,7 @@ import torch
 
 from preprocessing.audio import vggish_examples
 from preprocessing.decode.sampling import frame_times
-from preprocessing.extractor import CLIPS_PER_FORWARD, FeatureExtractor, Networks
+from preprocessing.extractor import CLIPS_PER_FORWARD, FeatureExtractor, Networks, Precision
 from preprocessing.frames import to_inception_input
 from preprocessing.inception import load_inception
 from preprocessing.media import SAMPLE_RATE, Media, Source
@@ -53,8 +53,8 @@ def as_they_come() -> tuple[torch.nn.Module, torch.nn.Module]:
 
 
 @lru_cache
-def ours() -> FeatureExtractor:
-    return FeatureExtractor.load(Networks(untrained_audio=True))
+def ours(precision: Precision) -> FeatureExtractor:
+    return FeatureExtractor.load(Networks(untrained_audio=True, precision=precision))
 
 
 @torch.inference_mode()
@@ -65,8 +65,8 @@ def obvious(seed: int) -> None:
     vggish(vggish_examples(torch.from_numpy(clip.waveform)))
 
 
-def together(first: int) -> None:
-    ours().extract([random_clip(first + number) for number in range(CLIPS_PER_FORWARD)])
+def together(first: int, precision: Precision = "float32") -> None:
+    ours(precision).extract([random_clip(first + number) for number in range(CLIPS_PER_FORWARD)])
 
 
 def product(_: int) -> None:
@@ -95,15 +95,17 @@ def main() -> None:
     cores = arguments.cores
     groups = max(cores, (arguments.clips or 8 * cores) // CLIPS_PER_FORWARD)
     clips = groups * CLIPS_PER_FORWARD
-    measured: dict[str, list[float]] = {"obvious loop": [], "avcmr": [], "matrix product": []}
+    half = partial(together, precision="bfloat16")
     with pool_of(1, threads=cores) as one, pool_of(cores, threads=1) as many:
         ways = {
             "obvious loop": partial(seconds, one, obvious, range(clips)),
             "avcmr": partial(seconds, many, together, range(0, clips, CLIPS_PER_FORWARD)),
+            "avcmr, bfloat16": partial(seconds, many, half, range(0, clips, CLIPS_PER_FORWARD)),
             "matrix product": partial(seconds, many, product, range(cores)),
         }
         for work in ways.values():
             work()  # networks are loaded, clips are made
+        measured: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(arguments.rounds):
             for name, work in ways.items():
                 measured[name].append(work())
@@ -117,14 +119,14 @@ def report(measured: dict[str, list[float]], cores: int, clips: int) -> None:
     rounds = len(measured["avcmr"])
     print(f"{cores} cores, {clips} clips of {SECONDS} s, {rounds} rounds")
     print(f"matrix product {gflops:.0f} GFLOP/s, so at most {limit:.2f} clips/s")
-    for name in ("obvious loop", "avcmr"):
+    for name in ("obvious loop", "avcmr", "avcmr, bfloat16"):
         rate = clips / median[name]
-        print(f"{name:14} {rate:5.2f} clips/s  {rate / limit:.2f} of the limit")
-    pairs = zip(measured["obvious loop"], measured["avcmr"], strict=True)
-    ratios = sorted(rival / own for rival, own in pairs)
-    print(
-        f"avcmr / obvious loop: {statistics.median(ratios):.2f} ({ratios[0]:.2f}–{ratios[-1]:.2f})"
-    )
+        print(f"{name:15} {rate:5.2f} clips/s  {rate / limit:.2f} of the limit")
+    for name in ("avcmr", "avcmr, bfloat16"):
+        pairs = zip(measured["obvious loop"], measured[name], strict=True)
+        ratios = sorted(rival / own for rival, own in pairs)
+        spread = f"{ratios[0]:.2f}–{ratios[-1]:.2f}"
+        print(f"{name} / obvious loop: {statistics.median(ratios):.2f} ({spread})")
 
 
 if __name__ == "__main__":

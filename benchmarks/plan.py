@@ -87,7 +87,9 @@ def main() -> None:
         f"one second of a clip: {cost.work:.3f} core-seconds; so a machine does "
         f"{rate:.1f} clips of {CLIP_SECONDS} s a second"
     )
-    table = Table("data set", "clips", "hours, one machine", "features", "videos", "machines")
+    table = Table(
+        "data set", "clips", "hours, one machine", "features", "while merging", "videos", "machines"
+    )
     for data in DATA_SETS:
         footage = data.clips * data.seconds
         hours = footage / CLIP_SECONDS / rate / 3600
@@ -96,6 +98,7 @@ def main() -> None:
             f"{data.clips:,}",
             f"{hours:,.1f}",
             f"{footage * cost.features / 1e9:,.1f} GB",
+            f"{2 * footage * cost.features / 1e9:,.1f} GB",
             f"{footage * cost.video / 1e9:,.0f} GB",
             f"{math.ceil(hours / 24 / arguments.days)} for {arguments.days:g} d",
         )

@@ -89,6 +89,7 @@ def command(
 
     from preprocessing.decode import DECODERS, Sampling, best_decoder  # noqa: PLC0415
     from preprocessing.extractor import FeatureExtractor, Networks  # noqa: PLC0415
+    from preprocessing.networks import multiplies_bfloat16  # noqa: PLC0415
     from preprocessing.store import FeatureWriter, Provenance  # noqa: PLC0415
     from raytasks.cluster import connected  # noqa: PLC0415
     from raytasks.decoding import Decoding, describe  # noqa: PLC0415
@@ -118,6 +119,11 @@ def command(
         console.print(
             "warning: VGGish is UNTRAINED (random weights, --untrained-audio): "
             "the sound features of this file are for trials only",
+            style="yellow",
+        )
+    if precision == "bfloat16" and not multiplies_bfloat16():
+        console.print(
+            "warning: this machine has no instructions for bfloat16; float32 is faster here",
             style="yellow",
         )
     with FeatureWriter(out, provenance) as writer:
