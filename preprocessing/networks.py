@@ -47,7 +47,7 @@ def untrained(architecture: Callable[[], Network], seed: int) -> Network:
 
 def multiplies_bfloat16() -> bool:
     """Whether this machine has instructions for bfloat16; without, it is slower than float32."""
-    processor: dict[str, object] = torch.cpu.get_capabilities()
+    processor = torch.cpu.get_capabilities()
     return torch.cuda.is_available() or any(
         bool(has) for name, has in processor.items() if "bf16" in name
     )
