@@ -16,7 +16,8 @@ from preprocessing.remote import MediaPath, is_folder, media_path
 logger = logging.getLogger(__name__)
 
 Split = Literal["train", "val", "test", ""]
-SPLITS: tuple[Split, ...] = get_args(Split)
+SPLITS: tuple[Split, ...] = tuple(split for split in get_args(Split) if split)
+"""Those that have a name; a clip may be in none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +280,7 @@ def _clip_of_row(row: dict[str, str | None], root: Path) -> Clip:
         if not cell(column):
             raise ValueError(f"{column} is empty")
     split = cell("split").lower()
-    if split not in SPLITS:
+    if split and split not in SPLITS:
         raise ValueError(f"split is {split!r}; use train, val, test or leave it empty")
     start, end = seconds("start"), seconds("end")
     event_start, event_end = seconds("event_start"), seconds("event_end")

@@ -21,7 +21,7 @@ from typing import Literal
 import h5py
 import numpy as np
 
-from preprocessing.clips import Clip, Split, is_video
+from preprocessing.clips import SPLITS, Clip, Split, is_video
 from preprocessing.datasets.listing import Listing
 from preprocessing.errors import SetupError, faults_in
 
@@ -82,7 +82,6 @@ SECONDS = 10.0
 Cut = Literal["none", "train", "all"]
 """Which clips are cut to the seconds of their event."""
 
-_NAMED: tuple[Split, ...] = ("train", "val", "test")
 _HEADER = "Category&"
 
 
@@ -140,8 +139,8 @@ def read_splits(folder: Path, events: Sequence[Event]) -> list[Split]:
         SetupError: neither kind is complete, a list names what the annotations do not, or two
             have an event in common.
     """
-    lists = {split: folder / f"{split}Set.txt" for split in _NAMED}
-    orders = {split: folder / f"{split}_order.h5" for split in _NAMED}
+    lists = {split: folder / f"{split}Set.txt" for split in SPLITS}
+    orders = {split: folder / f"{split}_order.h5" for split in SPLITS}
     if all(path.is_file() for path in lists.values()):
         return _splits_of_lists(lists, events)
     if all(path.is_file() for path in orders.values()):

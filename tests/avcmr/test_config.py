@@ -49,7 +49,16 @@ def test_all_faults_are_named_at_once_with_the_nearest_key() -> None:
 
 @pytest.mark.parametrize(
     ("text", "wanted"),
-    [("a: [1,", "not a YAML file"), ("- 1\n- 2\n", "found a list"), ("\x00", "not a YAML file")],
+    [
+        ("a: [1,", "not a YAML file"),
+        ("- 1\n- 2\n", "found a list"),
+        ("\x00", "not a YAML file"),
+        ("seed: 1\n? [a, b]\n: 1", "line 2 has a list or a section where a key should be"),
+        ("? {a: b}\n: 1", "line 1 has a list or a section"),
+        ("!!map [a]", "not a YAML file"),
+        ("seed: 2020-13-45", "month must be in"),  # PyYAML's own error is no YAMLError
+        ("[" * 3000, "not a YAML file"),
+    ],
 )
 def test_broken_files(tmp_path: Path, text: str, wanted: str) -> None:
     path = tmp_path / "broken.yaml"
@@ -69,6 +78,21 @@ def test_missing_file_and_malformed_override() -> None:
 def test_batches_of_one_class_are_refused() -> None:
     with pytest.raises(SetupError, match=r"classes_per_batch: .*no negatives"):
         load_config(None, ["classes_per_batch=1"])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("model.hidden=[512, 0]", r"model.hidden.1: .*greater than or equal to 1 \(given: 0\)"),
+        ("data.classes=[]", r"data.classes: retrieval needs two classes or more"),
+        ("data.classes=[dog]", r"data.classes: retrieval needs two classes or more"),
+        ("data.classes=[dog, cat, dog]", r"data.classes: names dog more than once"),
+        ("model.yt8m_pca=folder", r"model: yt8m_pca needs visual_pca"),
+    ],
+)
+def test_values_that_cannot_be(given: str, message: str) -> None:
+    with pytest.raises(SetupError, match=message):
+        load_config(None, [given])
 
 
 def test_differences_name_both_values() -> None:

@@ -1,6 +1,7 @@
 """Published layouts against what a few lines of h5py and NumPy read and write."""
 
 import csv
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,9 +79,11 @@ def test_ids_that_repeat_are_not_taken(tmp_path) -> None:
     with h5py.File(tmp_path / "a.h5", "a") as file:
         file["id_train"] = np.array(list("abcdef"), dtype="S1")
         file["id_test"] = np.array(list("xya"), dtype="S1")  # a again
-    ids = read_published(tmp_path / "a.h5").ids.tolist()
+    features = read_published(tmp_path / "a.h5")
+    ids = features.ids.tolist()
     assert len(set(ids)) == 9
     assert "a" not in ids
+    assert features.repeated_ids == ("a",)
 
 
 def save_arrays(folder: Path, name: str, *, rows: int, key: str = "resnet", stamps: bool = True):
@@ -194,10 +197,61 @@ def drop_labels(path: Path) -> None:
         del file["lab_test"]
 
 
-def few_names(path: Path) -> None:
+def replaced(name: str, values: object) -> Callable[[Path], None]:
+    """A split file with other values in one data set, or in the attribute ``classes``."""
+
+    def make(path: Path) -> None:
+        split_file(path)
+        with h5py.File(path, "a") as file:
+            if name == "classes":
+                file.attrs[name] = values
+                return
+            if name in file:
+                del file[name]
+            file[name] = values
+
+    return make
+
+
+def unnamed_clip(path: Path) -> None:
+    replaced("id_train", np.array(list("abcdef"), "S1"))(path)
+    with h5py.File(path, "a") as file:
+        file["id_test"] = np.array(list("xy"), "S1")
+
+
+def group(path: Path) -> None:
     split_file(path)
     with h5py.File(path, "a") as file:
-        file.attrs["classes"] = ["drum"]
+        del file["audio_test"]
+        file.create_group("audio_test")
+
+
+def cut_short(path: Path) -> None:
+    split_file(path)
+    path.write_bytes(path.read_bytes()[:-500])
+
+
+def damaged_chunk(path: Path) -> None:
+    """One compressed chunk is noise: HDF5 opens the file and cannot read it."""
+    split_file(path)
+    with h5py.File(path, "a") as file:
+        del file["visual_test"]
+        packed = file.create_dataset("visual_test", data=np.ones((3, 12)), compression="gzip")
+        where = packed.id.get_chunk_info(0)
+    whole = bytearray(path.read_bytes())
+    end = where.byte_offset + where.size
+    whole[where.byte_offset : end] = b"\xff" * where.size
+    path.write_bytes(whole)
+
+
+def stamped(save: Callable[[Path], object]) -> Callable[[Path], None]:
+    """A folder of arrays whose time stamps are written in some other way."""
+
+    def make(folder: Path) -> None:
+        save_arrays(folder / "dog", "a", rows=2, stamps=False)
+        save(folder / "dog" / "a_timestamps_ms.npy")
+
+    return make
 
 
 def pickled(folder: Path) -> None:
@@ -219,8 +273,31 @@ def silent(folder: Path) -> None:
     [
         (write_nothing, r"docs/features.md"),
         (drop_labels, r"without lab_test; add it"),
-        (few_names, r"labels from 0 to 2, but 1 names"),
+        (replaced("classes", ["drum"]), r"labels from 0 to 2, but 1 names"),
+        (replaced("classes", ["a", "b", "a"]), r"attribute classes names a more than once"),
+        (replaced("audio_test", np.ones((3, 9))), r"audio_train of \(8,\), audio_test of \(9,\)"),
+        (replaced("visual_test", np.ones((3, 2, 12))), r"visual_test of \(2, 12\)"),
+        (replaced("audio_test", np.ones((2, 8))), r"must be \(3, D\) or .*audio_test"),
+        (replaced("visual_test", 3.0), r"visual_test must be a list .* is a single value"),
+        (replaced("audio_test", h5py.Empty("f")), r"audio_test must be a list"),
+        (group, r"audio_test must be a list .* is a group"),
+        (replaced("audio_test", np.array(["a"] * 3, "S1")), r"audio_test must hold numbers, not"),
+        (replaced("lab_test", 1), r"lab_test must be a list"),
+        (replaced("lab_test", np.array([0, np.nan, 1])), r"lab_test must hold whole .* has nan"),
+        (replaced("lab_test", np.array([0, 1.7, 1])), r"lab_test must hold whole .* has 1.7"),
+        (replaced("lab_test", np.array([0, 1])), r"2 labels for 3 clips \(lab_test\)"),
+        (unnamed_clip, r"2 ids for 3 clips \(id_test\)"),
+        (damaged_chunk, r"is damaged \(.*fetch it again"),
+        (cut_short, r"docs/features.md"),
         (pickled, r"a_resnet.npy: not a NumPy array"),
+        (stamped(lambda path: path.write_bytes(b"junk")), r"a_timestamps_ms.npy: not a NumPy"),
+        (
+            stamped(lambda path: np.save(path, np.array([{}] * 4), allow_pickle=True)),
+            r"a_timestamps_ms.npy: not a NumPy array",
+        ),
+        (stamped(lambda path: np.save(path, np.array(["0"] * 4))), r"not a NumPy .*<U1"),
+        (stamped(lambda path: np.save(path, np.full(4, np.nan))), r"NaN or infinite times for 4"),
+        (stamped(lambda path: np.save(path, np.arange(3))), r"\(3,\) times for 4 visual rows"),
         (unlabelled, r"outside any class folder; move"),
         (silent, r"there are no visual arrays"),
     ],
