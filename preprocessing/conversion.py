@@ -10,7 +10,7 @@ from torch import Tensor
 
 from preprocessing.errors import SetupError
 from preprocessing.smoke_tests import Finding, smoke_test
-from preprocessing.weights import SOURCES, Source, WeightsName, sha256
+from preprocessing.weights import SOURCES, PublishedFile, WeightsName, sha256
 from preprocessing.weights.converted import Provenance, converted_file, digest, pack
 from preprocessing.weights.inception_archive import read_inception_archive
 from preprocessing.weights.readers import read_npz, read_state_dict
@@ -85,7 +85,7 @@ def convert(name: WeightsName, path: Path, folder: Path) -> Conversion:
     return Conversion(aside.replace(folder / converted_file(name)), provenance, findings)
 
 
-def _published(name: WeightsName, path: Path, hashed: str) -> Source | None:
+def _published(name: WeightsName, path: Path, hashed: str) -> PublishedFile | None:
     """The published file that this is, if it is one."""
     for other, sources in SOURCES.items():
         for source in sources:

@@ -26,8 +26,8 @@ class PublishedFeatures:
             file that holds the clip's visual rows.
         class_names: in the order of the file's labels; empty where it only numbers them.
         block: all rows.
-        repeated_ids: those that the file gives to several clips; then none of its ids are taken,
-            and clips are called by their rows.
+        repeated_ids: those that the file gives to several clips, as often as it does; then none
+            of its ids are taken, and clips are called by their rows.
     """
 
     path: Path

@@ -136,11 +136,11 @@ def _read_part(
     labels = _numbers(path, file, label)[()].ravel()
     if len(labels) != clips:
         raise SetupError(f"{path}: {len(labels)} labels for {clips} clips ({label}); one each")
-    strange = labels[~(np.isfinite(labels) & (labels == np.rint(labels)))]
+    strange = labels[~(np.isfinite(labels) & (labels == np.rint(labels)) & (labels >= 0))]
     if strange.size:
         raise SetupError(
-            f"{path}: {label} must hold whole numbers, that of each clip's class, and has "
-            f"{strange[0]}; mend it, or leave the clip out"
+            f"{path}: {label} must hold whole numbers from 0 on, that of each clip's class, and "
+            f"has {strange[0]}; mend it, or leave the clip out"
         )
     ids = _texts(path, file, id_) if id_ in file else None
     if ids is not None and len(ids) != clips:
@@ -197,14 +197,15 @@ def _assembled(
             f"{path}: labels from {min(numbers)} to {max(numbers)}, but {len(names)} names in its "
             "attribute classes, which are those of label 0 and on; mend the attribute or remove it"
         )
-    repeated = [id_ for id_, count in Counter(part.ids or ()).items() if count > 1]
+    counts = Counter(part.ids or ())
+    repeated = tuple(id_ for id_ in part.ids or () if counts[id_] > 1)
     ids = rows if repeated or part.ids is None else part.ids
     clips = tuple(
         Clip(id=id_, path=path, label=names[number] if names else str(number), split=split)
         for id_, split, number in zip(ids, splits, numbers, strict=True)
     )
     block = Block(visual=_one_row_a_second(part.visual), audio=_one_row_a_second(part.audio))
-    return PublishedFeatures(path, layout, clips, names, block, tuple(repeated))
+    return PublishedFeatures(path, layout, clips, names, block, repeated)
 
 
 def _one_row_a_second(values: NDArray[Any]) -> Rows:

@@ -31,10 +31,24 @@ from preprocessing.store.tables import read_column, read_table
 class NotAStoreError(SetupError):
     """A file is not a feature store, not one this version reads, or damaged."""
 
-    def __init__(self, path: Path, detail: str) -> None:
-        super().__init__(
-            f"{path} is not an avcmr feature store ({detail}); choose another --out or move it away"
-        )
+    def __init__(self, path: Path, detail: str, remedy: str) -> None:
+        super().__init__(path, detail, remedy)  # all in args, so that it pickles
+        self.path = path
+        self.detail = detail
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.path} is not an avcmr feature store ({self.detail}); {self.remedy}"
+
+
+@contextmanager
+def in_the_way() -> Iterator[None]:
+    """What is no store stands where one is to be written: that has another remedy than reading."""
+    try:
+        yield
+    except NotAStoreError as error:
+        remedy = "choose another --out or move it away"
+        raise NotAStoreError(error.path, error.detail, remedy) from error.__cause__
 
 
 class StoreFile:
@@ -115,10 +129,16 @@ class StoreFile:
     def _read_provenance(self) -> Provenance:
         attributes = self._h5.attrs
         if attributes.get("format") != FORMAT:
-            raise NotAStoreError(self.path, f"HDF5, but without the mark format={FORMAT}")
+            raise NotAStoreError(
+                self.path,
+                f"HDF5, but without the mark format={FORMAT}",
+                f"published features become one with: avcmr features import {self.path}",
+            )
         if attributes["version"] != VERSION:
             raise NotAStoreError(
-                self.path, f"of version {attributes['version']}; this program knows {VERSION}"
+                self.path,
+                f"of version {attributes['version']}; this program knows {VERSION}",
+                "use the avcmr that made it, or make it anew with avcmr extract",
             )
         return Provenance(
             json.loads(attributes["config"]),
@@ -137,7 +157,11 @@ class StoreFile:
             if number not in {None, errno.EIO}:
                 raise SetupError(f"cannot read {self.path}: {os.strerror(number)}") from error
             what = "damaged" if h5py.is_hdf5(self.path) else "not an HDF5 file"
-            raise NotAStoreError(self.path, f"{what}: {str(error).splitlines()[0]}") from error
+            raise NotAStoreError(
+                self.path,
+                f"{what}: {str(error).splitlines()[0]}",
+                "give another file, or make it anew with avcmr extract",
+            ) from error
 
 
 class _StreamReader:

@@ -83,7 +83,7 @@ def test_ids_that_repeat_are_not_taken(tmp_path) -> None:
     ids = features.ids.tolist()
     assert len(set(ids)) == 9
     assert "a" not in ids
-    assert features.repeated_ids == ("a",)
+    assert features.repeated_ids == ("a", "a")
 
 
 def save_arrays(folder: Path, name: str, *, rows: int, key: str = "resnet", stamps: bool = True):
@@ -285,6 +285,7 @@ def silent(folder: Path) -> None:
         (replaced("lab_test", 1), r"lab_test must be a list"),
         (replaced("lab_test", np.array([0, np.nan, 1])), r"lab_test must hold whole .* has nan"),
         (replaced("lab_test", np.array([0, 1.7, 1])), r"lab_test must hold whole .* has 1.7"),
+        (replaced("lab_test", np.array([0, -1, 1])), r"lab_test must hold whole .* has -1"),
         (replaced("lab_test", np.array([0, 1])), r"2 labels for 3 clips \(lab_test\)"),
         (unnamed_clip, r"2 ids for 3 clips \(id_test\)"),
         (damaged_chunk, r"is damaged \(.*fetch it again"),
