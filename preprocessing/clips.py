@@ -1,6 +1,7 @@
 """Which clips there are: a folder per class, or a CSV manifest; and how they are divided."""
 
 import csv
+import difflib
 import logging
 import math
 from collections.abc import Iterable, Sequence
@@ -121,15 +122,17 @@ def read_manifest(path: Path) -> list[Clip]:
     """Clips of a CSV file with the columns ``path,label`` and optionally ``id,split,start,end``
     and ``event_start,event_end``.
 
-    Paths are relative to the CSV file, or URLs. Other columns are passed over. Without an ``id``
+    Paths are relative to the CSV file, or URLs. Other columns are passed over, unless one reads as
+    if one of these, which is not there, were meant. Without an ``id``
     column the id is the path as written, without suffix, and the cut where there is one.
 
     Raises:
-        SetupError: no such file, missing columns, or bad rows (the first few are named).
+        SetupError: no such file, columns missing or mistyped, or bad rows (a few are named).
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
+            _refuse_mistyped(reader.fieldnames or (), path)
             absent = {"path", "label"} - set(reader.fieldnames or ())
             if absent:
                 raise SetupError(
@@ -264,6 +267,20 @@ def _named(one: Clip, other: Clip) -> str:
     return f"{one.path.name} ({one.label}) and {other.path.name} ({other.label})"
 
 
+def _refuse_mistyped(columns: Sequence[str], where: Path) -> None:
+    """A column that is passed over for a slip of the pen would divide the clips anew, or so."""
+    absent = [column.name for column in fields(Clip) if column.name not in columns]
+    for column in columns:
+        name = column.strip().lower()
+        # Names of three letters are alike too easily: idx, uid.
+        near = difflib.get_close_matches(name, absent, n=1, cutoff=0.8 if len(name) > 3 else 1)
+        if near:
+            raise SetupError(
+                f"{where}: there is no column {column!r}; did you mean {near[0]}? Rename it; "
+                "a column of your own needs a name that is less like it"
+            )
+
+
 def _clip_of_row(row: dict[str, str | None], root: Path) -> Clip:
     def cell(column: str) -> str:
         return (row.get(column) or "").strip()
@@ -271,7 +288,10 @@ def _clip_of_row(row: dict[str, str | None], root: Path) -> Clip:
     def seconds(column: str) -> float | None:
         if not cell(column):
             return None
-        value = float(cell(column))
+        try:
+            value = float(cell(column))
+        except ValueError:
+            value = math.nan
         if not (math.isfinite(value) and value >= 0):
             raise ValueError(f"{column} is {cell(column)}; give seconds, 0 or more")
         return value
