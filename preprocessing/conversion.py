@@ -59,7 +59,7 @@ def convert(name: WeightsName, path: Path, folder: Path) -> Conversion:
     """
     file = path if path.is_file() else path.with_name(f"{path.name}.index")
     if not file.is_file():
-        raise SetupError(f"{path}: no such file; what can be had is told by: avcmr weights list")
+        raise SetupError(f"{path}: is not there; what can be had is told by: avcmr weights list")
     hashed = sha256(file)
     source = _published(name, file, hashed)
     tensors = _read(name, path)

