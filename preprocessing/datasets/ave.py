@@ -328,9 +328,11 @@ def _videos_by_name(folder: Path, names: Collection[str]) -> dict[str, Path]:
         if path.stem in names and is_video(path):
             other = found.setdefault(path.stem, path)
             if other != path:
-                faults.append(f"{other.relative_to(folder)} and {path.relative_to(folder)}")
+                faults.append(
+                    f"{other.relative_to(folder)} and {path.relative_to(folder)} are of one video"
+                )
     if faults:
-        raise faults_in(folder, faults, "one video, two files; keep one of each")
+        raise faults_in(folder, faults, "keep one file of each")
     return found
 
 

@@ -52,7 +52,9 @@ def read_published(
         SetupError: it is in none of the layouts, incomplete, or contradicts itself.
     """
     if not path.exists():
-        raise SetupError(f"{path}: nothing is there; give a file of features, or a folder of arrays")
+        raise SetupError(
+            f"{path}: nothing is there; give a file of features, or a folder of arrays"
+        )
     layout = layout_of(path)
     if not path.is_dir() and (manifest is not None or visual_key is not None):
         raise SetupError(

@@ -180,9 +180,7 @@ def _download(name: WeightsName, folder: Path, mirror: str) -> Weights:
     raise _nowhere(name, sources[0], tried)
 
 
-def _nowhere(
-    name: WeightsName, source: PublishedFile, tried: dict[str, Exception]
-) -> SetupError:
+def _nowhere(name: WeightsName, source: PublishedFile, tried: dict[str, Exception]) -> SetupError:
     """What was tried, and what the user can do."""
     package = next((source.package for source in SOURCES[name] if source.package), "")
     places = ["--weights", f"${ENVIRONMENT_VARIABLE}", str(cache_directory())]

@@ -61,6 +61,11 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, write_published) -> Path:
         *("train", "--features", folder / "monday.h5", "--run", "NAME"),
         *("--runs", folder / "runs", "batch_size=8", *short),
     )
+    (folder / "demo").mkdir()
+    (folder / "demo" / "features.h5").symlink_to(folder / "monday.h5")
+    (folder / "demo" / "videos").symlink_to(folder / "raw")
+    _write_arrays(folder / "output")
+    (folder / "weights").mkdir()
     for name in ("first", "second"):
         shutil.copytree(folder / "runs" / "NAME", folder / "runs" / name)
     return folder
@@ -96,6 +101,17 @@ def _write_videos(folder: Path) -> None:
         (folder / "AVE" / f"{split}Set.txt").write_text("".join(lines))
     (folder / "AVE" / "Annotations.txt").write_text("".join(map("".join, ave.values())))
     (folder / "mine.csv").write_text("\n".join(rows))
+    splits = ["split", *(split for split in ave for _ in range(2))]
+    with_splits = [f"{row},{split}" for row, split in zip(rows, splits, strict=True)]
+    (folder / "clips.csv").write_text("\n".join(with_splits))
+
+
+def _write_arrays(folder: Path) -> None:
+    """Two networks' arrays of the six videos, as video_features names them."""
+    folder.mkdir()
+    for number in range(6):
+        for key, width in (("vggish", 128), ("resnet", 24), ("clip", 16)):
+            np.save(folder / f"{number}_{key}.npy", np.ones((1, width)))
 
 
 def _write_shards(folder: Path) -> None:

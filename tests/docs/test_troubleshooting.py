@@ -24,7 +24,6 @@ ARGUMENTS = {
     "ClipError": slice(-1, None),
     "NotAStoreError": slice(1, 3),  # what it is, and the remedy
     "HTTPException": slice(1, 2),
-    "faults_in": slice(2, 3),  # the remedy; the faults are collected where they are gathered
 }
 """What makes an error → which of its arguments the user reads."""
 
@@ -47,7 +46,6 @@ RELAYED = {
     },
     "NotAStoreError": {"error.detail"},
     "HTTPException": {"self._no_uploads"},
-    "faults_in": set(),
 }
 """Arguments without words of their own: they pass on what is collected elsewhere, or what the
 system or a decoder says."""
@@ -75,9 +73,9 @@ def is_message(text: str) -> bool:
 def spoken(tree: ast.AST, maker: str) -> Iterator[tuple[int, ast.expr]]:
     """Line and argument of each call of a maker of errors that the user reads."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            if node.func.id == maker:
-                yield from ((node.lineno, one) for one in node.args[ARGUMENTS[maker]])
+        match node:
+            case ast.Call(func=ast.Name(id=name), args=arguments) if name == maker:
+                yield from ((node.lineno, one) for one in arguments[ARGUMENTS[maker]])
 
 
 def refusals(tree: ast.AST) -> Iterator[tuple[int, ast.expr]]:
@@ -90,13 +88,26 @@ def refusals(tree: ast.AST) -> Iterator[tuple[int, ast.expr]]:
 
 
 def faults(tree: ast.AST) -> Iterator[tuple[int, ast.expr]]:
-    """What is put into a list ``faults``, out of which one error is made."""
+    """What is put into a list ``faults``, out of which one error is made; also by a function."""
+    functions = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    for line, put in _put_into_faults(tree):
+        match put:
+            case ast.Call(func=ast.Name(id=name)) if name in functions:
+                for node in ast.walk(functions[name]):
+                    if isinstance(node, ast.Return) and node.value:
+                        yield node.lineno, node.value
+            case _:
+                yield line, put
+
+
+def _put_into_faults(tree: ast.AST) -> Iterator[tuple[int, ast.expr]]:
     for node in ast.walk(tree):
         match node:
             case ast.Call(func=ast.Attribute(value=ast.Name(id="faults"), attr="append")):
                 yield node.lineno, node.args[0]
-            case ast.Assign(targets=[ast.Name(id="faults")], value=value) | ast.AugAssign(
-                target=ast.Name(id="faults"), value=value
+            case (
+                ast.Assign(targets=[ast.Name(id="faults")], value=value)
+                | ast.AugAssign(target=ast.Name(id="faults"), value=value)
             ):
                 for inner in ast.walk(value):
                     listed = inner.elts if isinstance(inner, ast.List) else []
@@ -147,14 +158,16 @@ def rows() -> list[list[str]]:
 
 def entries() -> list[str]:
     """The messages that the page explains, reason codes left out."""
-    explained = [one for row in rows() for cell in row[:-1] for one in re.findall("`([^`]+)`", cell)]
+    explained = [
+        one for row in rows() for cell in row[:-1] for one in re.findall("`([^`]+)`", cell)
+    ]
     return [one for one in explained if one not in get_args(Reason)]
 
 
 def explains(entry: str, message: str) -> bool:
     """Whether all pieces of an entry stand in the message, in this order."""
     position = 0
-    for piece in (piece.strip() for piece in entry.split("…")):
+    for piece in entry.split("…"):
         position = message.find(piece, position)
         if position < 0:
             return False
@@ -170,9 +183,8 @@ def explains(entry: str, message: str) -> bool:
         ("NotAStoreError", 5),
         ("HTTPException", 8),
         ("detail", 1),
-        ("faults_in", 6),
-        ("fault", 8),
-        ("ValueError", 10),
+        ("fault", 10),
+        ("ValueError", 15),
     ],
 )
 def test_every_message_has_a_remedy(kind: str, at_least: int) -> None:
@@ -230,6 +242,9 @@ raise SetupError(f"{path}: no such thing; " "make one")
 raise NotAStoreError(path, "is another thing", "take it away")
 faults.append(f"row {row} is too long")
 faults += [f"{name} is too short" for name in names]
+faults += [explain(name) for name in names]
+def explain(name):
+    return f"{name} is explained"
 Refusal({"detail": "asked too often"}, 403)
 def parse(row):
     raise ValueError(f"{row} is no row at all")
@@ -257,7 +272,7 @@ def check(self):
     assert texts == {
         "SetupError": ["…: no such thing; make one"],
         "NotAStoreError": ["is another thing", "take it away"],
-        "fault": ["line …: …", "row … is too long", "… is too short"],
+        "fault": ["line …: …", "row … is too long", "… is explained", "… is too short"],
         "detail": ["asked too often"],
         "ValueError": ["x is not an even number", "… is no row at all"],
     }
