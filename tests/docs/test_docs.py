@@ -14,6 +14,7 @@ from avcmr.data import PairedFeatures
 from avcmr.metrics import expected_chance
 from preprocessing.extractor import FeatureExtractor
 from preprocessing.media import Media, Source
+from preprocessing.store import FeatureStore
 from preprocessing.vggish import untrained_vggish
 
 ROOT = Path(__file__).parents[2]
@@ -74,12 +75,20 @@ def test_the_data_set_on_its_page_is_listed(tmp_path: Path) -> None:
     rows = tmp_path / "vggsound.csv"
     rows.write_text('a-_0,30,"dog barking, howling",train\nb,5,playing flute,test\n')
     (tmp_path / "a-_0_000030.mp4").touch()
-    listing = python_of("datasets.md")["list_vggsound"](rows, tmp_path)
+    listing = python_of("adding-a-data-set.md")["list_vggsound"](rows, tmp_path)
     assert [(clip.id, clip.label, clip.split) for clip in listing.clips] == [
         ("a-_0_000030", "dog barking, howling", "train")
     ]
     assert [clip.id for clip in listing.missing] == ["b_000005"]
     assert listing.classes == ("dog barking, howling", "playing flute")
+
+
+def test_the_store_is_read_as_its_page_says(prepared: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(prepared)
+    names = python_of("feature-store.md")
+    with FeatureStore(Path("features.h5")) as store:
+        assert names["name"] == store.ids[7]
+        np.testing.assert_array_equal(names["rows"], store.clip(7).visual)
 
 
 def test_links_between_pages_lead_somewhere() -> None:
