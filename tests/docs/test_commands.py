@@ -194,35 +194,33 @@ def test_every_documented_command_runs(
 
 
 @cache
-def functions(path: Path) -> dict[str, ast.FunctionDef]:
-    """Functions and fixtures of a file of tests; those of a class as ``Class::name``, too."""
-    tree = ast.parse(path.read_text())
-    found: dict[str, ast.FunctionDef] = {}
-    for node in ast.walk(tree):
+def named(path: Path) -> dict[str, ast.AST]:
+    """Functions, fixtures and constants of a file of tests; methods as ``Class::name``."""
+    found: dict[str, ast.AST] = {}
+    for node in ast.walk(ast.parse(path.read_text())):
         match node:
             case ast.ClassDef(name=owner, body=body):
                 methods = [one for one in body if isinstance(one, ast.FunctionDef)]
                 found |= {f"{owner}::{one.name}": one for one in methods}
-            case ast.FunctionDef(name=name):
-                found[name] = node
+            case ast.FunctionDef(name=name) | ast.Assign(targets=[ast.Name(id=name)]):
+                found.setdefault(name, node)
     return found
 
 
 def texts_of(test: str) -> set[str]:
     """All words that a test says, or what it calls or uses in its file."""
     file, _, name = test.partition("::")
-    known = functions(TESTS / file)
-    waiting, seen, words = [known[name]], set(), set()
+    known = named(TESTS / file)
+    waiting, seen, words = [name], set(), set()
     while waiting:
-        function = waiting.pop()
-        seen.add(function.name)
-        for node in ast.walk(function):
+        seen.add(name := waiting.pop())
+        for node in ast.walk(known[name]):
             match node:
                 case ast.Constant(value=str(text)):
                     words.update(text.split())
                 case ast.Name(id=used) | ast.Attribute(attr=used) | ast.arg(arg=used):
                     if used in known and used not in seen:
-                        waiting.append(known[used])
+                        waiting.append(used)
     return words
 
 
