@@ -298,7 +298,7 @@ def _clip_of_row(row: dict[str, str | None], root: Path) -> Clip:
 
     for column in ("path", "label"):
         if not cell(column):
-            raise ValueError(f"{column} is empty, and every row needs one")
+            raise ValueError(f"no {column} is given")
     split = cell("split").lower()
     if split and split not in SPLITS:
         raise ValueError(f"split is {split!r}; use train, val, test or leave it empty")

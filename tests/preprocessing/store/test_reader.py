@@ -43,7 +43,7 @@ def write_truncated(kit: SimpleNamespace, path: Path) -> None:
             "published features .* avcmr features import .*features.h5",
         ),
         (write_newer, "of version 2; this program knows 1", "use the avcmr that made it"),
-        (write_truncated, "damaged: .*truncated", "give another file, or make it anew"),
+        (write_truncated, "is damaged: .*truncated", "give another file, or make it anew"),
     ],
 )
 def test_other_files_are_refused_and_left_alone(
