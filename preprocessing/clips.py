@@ -276,8 +276,8 @@ def _refuse_mistyped(columns: Sequence[str], where: Path) -> None:
         near = difflib.get_close_matches(name, absent, n=1, cutoff=0.8 if len(name) > 3 else 1)
         if near:
             raise SetupError(
-                f"{where}: there is no column {column!r}; did you mean {near[0]}? Rename it; "
-                "a column of your own needs a name that is less like it"
+                f"{where}: a manifest has no column {column!r}; did you mean {near[0]}? Rename "
+                "it; a column of your own needs a name that is less like ours"
             )
 
 
