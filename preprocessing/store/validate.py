@@ -14,7 +14,7 @@ from preprocessing.store.blocks import Block, Rows
 from preprocessing.store.layout import CLIPS
 from preprocessing.store.plan import ABSENT, source_of
 from preprocessing.store.records import Record
-from preprocessing.store.storefile import StoreFile
+from preprocessing.store.storefile import StoreFile, readable
 
 Kind = Literal["offsets", "duplicate_id", "not_finite", "zero_row", "mean", "changed", "weights"]
 
@@ -69,6 +69,7 @@ def validate_store(
         if findings:
             return findings  # which rows are whose is not known then
         records = file.records()
+        file.failures()  # raises where they are damaged
         if weights_now:
             findings += _other_weights(file.provenance.weights, weights_now)
         findings += duplicates([record.clip.id for record in records])
@@ -107,7 +108,7 @@ def row_findings(ids: list[str], block: Block) -> Iterator[Finding]:
 
 
 def _structure(path: Path) -> Iterator[Finding]:
-    with h5py.File(path, "r", locking=False) as file:
+    with readable(path), h5py.File(path, "r", locking=False) as file:
         clips = len(file["clips"]["id"])
         for name in CLIPS:
             if name in file["clips"] and len(file["clips"][name]) != clips:
