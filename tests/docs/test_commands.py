@@ -116,10 +116,15 @@ def mentioned() -> list[tuple[str, list[str]]]:
     return found
 
 
+@cache
+def root() -> tuple[Any, typer.Context]:
+    command: Any = typer.main.get_command(app)
+    return command, command.make_context("avcmr", [], resilient_parsing=True)
+
+
 def resolved(page: str, words: list[str]) -> tuple[Any, typer.Context, list[str]]:
     """The command that some words name, and the words behind its name."""
-    command: Any = typer.main.get_command(app)
-    context = command.make_context("avcmr", [], resilient_parsing=True)
+    command, context = root()
     rest = list(words)
     while rest and hasattr(command, "commands"):
         name = rest.pop(0)
@@ -194,6 +199,11 @@ def test_every_documented_command_runs(
 
 
 @cache
+def documented_shapes() -> set[str]:
+    return {shape(words) for _, words in documented()}
+
+
+@cache
 def named(path: Path) -> dict[str, ast.AST]:
     """Functions, fixtures and constants of a file of tests; methods as ``Class::name``."""
     found: dict[str, ast.AST] = {}
@@ -211,7 +221,7 @@ def texts_of(test: str) -> set[str]:
     """All words that a test says, or what it calls or uses in its file."""
     file, _, name = test.partition("::")
     known = named(TESTS / file)
-    waiting, seen, words = [name], set(), set()
+    waiting, seen, words = {name}, set(), set()
     while waiting:
         seen.add(name := waiting.pop())
         for node in ast.walk(known[name]):
@@ -220,7 +230,7 @@ def texts_of(test: str) -> set[str]:
                     words.update(text.split())
                 case ast.Name(id=used) | ast.Attribute(attr=used) | ast.arg(arg=used):
                     if used in known and used not in seen:
-                        waiting.append(used)
+                        waiting.add(used)
     return words
 
 
@@ -230,4 +240,4 @@ def test_commands_that_are_run_elsewhere_are(command: str) -> None:
     said = {word for test in ELSEWHERE[command] for word in texts_of(test)}
     for word in command.split():
         assert word in said or (word == "s3" and any(one.startswith("s3://") for one in said)), word
-    assert command in {shape(words) for _, words in documented()}
+    assert command in documented_shapes()
