@@ -140,10 +140,10 @@ def test_the_authors_feature_file_alone_gives_a_table_of_results_in_one_command(
     assert done.stdout == "comparisons/ave\n"
     assert "MAP on 56 test clips of ave_feature_norm.h5" in done.stderr
     table = {
-        words[0]: [float(word) for word in words[1:4]]
-        for words in map(str.split, done.stderr.splitlines())
-        if words[:1] in (["ours"], ["random"]) and len(words) == 6
+        row[1]: [float(number) for number in row.groups()[1:]]
+        for row in re.finditer(r"(ours|random)" + r" +([01]\.\d{3})" * 3, done.stderr)
     }
+    assert set(table) == {"ours", "random"}, done.stderr
     assert min(table["ours"]) > 0.8
     assert max(table["random"]) < 0.3
     rows = list(csv.DictReader((tmp_path / "comparisons" / "ave" / "comparison.csv").open()))
