@@ -4,6 +4,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+SHORTEST = 0.01
+"""Of what is scaled to unit length: between opposed embeddings lies nothing that has a direction,
+and the gradient of its length would have no bound."""
+
 
 def interpolate(embeddings: Tensor, labels: Tensor, *, points: int) -> tuple[Tensor, Tensor]:
     """Embeddings on the line between any two of one class and one modality.
@@ -25,7 +29,7 @@ def interpolate(embeddings: Tensor, labels: Tensor, *, points: int) -> tuple[Ten
     weight = torch.arange(1, points + 1, device=embeddings.device, dtype=embeddings.dtype)
     weight = (weight / (points + 1))[:, None, None]  # (n, 1, 1)
     between = weight * embeddings[first] + (1 - weight) * embeddings[second]  # (n, pairs, D)
-    synthetic = normalize(between.flatten(0, 1), dim=1)
+    synthetic = normalize(between.flatten(0, 1), dim=1, eps=SHORTEST)
     return synthetic, labels[first].repeat(points)
 
 
@@ -59,4 +63,5 @@ def convex_combinations(
     ).long()
     starts = counts.cumsum(0) - counts
     rows = labels.argsort(stable=True)[starts[:, None, None] + place]  # (C, M, points)
-    return normalize(torch.einsum("cmp,cmpd->cmd", weights, members[rows]), dim=2), classes
+    between = torch.einsum("cmp,cmpd->cmd", weights, members[rows])
+    return normalize(between, dim=2, eps=SHORTEST), classes

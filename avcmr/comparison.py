@@ -1,8 +1,9 @@
 """Methods side by side: the same features, splits, rule of selection and measure for all.
 
 A comparison is a folder: ``comparison.json`` says on what data and with which settings,
-``results.jsonl`` has a line for each method and seed, written as soon as it is done, and ``runs/``
-the run folders of our own method and its ablations. The same command again goes on where it was
+``results.jsonl`` has a line for each method and seed, written as soon as it is done,
+``precisions/`` the average precision of each test clip, and ``runs/`` the run folders of our own
+method and its ablations. The same command again goes on where it was
 stopped, with more methods or more seeds too.
 """
 
@@ -11,99 +12,32 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import lru_cache
-from math import sqrt
+from functools import cache, lru_cache
+from hashlib import sha256
+from importlib.metadata import version
+from io import BytesIO
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
+import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from joblib import Parallel, delayed
-from scipy.stats import t as student_t
 
-from avcmr.baselines import Category, validation_map
+from avcmr.ablations import run_folders
+from avcmr.baselines import average_map
+from avcmr.comparison_summary import Floats, Outcome, Precisions, Summary
 from avcmr.config import Config, differences
 from avcmr.data import Dataset, load_dataset
 from avcmr.methods import all_methods
-from avcmr.metrics import evaluate, map_prefix_averaged
+from avcmr.metrics import map_prefix_averaged
+from avcmr.ranking import average_precisions
+from avcmr.results import collapse_of
 from avcmr.runs import write_whole
 from preprocessing.errors import SetupError
 
-CATEGORIES: tuple[Category, ...] = ("ours", "trained", "closed form", "chance", "joint input")
-"""In the order they are shown in."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """One method with one seed, measured on the test clips.
-
-    Attributes:
-        method: its name.
-        category: see ``Method``.
-        seed: 0, 1, … after the first seed of the settings.
-        audio_to_visual: MAP.
-        visual_to_audio: MAP.
-        validation: mean of both on the validation clips, by which nothing more is chosen here.
-        prefix_averaged_audio_to_visual: not MAP, see ``metrics.map_prefix_averaged``.
-        prefix_averaged_visual_to_audio: likewise.
-        seconds: of learning, choice on validation included, on one thread; of a run that was
-            stopped and resumed, since then.
-    """
-
-    method: str
-    category: Category
-    seed: int
-    audio_to_visual: float
-    visual_to_audio: float
-    validation: float
-    prefix_averaged_audio_to_visual: float
-    prefix_averaged_visual_to_audio: float
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """Mean over seeds, and half the width of its 95% interval (Student's t); None for one run."""
-
-    mean: float
-    margin: float | None
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> "Estimate":
-        if len(values) < 2:
-            return cls(mean(values), None)
-        quantile = float(student_t.ppf(0.975, len(values) - 1))
-        return cls(mean(values), quantile * stdev(values) / sqrt(len(values)))
-
-    def __str__(self) -> str:
-        margin = "" if self.margin is None else f" ±{self.margin:.3f}"
-        return (f"{self.mean:.3f}" + margin).replace("±0.", "±.")
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """A method over its seeds.
-
-    Attributes:
-        method: its name.
-        category: see ``Method``.
-        source: who described it.
-        runs: how many seeds; 1 where the seed changes nothing.
-        audio_to_visual: MAP.
-        visual_to_audio: MAP.
-        average: of the two.
-        seconds: mean time of learning.
-    """
-
-    method: str
-    category: Category
-    source: str
-    runs: int
-    audio_to_visual: Estimate
-    visual_to_audio: Estimate
-    average: Estimate
-    seconds: float
+FORMAT = 2
+"""Of ``comparison.json`` and ``results.jsonl``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,16 +80,35 @@ class Comparison:
         lines = self._results.read_text(encoding="utf-8").splitlines()
         return [Outcome(**json.loads(line)) for line in lines]
 
-    def add(self, outcome: Outcome) -> None:
+    def precisions(self, outcomes: Sequence[Outcome]) -> Precisions:
+        """Those of the test clips, for outcomes of this folder."""
+        return {
+            (one.method, one.seed): np.load(self._precisions(one.method, one.seed))
+            for one in outcomes
+        }
+
+    def add(self, outcome: Outcome, precisions: Floats) -> None:
         """Write one more line; the file is replaced as a whole and so never half-written."""
+        array = BytesIO()
+        np.save(array, precisions)
+        target = self._precisions(outcome.method, outcome.seed)
+        target.parent.mkdir(exist_ok=True)
+        write_whole(target, array.getvalue())
         lines = [json.dumps(asdict(one)) + "\n" for one in (*self.outcomes(), outcome)]
         write_whole(self._results, "".join(lines).encode())
+
+    def _precisions(self, method: str, seed: int) -> Path:
+        return self.folder / "precisions" / f"{method}-{seed}.npy"
 
     def _check(self, config: Config, dataset: Dataset) -> None:
         identity = self.folder / "comparison.json"
         if identity.exists():
             found = json.loads(identity.read_text(encoding="utf-8"))
             remedy = "use another --out, or remove the folder"
+            if found.get("format") != FORMAT:
+                raise SetupError(
+                    f"{self.folder}: a comparison by another version of avcmr; {remedy}"
+                )
             if found["fingerprint"] != dataset.fingerprint:
                 raise SetupError(
                     f"{self.folder}: compares methods on other features or splits; {remedy}"
@@ -165,7 +118,11 @@ class Comparison:
                 raise SetupError(
                     f"{self.folder}: compares with other settings ({'; '.join(changed)}); {remedy}"
                 )
-        content = {"fingerprint": dataset.fingerprint, "config": config.model_dump(mode="json")}
+        content = {
+            "format": FORMAT,
+            "fingerprint": dataset.fingerprint,
+            "config": config.model_dump(mode="json"),
+        }
         write_whole(identity, json.dumps(content, indent=2).encode())
 
 
@@ -198,11 +155,14 @@ def compare(
     known = {(one.method, one.seed): one for one in comparison.outcomes()}
     missing = [trial for trial in wanted if trial not in known]
     parallel = Parallel(n_jobs=jobs, return_as="generator_unordered")
-    for outcome in parallel(
-        delayed(_measure)(name, features, config.model_copy(update={"seed": seed}), comparison.runs)
+    code = code_version()
+    for outcome, precisions in parallel(
+        delayed(_measure)(
+            name, features, config.model_copy(update={"seed": seed}), comparison.runs, code
+        )
         for name, seed in missing
     ):
-        comparison.add(outcome)
+        comparison.add(outcome, precisions)
         known[outcome.method, outcome.seed] = outcome
         on_outcome(outcome)
     return [known[trial] for trial in wanted]
@@ -218,35 +178,15 @@ def trials(config: Config, names: Sequence[str], seeds: int) -> list[tuple[str, 
     ]
 
 
-def summarise(outcomes: Sequence[Outcome]) -> list[Summary]:
-    """Each method over its seeds, by category and then the best first."""
-    known = all_methods(Path())
-    summaries = []
-    for name in dict.fromkeys(outcome.method for outcome in outcomes):
-        runs = [outcome for outcome in outcomes if outcome.method == name]
-        forth, back = [run.audio_to_visual for run in runs], [run.visual_to_audio for run in runs]
-        summaries.append(
-            Summary(
-                method=name,
-                category=runs[0].category,
-                source=known[name].source,
-                runs=len(runs),
-                audio_to_visual=Estimate.of(forth),
-                visual_to_audio=Estimate.of(back),
-                average=Estimate.of([(a + b) / 2 for a, b in zip(forth, back, strict=True)]),
-                seconds=mean(run.seconds for run in runs),
-            )
-        )
-    return sorted(summaries, key=lambda one: (CATEGORIES.index(one.category), -one.average.mean))
-
-
-def to_dict(outcomes: Sequence[Outcome], dataset: Dataset) -> dict[str, Any]:
+def to_dict(
+    outcomes: Sequence[Outcome], summaries: Sequence[Summary], dataset: Dataset
+) -> dict[str, Any]:
     """Everything measured, for a JSON reader."""
     return {
         "fingerprint": dataset.fingerprint,
         "clips": {part: len(getattr(dataset, part)) for part in ("train", "val", "test")},
         "warnings": dataset.warnings,
-        "methods": [asdict(summary) for summary in summarise(outcomes)],
+        "methods": [asdict(summary) for summary in summaries],
         "outcomes": [asdict(outcome) for outcome in outcomes],
     }
 
@@ -254,31 +194,52 @@ def to_dict(outcomes: Sequence[Outcome], dataset: Dataset) -> dict[str, Any]:
 _load = lru_cache(maxsize=1)(load_dataset)  # each process reads the features once
 
 
-def _measure(name: str, features: Path, config: Config, runs: Path) -> Outcome:
+@cache
+def code_version() -> str:
+    """avcmr's version, and what tells apart the code that methods and measures are made of."""
+    folder = Path(__file__).parent
+    files = sorted([*folder.glob("*.py"), *folder.glob("baselines/*.py")])
+    digest = sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    return f"{version('avcmr')}+{digest[:12]}"
+
+
+def _measure(
+    name: str, features: Path, config: Config, runs: Path, code: str
+) -> tuple[Outcome, Floats]:
+    """The outcome, and (2, N) average precisions of the test clips."""
     method = all_methods(runs)[name]
     dataset = _load(features, config.data)
     with _one_thread():
         started = time.perf_counter()
-        embedder = method.fit(dataset.train, dataset.val, config)
+        choice = method.learn(dataset.train, dataset.val, config)
         seconds = time.perf_counter() - started
-        test = dataset.test
-        audio, visual = embedder(test.audio, test.visual)
-        result = evaluate(audio, visual, test.labels, dataset.class_names)
-        return Outcome(
+        test, labels = dataset.test, dataset.test.labels
+        audio, visual = choice.as_set(test.audio, test.visual)
+        precisions = torch.stack(
+            [
+                average_precisions(audio, visual, labels, labels),
+                average_precisions(visual, audio, labels, labels),
+            ]
+        )
+        forth, back = precisions.mean(dim=1).tolist()
+        outcome = Outcome(
             method=name,
             category=method.category,
             seed=config.seed,
-            audio_to_visual=result.audio_to_visual.map,
-            visual_to_audio=result.visual_to_audio.map,
-            validation=validation_map(embedder, dataset.val),
-            prefix_averaged_audio_to_visual=map_prefix_averaged(
-                audio, visual, test.labels, test.labels
-            ),
-            prefix_averaged_visual_to_audio=map_prefix_averaged(
-                visual, audio, test.labels, test.labels
+            audio_to_visual=forth,
+            visual_to_audio=back,
+            by_cosine=average_map(choice.by_cosine, test),
+            validation=average_map(choice.as_set, dataset.val),
+            prefix_averaged_audio_to_visual=map_prefix_averaged(audio, visual, labels, labels),
+            prefix_averaged_visual_to_audio=map_prefix_averaged(visual, audio, labels, labels),
+            collapsed=any(
+                collapse_of(run.history()) is not None
+                for run in run_folders(runs, name, config.seed)
             ),
             seconds=seconds,
+            code=code,
         )
+        return outcome, precisions.float().numpy()
 
 
 @contextmanager

@@ -17,7 +17,7 @@ class _Section(BaseModel):
 
 
 class DataConfig(_Section):
-    """How clips without a split are divided, by class and by clip, and which classes count.
+    """How clips without a split are divided, by class and by source, and which classes count.
 
     Attributes:
         val_fraction: share for validation; of the training clips, where only val is missing.
@@ -77,13 +77,22 @@ class ModelConfig(_Section):
 Mining = Literal["semi_hard", "hard", "batch_all", "smooth_hard"]
 
 
+_OF_MINERS = ("interpolation_points", "margin")
+_OF_SMOOTH_HARD = ("synthetics_per_class", "members", "memory", "temperature")
+
+
+def without_effect(mining: Mining) -> tuple[str, ...]:
+    """The settings of a stage that this kind of mining has no use for."""
+    return _OF_MINERS if mining == "smooth_hard" else _OF_SMOOTH_HARD
+
+
 class StageConfig(_Section):
     """One stage of the curriculum.
 
     ``interpolation_points``, ``margin``: of the miners that choose single triplets from a batch.
-    ``synthetics_per_class``, ``members``, ``temperature``: of ``smooth_hard``, whose positives and
-    negatives are interpolated from a memory of all training embeddings, ``members`` of a class at
-    a time (1: the embeddings themselves).
+    ``synthetics_per_class``, ``members``, ``memory``, ``temperature``: of ``smooth_hard``, whose
+    positives and negatives are interpolated, ``members`` of a class at a time (1: the embeddings
+    themselves), from a memory of all training embeddings, or else from those of the batch.
     """
 
     mining: Mining
@@ -91,10 +100,23 @@ class StageConfig(_Section):
     margin: float = Field(0.2, gt=0, lt=2)
     synthetics_per_class: int = Field(8, ge=1)
     members: int = Field(4, ge=1)
+    memory: bool = True
     temperature: float = Field(0.2, gt=0)
     learning_rate: float = Field(gt=0)
     max_epochs: int = Field(ge=0)
     patience: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _every_setting_has_an_effect(self) -> Self:
+        defaults = type(self).model_fields
+        idle = [
+            key
+            for key in without_effect(self.mining)
+            if getattr(self, key) != defaults[key].default
+        ]
+        if idle:
+            raise ValueError(f"{', '.join(idle)}: no effect with mining {self.mining}")
+        return self
 
 
 class Stage1Config(StageConfig):
@@ -143,7 +165,7 @@ class Config(_Section):
 
 
 def load_config(path: Path | None = None, overrides: Iterable[str] = ()) -> Config:
-    """Defaults, then the YAML file, then ``key=value`` overrides (``stage2.margin=0.3``).
+    """Defaults, then the YAML file, then ``key=value`` overrides (``stage1.margin=0.3``).
 
     Args:
         path: a YAML file, the folder of a run, or the bare name of a preset (``ave``).
@@ -202,7 +224,7 @@ def _is_bare(path: Path) -> bool:
 
 
 def differences(old: Config, new: Config) -> list[str]:
-    """The settings in which two runs differ, such as ``stage2.margin: 0.2 → 0.3``."""
+    """The settings in which two runs differ, such as ``stage1.margin: 0.2 → 0.3``."""
     before, after = _flatten(old.model_dump(mode="json")), _flatten(new.model_dump(mode="json"))
     return [
         f"{key}: {before.get(key)} → {after.get(key)}"
@@ -257,7 +279,7 @@ def _set(settings: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     if not equals or not key:
         raise SetupError(
-            f"{override!r}: settings are given as key=value, such as stage2.margin=0.3"
+            f"{override!r}: settings are given as key=value, such as stage1.margin=0.3"
         )
     *sections, last = key.split(".")
     for section in sections:
@@ -305,7 +327,7 @@ def _nearest(key: str) -> str:
 
 
 def _keys_of(section: str = "") -> list[str]:
-    """All settings, such as ``stage2.margin``; or those of a section."""
+    """All settings, such as ``stage1.margin``; or those of a section."""
     return [key for key in _flatten(Config().model_dump()) if key.startswith(section)]
 
 

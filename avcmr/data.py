@@ -84,9 +84,9 @@ class Dataset:
 def load_dataset(path: Path, config: DataConfig) -> Dataset:
     """Read a feature store, or features in one of the published layouts.
 
-    Clips without a split are divided by class and by clip, as ``config`` says; where only the
-    validation split is missing (VEGAS, the published files) it is taken from the training split.
-    All units of a clip (``config.unit``) are in the clip's split.
+    Clips without a split are divided by class, those that were cut from one file together, as
+    ``config`` says; where only the validation split is missing (VEGAS, the published files) it is
+    taken from the training split. All units of a clip (``config.unit``) are in the clip's split.
 
     Raises:
         SetupError: not such a file, or one that cannot be trained on.
@@ -95,12 +95,13 @@ def load_dataset(path: Path, config: DataConfig) -> Dataset:
     with open_features(path) as source:
         clips, class_names = _clip_means(source)
         splits: list[str] = source.splits.tolist()
+        origins = dict(zip(source.ids.tolist(), source.origins.tolist(), strict=True))
         warnings = _warnings(source)
         if config.unit != "clip":
             units = units_of(source, path, config.unit)
     if config.classes is not None:
         clips, splits, class_names = _only(config.classes, clips, splits, class_names, path)
-    splits = _complete_splits(clips, splits, config, path)
+    splits = _complete_splits(clips, splits, [origins[id_] for id_ in clips.ids], config, path)
     if units is not None:
         clips, splits = _expanded(clips, splits, units)
         warnings += (units.warning,) if units.warning else ()
@@ -207,7 +208,7 @@ def _only(
 
 
 def _complete_splits(
-    clips: PairedFeatures, splits: list[str], config: DataConfig, path: Path
+    clips: PairedFeatures, splits: list[str], origins: list[str], config: DataConfig, path: Path
 ) -> list[str]:
     label_names = [str(label) for label in clips.labels.tolist()]
     present = set(splits)
@@ -216,6 +217,7 @@ def _complete_splits(
             stratified_split(
                 clips.ids,
                 label_names,
+                origins=origins,
                 val=config.val_fraction,
                 test=config.test_fraction,
                 seed=config.split_seed,
@@ -232,6 +234,7 @@ def _complete_splits(
     parts = stratified_split(
         [clips.ids[row] for row in training],
         [label_names[row] for row in training],
+        origins=[origins[row] for row in training],
         val=config.val_fraction,
         test=0,
         seed=config.split_seed,

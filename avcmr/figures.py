@@ -21,7 +21,7 @@ from avcmr.metrics import COLLAPSED_BELOW, RECALL_LEVELS, DirectionResult, Evalu
 from avcmr.results import History, Results, classes_of, switch_of
 
 if TYPE_CHECKING:  # a report has no need of all methods
-    from avcmr.comparison import Summary
+    from avcmr.comparison_summary import Summary
 
 WIDTH = 6.4
 """Inches of every figure; text is sized for this, and the page scales it."""

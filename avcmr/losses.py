@@ -23,7 +23,8 @@ class TripletLoss:
     Attributes:
         value: scalar; zero, with a (zero) gradient, where no triplet is active.
         triplets: how many were mined.
-        active: how many of them violate the margin.
+        active: how many of them violate the margin; of the smooth loss, which has none, those
+            whose nearest negative is nearer than the positive.
     """
 
     value: Tensor
@@ -64,7 +65,12 @@ def cross_modal_loss(
         visual: (B, D), row i from the clip of audio row i.
         labels: (B,) int64.
         stage: miner, margin and interpolation.
+
+    Raises:
+        ValueError: the stage's loss is :func:`smooth_hard_loss`, which mines nothing.
     """
+    if stage.mining not in MINERS:
+        raise ValueError(f"{stage.mining} mines no triplets; there are: {', '.join(MINERS)}")
     directions = [
         _one_direction(anchors, candidates, labels, stage)
         for anchors, candidates in ((audio, visual), (visual, audio))
@@ -84,13 +90,17 @@ def smooth_hard_loss(
     synthetic_labels: Tensor,
     temperature: float,
 ) -> TripletLoss:
-    """Hard triplets whose positive and negatives are interpolated, with a smooth maximum.
+    """Triplets whose positive and negatives are interpolated; hard ones weigh most.
 
     An anchor of either modality has M positives, the synthetics of its class. The m-th meets the
     m-th synthetics of all other classes as negatives, and costs ln(1 + Σₙ exp((d(a, p) − d(a, n))
     / T)), the smooth form of max(0, maxₙ d(a, p) − d(a, n)) / T: as T goes to 0, the nearest
     negative alone counts; a larger T spreads the gradient over the near ones and bounds what a
     single wrong label can do. The loss is the mean over anchors and m, summed over modalities.
+
+    So no triplet is chosen, as hard mining does: all count, and the hardest alone only in the limit
+    T → 0. The same number is the cross-entropy of a softmax over cosine / T to one synthetic of
+    each class, a proxy that is drawn anew for every batch instead of being learned.
 
     Args:
         audio: (B, D) embeddings of unit length.

@@ -16,6 +16,7 @@ from avcmr.baselines import (
     kernel_cca,
     label_space,
     msnsca,
+    ridge,
     tnn_c_cca,
 )
 from preprocessing.errors import SetupError
@@ -25,6 +26,7 @@ BASELINES = (
     *cca.METHODS,
     *cluster_cca.METHODS,
     *kernel_cca.METHODS,
+    *ridge.METHODS,
     *deep_cca.METHODS,
     *label_space.METHODS,
     *contrastive.METHODS,

@@ -8,7 +8,7 @@ are relevant, and the gallery is ranked in full by cosine similarity. Ties: see 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isnan
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -84,7 +84,7 @@ class Evaluation:
     @property
     def average_map(self) -> float:
         """Mean of the two directions' MAP: the number that is compared."""
-        return (self.audio_to_visual.map + self.visual_to_audio.map) / 2
+        return BothWays(self.audio_to_visual.map, self.visual_to_audio.map).average
 
     @property
     def chance(self) -> float:
@@ -95,6 +95,18 @@ class Evaluation:
         """Plain containers that any JSON reader takes: NaN becomes None, keys are strings."""
         fields = {"average_map": self.average_map, "chance": self.chance, **asdict(self)}
         return {key: _plain(value) for key, value in fields.items()}
+
+
+class BothWays(NamedTuple):
+    """MAP of both directions of retrieval."""
+
+    audio_to_visual: float
+    visual_to_audio: float
+
+    @property
+    def average(self) -> float:
+        """The number that is compared, and that is chosen by."""
+        return (self.audio_to_visual + self.visual_to_audio) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +212,14 @@ def mean_average_precision(
 ) -> float:
     """(Q, D), (G, D), (Q,), (G,) → MAP alone, as in ``evaluate_retrieval``, for use in training."""
     return _mean([average_precisions(query, gallery, query_labels, gallery_labels)])
+
+
+def map_both_ways(audio: Tensor, visual: Tensor, labels: Tensor) -> BothWays:
+    """(N, D) audio and (N, D) visual embeddings of the same N clips, (N,) labels → MAP alone."""
+    return BothWays(
+        mean_average_precision(audio, visual, labels, labels),
+        mean_average_precision(visual, audio, labels, labels),
+    )
 
 
 def evaluate(

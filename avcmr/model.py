@@ -15,13 +15,23 @@ from avcmr.whitening import WhiteningPCA
 ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU, "tanh": nn.Tanh}
 
 
+def mean_and_deviation(features: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, D) → their mean (D,), and one deviation, a scalar, of all D together.
+
+    Divided by one number, features that went through PCA keep its order: dividing each by its own
+    deviation would make the last components, which are mostly noise, as large as the first.
+    """
+    mean = features.mean(dim=0)
+    deviation = (features - mean).square().mean().sqrt()
+    # Features that never vary carry nothing: they are to be centred and left unscaled.
+    return mean, torch.where(deviation > 1e-6, deviation, 1.0)
+
+
 class Branch(nn.Module):
     """Features of one modality (B, input_dim) → embeddings of unit length (B, D).
 
-    The features are first centred, and divided by one number, their deviation over all features of
-    the training split; both statistics are part of the weights. (Features that went through PCA
-    keep its order so: dividing each by its own deviation makes the last components, which are
-    mostly noise, as large as the first.)
+    The features are first centred and scaled with :func:`mean_and_deviation` of the training
+    split; both statistics are part of the weights.
 
     Args:
         input_dim: numbers of a feature.
@@ -61,10 +71,9 @@ class Branch(nn.Module):
         if self.pca is not None:
             self.pca.fit(features)
             features = self.pca(features)
-        self.mean.copy_(features.mean(dim=0))
-        deviation = (features - self.mean).square().mean().sqrt()
-        # Features that never vary carry nothing: they are centred and left unscaled.
-        self.deviation.copy_(torch.where(deviation > 1e-6, deviation, 1.0))
+        mean, deviation = mean_and_deviation(features)
+        self.mean.copy_(mean)
+        self.deviation.copy_(deviation)
 
     def project(self, features: Tensor) -> Tensor:
         """The embeddings (B, D) before they are scaled to unit length."""

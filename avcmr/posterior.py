@@ -48,7 +48,10 @@ class ClassPosterior(nn.Module):
         return comparable(self._posterior(embeddings), "visual")
 
     def _posterior(self, embeddings: Tensor) -> Tensor:
-        return (embeddings @ self.prototypes.T / self._temperature).softmax(dim=1)
+        closeness = embeddings @ self.prototypes.T / self._temperature
+        # A class without training clips has no prototype, and nothing is of it.
+        present = self.prototypes.any(dim=1)
+        return closeness.masked_fill(~present & present.any(), -torch.inf).softmax(dim=1)
 
 
 def comparable(posterior: Tensor, modality: Literal["audio", "visual"]) -> Tensor:

@@ -8,6 +8,7 @@ the group, which is the expectation over the group's orders.
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -128,23 +129,31 @@ def average_precisions(
     """
     query, gallery = _unit_rows(query, gallery, query_labels, gallery_labels)
     precisions = []
-    for rows in _chunks(len(query), len(gallery)):
-        keys = _on_grid(-query[rows], gallery).int()  # (C, G), best first; 25 bits
-        keys = keys.mul_(2).add_(query_labels[rows, None] == gallery_labels)
-        if keys.is_cpu:
-            keys.numpy().sort(axis=1)  # by vector instructions, which torch's sort does not use
-        else:
-            keys = keys.sort(dim=1).values
-        precisions.append(_average_precision_of_sorted(keys))
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        for rows in _chunks(len(query), len(gallery)):
+            relevant = query_labels[rows, None] == gallery_labels  # (C, G)
+            keys = _on_grid(-query[rows], gallery).int()  # (C, G), best first; 25 bits
+            keys = _sorted_rows(keys.mul_(2).add_(relevant), threads)
+            precisions.append(_average_precision_of_sorted(keys, relevant.sum(1)))
     return torch.cat(precisions)
 
 
-def _average_precision_of_sorted(keys: Tensor) -> Tensor:
-    """(C, G) sorted keys, odd where the item is relevant → (C,) float64."""
+def _sorted_rows(keys: Tensor, threads: ThreadPoolExecutor) -> Tensor:
+    """(C, G), each row in ascending order; on a CPU in place."""
+    if not keys.is_cpu:
+        return keys.sort(dim=1).values
+    # NumPy sorts by vector instructions, which torch's sort does not use, but on one thread.
+    parts = keys.tensor_split(torch.get_num_threads())
+    list(threads.map(lambda part: part.numpy().sort(axis=1), parts))
+    return keys
+
+
+def _average_precision_of_sorted(keys: Tensor, relevant: Tensor) -> Tensor:
+    """(C, G) sorted keys, odd where the item is relevant, (C,) numbers of these → (C,) float64."""
     queries, items = keys.shape
     flat = (keys & 1).bool().flatten().nonzero()[:, 0]  # (M,) places of the relevant items
-    row, rank = flat // items, flat % items + 1
-    relevant = row.bincount(minlength=queries)  # (C,)
+    row = torch.repeat_interleave(relevant)
+    rank = flat - row * items + 1
     place = torch.arange(len(flat), device=flat.device)
     hit = place - (relevant.cumsum(0) - relevant)[row]  # relevant items of the row before this one
     # Tied items share one rank, the last. There a relevant item stands, since its key is greater.

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
+
 from avcmr.embeddings import Embedded
 from avcmr.examples import Examples, examples
 from avcmr.metrics import COLLAPSED_BELOW, Evaluation, evaluate
@@ -43,15 +45,25 @@ class Results:
     visual_to_audio: Examples | None = None
 
 
-def measure(run: RunFolder, embedded: Embedded, name: str | None = None) -> Results:
+def measure(
+    run: RunFolder,
+    embedded: Embedded,
+    name: str | None = None,
+    *,
+    device: torch.device | None = None,
+) -> Results:
     """Everything that can be told of a run; ``embedded`` are its test clips.
 
     Args:
         run: a trained run.
         embedded: its test clips, see :func:`avcmr.embeddings.embed_test_split`.
         name: by default that of its folder.
+        device: where the test clips are ranked; the CPU if not given.
     """
-    audio, visual, labels = embedded.audio, embedded.visual, embedded.labels
+    audio, visual, labels = (
+        rows.to(device or torch.device("cpu"))
+        for rows in (embedded.audio, embedded.visual, embedded.labels)
+    )
     config = run.config()
     warnings = list(embedded.warnings)
     if not run.finished:

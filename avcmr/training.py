@@ -23,7 +23,7 @@ from avcmr.curriculum import Curriculum, Verdict
 from avcmr.data import Dataset, PairedFeatures
 from avcmr.distributed import agree, gather, replicate, world
 from avcmr.losses import TripletLoss, cross_modal_loss, smooth_hard_loss
-from avcmr.metrics import collapse_gauges, distance_spread, mean_average_precision
+from avcmr.metrics import collapse_gauges, distance_spread, map_both_ways
 from avcmr.model import TwoBranchNetwork
 from avcmr.runs import Checkpoint, RunFolder
 
@@ -88,7 +88,7 @@ def train(
                 seed=config.seed,
                 epoch=state.epoch,
             )
-            loss = _stage_loss(
+            loss = stage_loss(
                 network, train_part, stage, seed=derived_seed(config.seed, state.epoch, 2)
             )
             measured = _train_epoch(replicated, optimizer, train_part, batches=batches, loss=loss)
@@ -151,38 +151,37 @@ def validate(
         network.fit_posterior(train)
         audio, visual = network(clips.audio, clips.visual)
     heard, seen = embed(network, clips)
-    forth = mean_average_precision(heard, seen, clips.labels, clips.labels)
-    back = mean_average_precision(seen, heard, clips.labels, clips.labels)
+    reached = map_both_ways(heard, seen, clips.labels)
     gauges = collapse_gauges(torch.cat([audio, visual]))
     return {
-        "val_map": (forth + back) / 2,
-        "val_map_audio_to_visual": forth,
-        "val_map_visual_to_audio": back,
+        "val_map": reached.average,
+        "val_map_audio_to_visual": reached.audio_to_visual,
+        "val_map_visual_to_audio": reached.visual_to_audio,
         "mean_distance": gauges.mean_distance,
         "effective_rank": gauges.effective_rank,
         "distance_spread": min(distance_spread(audio, visual), distance_spread(visual, audio)),
     }
 
 
-def _stage_loss(
+def stage_loss(
     network: TwoBranchNetwork, clips: PairedFeatures, stage: StageConfig, *, seed: int
 ) -> BatchLoss:
     """What an epoch of a stage learns from; call it anew for each epoch.
 
-    Where the stage interpolates from memory, all training clips are embedded once, now, and every
-    batch draws synthetics of its own from them: alike on all workers, as the seed is.
+    Where the stage interpolates from memory, all training clips are embedded once, now. Every
+    batch draws synthetics of its own: alike on all workers, as the seed is.
     """
     if stage.mining != "smooth_hard":
         return partial(cross_modal_loss, stage=stage)
-    with inference(network):
-        memory = torch.cat(network(clips.audio, clips.visual))  # (2 N, D), both modalities
-    memory_labels = clips.labels.repeat(2)
+    if stage.memory:
+        with inference(network):
+            memory = torch.cat(network(clips.audio, clips.visual))  # (2 N, D), both modalities
     generator = torch.Generator().manual_seed(seed)
 
     def loss(audio: Tensor, visual: Tensor, labels: Tensor) -> TripletLoss:
         synthetic, classes = convex_combinations(
-            memory,
-            memory_labels,
+            memory if stage.memory else torch.cat([audio, visual]).detach(),
+            (clips.labels if stage.memory else labels).repeat(2),
             per_class=stage.synthetics_per_class,
             points=stage.members,
             generator=generator,

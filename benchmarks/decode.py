@@ -19,12 +19,14 @@ import decord
 import numpy as np
 import torch
 
-from preprocessing.clips import MEDIA_SUFFIXES, Clip
+from media_files import media_files
+from preprocessing.clips import Clip
 from preprocessing.decode import DECODERS, Decoder, Sampling
 from preprocessing.decode.attempt import try_decode
 from preprocessing.decode.headers import opened, read_headers
 from preprocessing.decode.sound import read_waveform
 from preprocessing.errors import ClipError, SetupError
+from preprocessing.remote import Fetched
 
 LIMIT = "ffmpeg -f null (the limit)"
 
@@ -52,7 +54,8 @@ def usable() -> dict[str, Decoder]:
 
 def all_can_decode(path: Path, decoders: dict[str, Decoder]) -> bool:
     for name, decoder in decoders.items():
-        outcome = try_decode(decoder, Clip("clip", path, "label"), Sampling())
+        with Fetched([path]) as fetched:
+            outcome = try_decode(decoder, Clip("clip", path, "label"), Sampling(), fetched)
         if isinstance(outcome, ClipError):
             print(f"without {path.name}: {name} refuses it")
             return False
@@ -61,8 +64,8 @@ def all_can_decode(path: Path, decoders: dict[str, Decoder]) -> bool:
 
 def sound_only(path: Path) -> None:
     with opened(path) as container:
-        headers = read_headers(container, path, max_seconds=1800)
-        read_waveform(container.decode(headers.audio), headers.picture_start, max_seconds=1800)
+        headers = read_headers(container, path)
+        read_waveform(container.decode(headers.audio), headers.picture_start, 1800)
 
 
 def all_frames(path: Path) -> None:
@@ -90,12 +93,7 @@ def main() -> None:
     parser.add_argument("clips", nargs="+", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    paths = [
-        path
-        for given in arguments.clips
-        for path in (sorted(given.rglob("*")) if given.is_dir() else [given])
-        if path.suffix.lower() in MEDIA_SUFFIXES
-    ]
+    paths = media_files(arguments.clips)
     torch.set_num_threads(1)  # as in the decoding processes of `avcmr extract`
     decoders = usable()
     paths = [path for path in paths if all_can_decode(path, decoders)]

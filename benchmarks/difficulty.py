@@ -6,7 +6,7 @@
 Features are made up with known structure (:class:`Structure`), so the posterior of the classes is
 known in closed form, and with it the limit: MAP of ranking by the true chance of a common class.
 A row for each overlap, a column for each method; MAP is the average of both directions on test
-clips, over seeds. A star marks a training whose embedding space had collapsed at its end.
+clips, over seeds. A star marks a training whose embedding space had collapsed after any epoch.
 """
 
 import argparse
@@ -19,23 +19,19 @@ import torch
 from joblib import Parallel, delayed
 from torch import Tensor
 
-from avcmr.baselines import classes_of, validation_map
+from avcmr.ablations import run_folders
+from avcmr.baselines import average_map, classes_of
 from avcmr.config import load_config
 from avcmr.data import PairedFeatures
 from avcmr.methods import all_methods, check_names
-from avcmr.metrics import expected_chance, mean_average_precision
+from avcmr.metrics import expected_chance, map_both_ways
 from avcmr.posterior import comparable
-from avcmr.runs import RunFolder
+from avcmr.results import collapse_of
 
 OVERLAPS = (0.5, 1.0, 1.5, 2.0, 3.0)
-METHODS = (
-    "hard-only,semi-hard-only,two-stage-plain,one-stage-interpolated,ours,label-space,cluster-cca"
-)
+METHODS = "hard-only,semi-hard-only,literal-stage-2,one-stage,ours,label-space,cluster-cca"
 SIZES = {"ave": (15, (1560, 195, 195)), "vegas": (10, (8981, 1287, 2571))}
 """Classes, and clips for training, validation and test."""
-
-COLLAPSED = 0.02
-"""Least healthy ``distance_spread``, as ``avcmr train`` warns of it."""
 
 
 @dataclass(frozen=True)
@@ -140,8 +136,7 @@ def limit(source: Source, clips: PairedFeatures) -> float:
     """Average MAP of ranking by the true chance of a common class."""
     heard, seen = source.posteriors(clips)
     audio, visual = comparable(heard, "audio"), comparable(seen, "visual")
-    there = mean_average_precision(audio, visual, clips.labels, clips.labels)
-    return (there + mean_average_precision(visual, audio, clips.labels, clips.labels)) / 2
+    return map_both_ways(audio, visual, clips.labels).average
 
 
 def measure(
@@ -153,9 +148,9 @@ def measure(
     with tempfile.TemporaryDirectory() as folder:
         method = all_methods(Path(folder))[name]
         config = load_config(None, [f"seed={seed}"])
-        reached = validation_map(method.fit(train, val, config), test)
-        runs = [RunFolder(path) for path in Path(folder).iterdir()]
-        collapsed = any(run.history()[-1]["distance_spread"] < COLLAPSED for run in runs)
+        reached = average_map(method.learn(train, val, config).as_set, test)
+        runs = run_folders(Path(folder), name, seed)
+        collapsed = any(collapse_of(run.history()) is not None for run in runs)
     return reached, collapsed
 
 

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from preprocessing.clips import MEDIA_SUFFIXES, Clip
+from media_files import media_files
+from preprocessing.clips import Clip
 from preprocessing.decode import PyAVDecoder, Sampling
 from preprocessing.decode.sampling import nearest
 from preprocessing.extractor import FeatureExtractor, Networks
@@ -29,9 +30,13 @@ def distances(path: Path, media: Media) -> NDArray[np.float64]:
     """Seconds from each sampled time to the nearest key frame."""
     with av.open(str(path)) as container:
         video = container.streams.video[0]
-        packets = [packet for packet in container.demux(video) if packet.pts is not None]
-        tick, first = float(video.time_base), min(packet.pts for packet in packets)
-        keys = np.array(sorted((p.pts - first) * tick for p in packets if p.is_keyframe))
+        stamps = {
+            packet.pts * packet.time_base: packet.is_keyframe
+            for packet in container.demux(video)
+            if packet.pts is not None
+        }
+        first = min(stamps)
+        keys = np.array([float(s - first) for s, is_key in sorted(stamps.items()) if is_key])
     return np.abs(keys[nearest(keys, media.frame_times)] - media.frame_times)
 
 
@@ -48,12 +53,7 @@ def same_class(means: NDArray[np.float32], labels: list[str]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("clips", nargs="+", type=Path)
-    paths = [
-        path
-        for given in parser.parse_args().clips
-        for path in (sorted(given.rglob("*")) if given.is_dir() else [given])
-        if path.suffix.lower() in MEDIA_SUFFIXES
-    ]
+    paths = media_files(parser.parse_args().clips)
     torch.set_num_threads(1)
     decoder = PyAVDecoder()
     extractor = FeatureExtractor.load(Networks(untrained_audio=True))

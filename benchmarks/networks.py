@@ -1,23 +1,29 @@
 """Networks on the CPU against the loop that published extractors use, and against the hardware.
 
-    python benchmarks/networks.py [--threads N] [--clips N] [--rounds N]
+    python benchmarks/networks.py [--cores N] [--clips N] [--rounds N]
 
 The rival takes one clip at a time through the same networks as they come: eager, channels first,
-batch norms apart. The limit is what this machine's matrix product reaches on as many threads, for
-11.4 GFLOP a frame (Inception-v3) and 1.7 GFLOP an example (VGGish). All in turn, medians. Seconds
-are of the processor, so that other programs disturb little.
+batch norms apart, one process with as many threads as cores. avcmr has a process a core, of one
+thread, which takes some clips together, as in `avcmr extract`. The limit is what a matrix product
+reaches in as many such processes, for 11.4 GFLOP a frame (Inception-v3) and 1.7 GFLOP an example
+(VGGish). All in turn, on the clock; medians of the rounds, and of their ratios.
 """
 
 import argparse
+import multiprocessing
+import os
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor, ProcessPoolExecutor
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
 
 from preprocessing.audio import vggish_examples
-from preprocessing.extractor import FeatureExtractor
+from preprocessing.decode.sampling import frame_times
+from preprocessing.extractor import CLIPS_PER_FORWARD, FeatureExtractor, Networks
 from preprocessing.frames import to_inception_input
 from preprocessing.inception import load_inception
 from preprocessing.media import SAMPLE_RATE, Media, Source
@@ -25,69 +31,94 @@ from preprocessing.vggish import untrained_vggish
 
 SECONDS = 10
 GFLOP_A_CLIP = SECONDS * 11.4 + int(SECONDS / 0.96) * 1.7
-CLIPS_PER_CALL = 4
+PRODUCTS = 15
+"""Matrix products of a round, in each process."""
 
 
+@lru_cache
 def random_clip(seed: int) -> Media:
     rng = np.random.default_rng(seed)
     return Media(
         frames=rng.integers(0, 256, (SECONDS, 299, 299, 3), dtype=np.uint8),
-        frame_times=np.arange(SECONDS) + 0.5,
+        frame_times=frame_times(SECONDS, 1.0),
         waveform=rng.normal(0, 0.1, SECONDS * SAMPLE_RATE).astype(np.float32),
         duration=float(SECONDS),
         source=Source(size=0, mtime=0),
     )
 
 
-def seconds(work: Callable[[], object]) -> float:
-    started = time.process_time()
-    work()
-    return time.process_time() - started
+@lru_cache
+def as_they_come() -> tuple[torch.nn.Module, torch.nn.Module]:
+    return load_inception("inception_v3_2015"), untrained_vggish(0)
+
+
+@lru_cache
+def ours() -> FeatureExtractor:
+    return FeatureExtractor.load(Networks(untrained_audio=True))
+
+
+@torch.inference_mode()
+def obvious(seed: int) -> None:
+    inception, vggish = as_they_come()
+    clip = random_clip(seed)
+    inception(to_inception_input(torch.from_numpy(clip.frames)).contiguous())
+    vggish(vggish_examples(torch.from_numpy(clip.waveform)))
+
+
+def together(first: int) -> None:
+    ours().extract([random_clip(first + number) for number in range(CLIPS_PER_FORWARD)])
+
+
+def product(_: int) -> None:
+    matrix = torch.ones(2048, 2048)
+    for _ in range(PRODUCTS):
+        torch.mm(matrix, matrix)
+
+
+def seconds(pool: Executor, work: Callable[[int], None], seeds: range) -> float:
+    started = time.perf_counter()
+    list(pool.map(work, seeds))
+    return time.perf_counter() - started
+
+
+def pool_of(processes: int, threads: int) -> Executor:
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(processes, context, torch.set_num_threads, (threads,))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--clips", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--clips", type=int, help="of a round; 8 a core, if not given")
+    parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    clips = [random_clip(seed) for seed in range(arguments.clips)]
-    inception, vggish = load_inception("inception_v3_2015"), untrained_vggish(0)
-    extractor = FeatureExtractor(
-        load_inception("inception_v3_2015"), untrained_vggish(0), None, torch.device("cpu")
-    )
-    matrix = torch.randn(2048, 2048)
+    cores = arguments.cores
+    groups = max(cores, (arguments.clips or 8 * cores) // CLIPS_PER_FORWARD)
+    clips = groups * CLIPS_PER_FORWARD
+    measured: dict[str, list[float]] = {"obvious loop": [], "avcmr": [], "matrix product": []}
+    with pool_of(1, threads=cores) as one, pool_of(cores, threads=1) as many:
+        ways = {
+            "obvious loop": partial(seconds, one, obvious, range(clips)),
+            "avcmr": partial(seconds, many, together, range(0, clips, CLIPS_PER_FORWARD)),
+            "matrix product": partial(seconds, many, product, range(cores)),
+        }
+        for work in ways.values():
+            work()  # networks are loaded, clips are made
+        for _ in range(arguments.rounds):
+            for name, work in ways.items():
+                measured[name].append(work())
+    report(measured, cores, clips)
 
-    @torch.inference_mode()
-    def obvious() -> None:
-        for clip in clips:
-            inception(to_inception_input(torch.from_numpy(clip.frames)).contiguous())
-            vggish(vggish_examples(torch.from_numpy(clip.waveform)))
 
-    def ours() -> None:
-        for first in range(0, len(clips), CLIPS_PER_CALL):
-            extractor.extract(clips[first : first + CLIPS_PER_CALL])
-
-    def product() -> None:
-        for _ in range(20):
-            torch.mm(matrix, matrix)
-
-    ways = {"obvious loop": obvious, "avcmr": ours, "matrix product": product}
-    extractor.extract(clips[:1])
-    measured: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(arguments.rounds):
-        for name, work in ways.items():
-            measured[name].append(seconds(work))
+def report(measured: dict[str, list[float]], cores: int, clips: int) -> None:
     median = {name: statistics.median(values) for name, values in measured.items()}
-    gflops = 20 * 2 * 2.048**3 / median["matrix product"]  # a processor-second
+    gflops = cores * PRODUCTS * 2 * 2.048**3 / median["matrix product"]
     limit = gflops / GFLOP_A_CLIP
-    print(
-        f"{arguments.threads} threads, {len(clips)} clips of {SECONDS} s, {arguments.rounds} rounds"
-    )
-    print(f"matrix product {gflops:.0f} GFLOP/s a core, so at most {limit:.2f} clips/s")
+    rounds = len(measured["avcmr"])
+    print(f"{cores} cores, {clips} clips of {SECONDS} s, {rounds} rounds")
+    print(f"matrix product {gflops:.0f} GFLOP/s, so at most {limit:.2f} clips/s")
     for name in ("obvious loop", "avcmr"):
-        rate = len(clips) / median[name]
+        rate = clips / median[name]
         print(f"{name:14} {rate:5.2f} clips/s  {rate / limit:.2f} of the limit")
     pairs = zip(measured["obvious loop"], measured["avcmr"], strict=True)
     ratios = sorted(rival / own for rival, own in pairs)

@@ -17,7 +17,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from preprocessing.clips import MEDIA_SUFFIXES, Clip
+from media_files import media_files
+from preprocessing.clips import Clip
 from preprocessing.decode import PyAVDecoder, Sampling
 from preprocessing.extractor import CLIPS_PER_FORWARD, FeatureExtractor, Networks
 
@@ -78,12 +79,7 @@ def main() -> None:
     parser.add_argument("--days", type=float, default=1, help="in which it is to be done")
     parser.add_argument("--clips-per-second", type=float, help="of one machine, if known")
     arguments = parser.parse_args()
-    paths = [
-        path
-        for given in arguments.clips
-        for path in (sorted(given.rglob("*")) if given.is_dir() else [given])
-        if path.suffix.lower() in MEDIA_SUFFIXES
-    ]
+    paths = media_files(arguments.clips)
     cost = measure(paths[:: max(1, len(paths) // arguments.count)])
     rate = arguments.clips_per_second or arguments.cores / (cost.work * CLIP_SECONDS)
     console = Console()

@@ -20,6 +20,7 @@ import torch
 
 from preprocessing.clips import Clip, scan_folder
 from preprocessing.decode import Sampling
+from preprocessing.decode.sampling import frame_times
 from preprocessing.media import ClipFeatures, Media
 from preprocessing.store import FeatureWriter, Provenance
 from preprocessing.store.plan import source_of
@@ -37,7 +38,7 @@ class InstantDecoder:
     def decode(self, clip: Clip, sampling: Sampling) -> Media:
         return Media(
             frames=np.empty((SECONDS, 299, 299, 3), np.uint8),
-            frame_times=np.arange(SECONDS) + 0.5,
+            frame_times=frame_times(SECONDS, 1.0),
             waveform=np.empty(SECONDS * 16_000, np.float32),
             duration=float(SECONDS),
             source=source_of(clip.path),

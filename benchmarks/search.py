@@ -25,13 +25,14 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from avcmr.collection import NO_FILE, Collection
+from avcmr.collection import Collection
 from avcmr.config import ModelConfig
 from avcmr.model import TwoBranchNetwork
 from avcmr.posterior import comparable
 from avcmr.query import QueryExtractor
 from avcmr.retriever import Retriever
 from avcmr.search import top_k
+from avcmr.sources import NO_FILE
 from preprocessing.clips import Clip
 from preprocessing.decode import Sampling, decode_image, decode_pictures, decode_sound
 from preprocessing.extractor import Networks

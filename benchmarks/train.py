@@ -23,8 +23,8 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor
+from torch.multiprocessing.spawn import spawn
 from torch.nn.functional import normalize
 
 from avcmr.config import Config, Stage1Config, load_config
@@ -32,7 +32,7 @@ from avcmr.data import Dataset, PairedFeatures
 from avcmr.losses import cross_modal_loss
 from avcmr.model import TwoBranchNetwork
 from avcmr.runs import RunFolder
-from avcmr.training import train
+from avcmr.training import BatchLoss, stage_loss, train
 
 DIM, CLASSES = 32, 15
 MARGIN = 0.2
@@ -210,18 +210,21 @@ def one_worker_parts(dataset: Dataset, config: Config) -> None:
         audio, visual = network(clips.audio, clips.visual)
         (audio.sum() + visual.sum()).backward()
 
-    def loss(stage: int) -> None:
-        leaves = [rows.detach().requires_grad_() for rows in embedded]
-        settings = config.stage1 if stage == 1 else config.stage2
-        cross_modal_loss(leaves[0], leaves[1], clips.labels, settings).value.backward()
+    def loss(of_stage: BatchLoss) -> None:
+        audio, visual = (rows.detach().requires_grad_() for rows in embedded)
+        of_stage(audio, visual, clips.labels).value.backward()
 
     embedded = network(clips.audio, clips.visual)
+    first, second = (
+        stage_loss(network, dataset.train, stage, seed=0)
+        for stage in (config.stage1, config.stage2)
+    )
     embed_and_back()
     for name, work in {
         f"networks, {size} clips, forward and backward": embed_and_back,
         "optimiser": optimizer.step,
-        "mining and loss of stage 1": lambda: loss(1),
-        "mining and loss of stage 2": lambda: loss(2),
+        "mining and loss of stage 1": lambda: loss(first),
+        "mining and loss of stage 2": lambda: loss(second),
     }.items():
         milliseconds = statistics.median(cpu_seconds(work) for _ in range(9)) * 1e3
         print(f"  {name}: {milliseconds:.1f} ms")
@@ -251,7 +254,7 @@ def workers(epochs: int) -> None:
     one_worker_parts(vegas_dataset(), vegas_config(epochs))
     for count in (1, 2, 4):
         with tempfile.TemporaryDirectory() as folder:
-            mp.spawn(worker, (count, epochs, folder), nprocs=count)
+            spawn(worker, (count, epochs, folder), nprocs=count)
 
 
 def main() -> None:

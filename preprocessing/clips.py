@@ -4,7 +4,7 @@ import csv
 import difflib
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
@@ -36,6 +36,7 @@ class Clip:
         event_start: second of the clip, counted from its start, at which what its label names
             begins; None is the clip's beginning.
         event_end: at which it ends; None is the clip's end.
+        source: what the clip was cut from, where the file does not tell; see :attr:`origin`.
     """
 
     id: str
@@ -46,6 +47,12 @@ class Clip:
     end: float | None = None
     event_start: float | None = None
     event_end: float | None = None
+    source: str = ""
+
+    @property
+    def origin(self) -> str:
+        """What its cuts must not be divided: the source if one is named, or else the file."""
+        return self.source or str(self.path)
 
     @property
     def file(self) -> Path:
@@ -100,15 +107,21 @@ def scan_folder(root: MediaPath, *, follow_links: bool = False) -> list[Clip]:
             f"{loose[0]}: a video outside any class folder ({len(loose)} in all); "
             f"move it to {root}/CLASS/, or list the clips in a CSV file and use --manifest"
         )
+    links = _Links(root, follow=follow_links)
     clips = [
         Clip(id=_id_within(root, path), path=path, label=folder.name)
         for folder in inside
         if folder.is_dir() and not folder.name.startswith(".")
-        for path in _sorted(folder.rglob("*"))
+        for path in _sorted(_files_below(folder, links))
         if is_video(path)
     ]
-    if isinstance(root, Path) and not follow_links:
-        clips = _without_outward_links(clips, root)
+    if links.left_out:
+        logger.warning(
+            "%s: %d symbolic links lead out of the folder and are left out; "
+            "--follow-links takes them",
+            root,
+            links.left_out,
+        )
     if not clips:
         raise SetupError(
             f"{root}: no videos found; expected {root}/CLASS/clip.mp4 "
@@ -119,8 +132,8 @@ def scan_folder(root: MediaPath, *, follow_links: bool = False) -> list[Clip]:
 
 
 def read_manifest(path: Path) -> list[Clip]:
-    """Clips of a CSV file with the columns ``path,label`` and optionally ``id,split,start,end``
-    and ``event_start,event_end``.
+    """Clips of a CSV file with the columns ``path,label`` and optionally ``id,split,start,end``,
+    ``event_start,event_end`` and ``source``.
 
     Paths are relative to the CSV file, or URLs. Other columns are passed over, unless one reads as
     if one of these, which is not there, were meant. Without an ``id``
@@ -192,16 +205,26 @@ def stratified_split(
     ids: Sequence[str],
     labels: Sequence[str],
     *,
+    origins: Sequence[str] | None = None,
     val: float = 0.1,
     test: float = 0.2,
     seed: int = 0,
 ) -> list[Split]:
     """Assign every clip to train, val or test, class by class, in the order given.
 
-    Depends on the set of (id, label) and the seed alone, not on the order of the clips. A class
-    of three or more clips has at least one in each part; of two, one to train and one to test.
-    A fraction of 0 leaves that part empty.
+    Depends on the set of (id, label, origin) and the seed alone, not on the order of the clips. A
+    class of three or more clips has at least one in each part; of two, one to train and one to
+    test. A fraction of 0 leaves that part empty. Clips of one origin (``Clip.origin``) go together,
+    and count as one, of the class of the first by id; without origins each is one of its own.
     """
+    if origins is not None:
+        first: dict[str, tuple[str, str]] = {}
+        for clip_id, label, origin in sorted(zip(ids, labels, origins, strict=True)):
+            first.setdefault(origin, (clip_id, label))
+        names, classes = ([pair[place] for pair in first.values()] for place in (0, 1))
+        parts = stratified_split(names, classes, val=val, test=test, seed=seed)
+        part_of = dict(zip(first, parts, strict=True))
+        return [part_of[origin] for origin in origins]
     if not (val >= 0 and test >= 0 and val + test < 1):
         raise ValueError(f"val ({val}) and test ({test}) must not be negative and sum to under 1")
     members: dict[str, list[str]] = {}
@@ -235,17 +258,35 @@ def _sorted(paths: Iterable[MediaPath]) -> list[MediaPath]:
     return sorted(paths, key=lambda path: tuple(path.parts))
 
 
-def _without_outward_links(clips: Sequence[Clip], root: Path) -> list[Clip]:
-    inside = [clip for clip in clips if clip.file.resolve().is_relative_to(root.resolve())]
-    left_out = len(clips) - len(inside)
-    if left_out:
-        logger.warning(
-            "%s: %d symbolic links lead out of the folder and are left out; "
-            "--follow-links takes them",
-            root,
-            left_out,
-        )
-    return inside
+@dataclass
+class _Links:
+    """Which symbolic links to go along, and how many were not."""
+
+    root: MediaPath
+    follow: bool
+    left_out: int = 0
+
+    def go_along(self, link: Path) -> bool:
+        inside = link.resolve().is_relative_to(str(self.root.resolve()))
+        if inside or self.follow or not link.exists():
+            return True
+        self.left_out += 1
+        return False
+
+
+def _files_below(
+    place: MediaPath, links: _Links, above: frozenset[Path] = frozenset()
+) -> Iterator[MediaPath]:
+    """All files of a folder and its folders, ``above`` which these others lie."""
+    if not isinstance(place, Path):
+        yield from place.rglob("*")
+    elif place.is_symlink() and not links.go_along(place):
+        return
+    elif not place.is_dir():
+        yield place
+    elif (folder := place.resolve()) not in above:  # else links make a circle
+        for inside in place.iterdir():
+            yield from _files_below(inside, links, above | {folder})
 
 
 def refuse_duplicate_ids(clips: Sequence[Clip], where: MediaPath) -> None:
@@ -321,4 +362,5 @@ def _clip_of_row(row: dict[str, str | None], root: Path) -> Clip:
         end=end,
         event_start=event_start,
         event_end=event_end,
+        source=cell("source"),
     )

@@ -14,6 +14,7 @@ Reason = Literal[
     "corrupt",
     "decode_timeout",
     "decoder_crashed",
+    "network_failed",
     "out_of_memory",
 ]
 

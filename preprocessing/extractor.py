@@ -121,6 +121,7 @@ class Networks:
             "frames": "nearest key frame" if sampling.key_frames else "as shown",
             "visual": f"{self.visual} pool3",
             "audio": "vggish",
+            "audio_resampling": "kaiser_best",
             "audio_relu": self.vggish_relu,
             "audio_postprocessing": "pca, 8 bit, dequantized" if self.has_pca else "none",
             "precision": self.precision,

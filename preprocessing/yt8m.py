@@ -186,7 +186,7 @@ def write_benchmark(
     sources = {shard: source_of(shard) for shard in {video.shard for video in videos}}
     records = [
         Record(
-            clip=Clip(id=video.id, path=video.shard, label=label, split=split),
+            clip=Clip(id=video.id, path=video.shard, label=label, split=split, source=video.id),
             source=sources[video.shard],
             duration=float(video.shapes[0][0]) if video.shapes[0][0] > 1 else 0.0,
             visual=video.shapes[0],

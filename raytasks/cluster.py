@@ -53,12 +53,14 @@ class Cluster:
         gpus: likewise.
         memory: bytes that Ray lets processes have, in the whole cluster.
         dashboard: how to reach the dashboard, or empty where Ray has none.
+        cpus_beside_gpu: that each GPU finds on its machine, where they are fewest.
     """
 
     cpus: int
     gpus: int
     memory: int
     dashboard: str
+    cpus_beside_gpu: float = 0.0
 
     def __str__(self) -> str:
         return f"{self.cpus} CPUs, {self.gpus} GPUs; dashboard {self.dashboard or 'off'}"
@@ -100,7 +102,15 @@ def connected(address: str | None = None) -> Iterator[Cluster]:
             gpus=int(have.get("GPU", 0)),
             memory=int(have.get("memory", 0)),
             dashboard=_dashboard(context.dashboard_url, local=not address),
+            cpus_beside_gpu=_cpus_beside_gpu(),
         )
+
+
+def _cpus_beside_gpu() -> float:
+    machines: list[dict[str, float]] = [
+        node["Resources"] for node in ray.nodes() if node["Alive"] and "GPU" in node["Resources"]
+    ]
+    return min((machine.get("CPU", 0) / machine["GPU"] for machine in machines), default=0.0)
 
 
 def _join(address: str, attempts: int = JOINING_ATTEMPTS) -> Any:

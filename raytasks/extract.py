@@ -5,7 +5,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import ray
 import torch
@@ -31,6 +31,9 @@ ATTEMPTS = 2
 """Processes that may die of a clip while they have no other: it is not tried a third time.
 
 A whole batch that is too slow counts as well, since nobody but its clips can have slowed it."""
+
+NETWORK_PATIENCE = 10
+"""Times as long as decoding a clip may take until networks that give no answer have hung."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +99,7 @@ class Extraction:
     _todo: deque[Clip] = field(default_factory=deque)
     _retries: deque[Clip] = field(default_factory=deque)
     _decoded: deque[Item] = field(default_factory=deque)
-    _suspects: set[str] = field(default_factory=set)
-    _deaths: Counter[str] = field(default_factory=Counter)
+    _deaths: Counter[str] = field(default_factory=Counter)  # that clips under suspicion answer for
     _reasons: Counter[str] = field(default_factory=Counter)
     _done: int = 0
     _frames: int = 0
@@ -190,7 +192,7 @@ class Extraction:
         while extractors.idle and (batch := self._next_batch()):
             items = [item.media or item.clip for item in batch]
             # Clips whose batch is too slow are tried again one by one, with a deadline each.
-            seconds = math.inf if batch[0].media else self.clip_seconds
+            seconds = len(batch) * self.clip_seconds * (NETWORK_PATIENCE if batch[0].media else 1)
             extractors.submit(batch, *items, seconds=seconds, name=_named(batch))
 
     def _next_batch(self) -> list[Item]:
@@ -201,7 +203,7 @@ class Extraction:
             return [Item(self._todo.popleft()) for _ in range(count)]
         batch: list[Item] = []
         while self._decoded and len(batch) < CLIPS_PER_FORWARD:
-            suspect = self._decoded[0].clip.id in self._suspects
+            suspect = self._decoded[0].clip.id in self._deaths
             if suspect and batch:
                 break  # one that may have killed a network is tried again alone
             batch.append(self._decoded.popleft())
@@ -215,12 +217,11 @@ class Extraction:
             self._again(clip)
             return
         if outcome.death:
-            self._suspects.add(clip.id)
             self._deaths[clip.id] += 1
             if self._deaths[clip.id] < ATTEMPTS:
                 self._retries.append(clip)
             else:
-                self._fail(clip, _killed(clip, outcome.death, self.clip_seconds))
+                self._fail(clip, self._killed(clip, outcome))
             return
         error: ClipError | None = outcome.value
         if error:
@@ -235,7 +236,7 @@ class Extraction:
             return
         if outcome.death:
             for item in outcome.job:
-                self._after_death(item, outcome.death, alone=len(outcome.job) == 1)
+                self._after_death(item, outcome)
             return
         results: list[ClipFeatures | ClipError] = outcome.value
         for item, result in zip(outcome.job, results, strict=True):
@@ -246,23 +247,40 @@ class Extraction:
             else:
                 self._retries.append(item.clip)  # what a GPU cannot decode, a core perhaps can
 
-    def _after_death(self, item: Item, death: Death, *, alone: bool) -> None:
+    def _after_death(self, item: Item, outcome: Outcome[list[Item]]) -> None:
         """An extractor has died with this clip, and perhaps with others.
 
         A whole batch is under suspicion at first; only a clip alone can be convicted.
         """
-        self._suspects.add(item.clip.id)
-        self._deaths[item.clip.id] += death == "timeout" or (alone and item.media is not None)
+        alone = len(outcome.job) == 1 and item.media is not None
+        self._deaths[item.clip.id] += 1 if alone or outcome.death == "timeout" else 0
         if item.media is None:
             self._retries.append(item.clip)
         elif self._deaths[item.clip.id] < ATTEMPTS:
             self._decoded.append(item)
+        elif outcome.death == "error" and not self._done:  # then it is hardly the clips' fault
+            raise SetupError(
+                f"the networks fail with every clip so far ({outcome.said}); see that they work "
+                "on this machine: avcmr doctor"
+            )
         else:
-            self._fail(item.clip, _killed(item.clip, death, self.clip_seconds))
+            self._fail(item.clip, self._killed(item.clip, outcome))
 
     def _again(self, clip: Clip) -> None:
         """A clip that was lost with a node begins anew, and has nothing to answer for."""
-        (self._retries if clip.id in self._suspects else self._todo).append(clip)
+        (self._retries if clip.id in self._deaths else self._todo).append(clip)
+
+    def _killed(self, clip: Clip, outcome: Outcome[Any]) -> ClipError:
+        reasons: dict[Death, tuple[Reason, str]] = {
+            "timeout": ("decode_timeout", f"not done after {self.clip_seconds:g} s"),
+            "crash": ("decoder_crashed", "its process died"),
+            "error": ("network_failed", f"the networks failed ({outcome.said})"),
+            "out_of_memory": ("out_of_memory", "its process ran out of memory"),
+        }
+        reason, what = reasons[cast(Death, outcome.death)]
+        return ClipError(
+            reason, f"{clip.path}: {what}, {ATTEMPTS} times; re-encode it, or leave it out"
+        )
 
     def _store(self, clip: Clip, features: ClipFeatures) -> None:
         self.writer.add(clip, features)
@@ -284,15 +302,3 @@ def _named(batch: Sequence[Item]) -> str:
     """What the dashboard shows of a batch."""
     more = f" and {len(batch) - 1} more" if len(batch) > 1 else ""
     return batch[0].clip.id + more
-
-
-def _killed(clip: Clip, death: Death, clip_seconds: float) -> ClipError:
-    reason, what = {
-        "timeout": ("decode_timeout", f"not decoded after {clip_seconds:g} s"),
-        "crash": ("decoder_crashed", "its process died"),
-        "out_of_memory": ("out_of_memory", "its process ran out of memory"),
-    }[death]
-    return ClipError(
-        cast(Reason, reason),
-        f"{clip.path}: {what}, {ATTEMPTS} times; re-encode it, or leave it out",
-    )

@@ -51,11 +51,12 @@ class Layout:
         cpus = max(cluster.cpus, 1)
         if cluster.gpus:
             extractors = EXTRACTORS_PER_GPU * cluster.gpus
+            extractor_cpus = 0.5 * cluster.cpus_beside_gpu / EXTRACTORS_PER_GPU
             return cls(
-                decoders=cpus,
+                decoders=max(1, int((cpus - extractors * extractor_cpus) / 0.5)),
                 extractors=extractors,
                 decoder_cpus=0.5,
-                extractor_cpus=0.5 * cpus / extractors,
+                extractor_cpus=extractor_cpus,
                 extractor_gpus=1 / EXTRACTORS_PER_GPU,
                 threads=1,
                 clips_at_once=CLIPS_AT_ONCE,

@@ -21,13 +21,17 @@ from ray.exceptions import (
 from preprocessing.errors import SetupError
 
 Job = TypeVar("Job")
-Death = Literal["timeout", "crash", "out_of_memory", "lost"]
-"""How a job ended without a result; ``lost`` is with its node, through no fault of the job."""
+Death = Literal["timeout", "crash", "error", "out_of_memory", "lost"]
+"""How a job ended without a result: ``error`` is an exception that nobody expected, and ``lost`` is
+with its node, through no fault of the job."""
 
 _NUMBERS: defaultdict[str, Iterator[int]] = defaultdict(lambda: count(1))
 
 START_SECONDS = 180.0
 """How long an actor may take to start: imports and weights, on a slow disk."""
+
+STARTS = 3
+"""Actors that may die while they start, one after the other, where others have come up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +42,15 @@ class Outcome(Generic[Job]):
         job: the job.
         value: what its method returned; where that was several values, the first.
         refs: references to the others, which may be large and are not fetched.
-        death: how its actor died, if it did; there is no value then.
+        death: how its actor died, if it did; there is no value then,
+        said: and perhaps what was said of it, in one line.
     """
 
     job: Job
     value: Any = None
     refs: Sequence[ray.ObjectRef] = ()
     death: Death | None = None
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +86,7 @@ class SupervisedPool(Generic[Job]):
     size: int
     kind: str = "actor"
     _started: bool = False
+    _failed_starts: int = 0
     _idle: list[_Named] = field(default_factory=list)
     _busy: dict[ray.ObjectRef, _Busy[Job]] = field(default_factory=dict)
 
@@ -128,7 +135,8 @@ class SupervisedPool(Generic[Job]):
         It has ended when its first reference is ready. Its name is seen in Ray's dashboard.
         """
         actor = self._idle.pop()
-        method = getattr(actor.handle, self.method).options(name=f"{self.method} {name}")
+        shown = f"{self.method} {name}".encode(errors="replace").decode()  # Ray takes UTF-8 alone
+        method = getattr(actor.handle, self.method).options(name=shown)
         refs = method.remote(*arguments)
         refs = refs if isinstance(refs, list) else [refs]
         self._busy[refs[0]] = _Busy(actor, job, refs, time.monotonic() + seconds, name)
@@ -154,18 +162,23 @@ class SupervisedPool(Generic[Job]):
             except (RayActorError, OutOfMemoryError, MemoryError) as error:  # Ray's guard, ours
                 death = _death(error)
                 if busy.job is None and death != "lost":
-                    raise self._not_started(error) from None
+                    self._failed_starts += 1
+                    if not self._started or self._failed_starts == STARTS:
+                        raise self._not_started(str(error).partition("\n")[0]) from None
                 self._replace(busy.actor)
                 if busy.job is not None:
                     yield Outcome(busy.job, death=death)
             except RayTaskError as error:
                 if isinstance(error.cause, SetupError):
                     raise error.cause from None
+                # Where code of ours or of a library has failed: Ray's message ends with its error.
+                said = str(error).strip().rpartition("\n")[2]
                 if busy.job is None:
-                    raise self._not_started(error) from None
-                raise
+                    raise self._not_started(said) from None
+                self._replace(busy.actor)  # after some errors CUDA works no more in a process
+                yield Outcome(busy.job, death="error", said=said)
             else:
-                self._started = True
+                self._started, self._failed_starts = True, 0
                 self._idle.append(busy.actor)
                 if busy.job is not None:
                     yield Outcome(busy.job, value, busy.refs[1:])
@@ -186,9 +199,7 @@ class SupervisedPool(Generic[Job]):
             self._replace(busy.actor)
             yield Outcome(busy.job, death="timeout")
 
-    def _not_started(self, error: Exception) -> SetupError:
-        # Where code of ours or of a library has failed, that is the last line of Ray's message.
-        cause = str(error).strip().rpartition("\n")[2]
+    def _not_started(self, cause: str) -> SetupError:
         return SetupError(
             f"a process to {self.method} clips died while starting ({cause}); {_free()}"
         )

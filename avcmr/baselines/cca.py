@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from avcmr.baselines import Embedder, Method, best_on_validation
+from avcmr.baselines import Choice, Embedder, Method, best_on_validation
 from avcmr.config import Config
 from avcmr.data import PairedFeatures
+from avcmr.model import mean_and_deviation
 
 RIDGES = (0.1, 0.3, 1.0, 3.0, 10.0)
 """Chosen from on validation; in units of the features' mean variance, which is 1."""
@@ -97,9 +98,7 @@ class Scaling:
 
     @classmethod
     def of(cls, features: Tensor) -> "Scaling":
-        mean = features.double().mean(dim=0)
-        deviation = (features - mean).square().mean().sqrt()
-        return cls(mean, deviation.where(deviation > 0, 1.0))
+        return cls(*mean_and_deviation(features.double()))
 
     def __call__(self, features: Tensor) -> Tensor:
         return (features.double() - self.mean) / self.deviation
@@ -117,7 +116,7 @@ class LinearEncoder:
         return (self.scaling(features) - self.centre) @ self.matrix
 
 
-def fit(train: PairedFeatures, val: PairedFeatures, config: Config) -> Embedder:
+def fit(train: PairedFeatures, val: PairedFeatures, config: Config) -> Choice:
     """Over the clips' own pairs; ridge, number and weights of directions chosen on validation."""
     scale_x, scale_y = Scaling.of(train.audio), Scaling.of(train.visual)
     spectra = covariances(scale_x(train.audio), scale_y(train.visual))

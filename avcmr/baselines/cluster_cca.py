@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from avcmr.baselines import Embedder, Method, best_on_validation
+from avcmr.baselines import Choice, Embedder, Method, best_on_validation
 from avcmr.baselines.cca import RIDGES, LinearEncoder, Scaling, Spectrum, canonical_directions
 from avcmr.config import Config
 from avcmr.data import PairedFeatures
@@ -48,7 +48,7 @@ class ClassPairs:
         return cls(mean_x, mean_y, xx, yy, sums_x.T @ sums_y / pairs)
 
 
-def fit(train: PairedFeatures, val: PairedFeatures, config: Config) -> Embedder:
+def fit(train: PairedFeatures, val: PairedFeatures, config: Config) -> Choice:
     """At most classes − 1 directions correlate; what is chosen on validation is CCA's."""
     scale_x, scale_y = Scaling.of(train.audio), Scaling.of(train.visual)
     pairs = ClassPairs.of(scale_x(train.audio), scale_y(train.visual), train.labels)

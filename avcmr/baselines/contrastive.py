@@ -6,13 +6,14 @@ Visual Models From Natural Language Supervision* (CLIP), ICML 2021, section 2.3.
 as in Khosla et al., *Supervised Contrastive Learning*, NeurIPS 2020, equation 2.
 """
 
+from functools import partial
 from math import log
 
 import torch
 from torch import Tensor, nn
 
-from avcmr.baselines import Method, PairEmbedder
-from avcmr.baselines.gradient import TwoBranchLearner, fit_by_gradient
+from avcmr.baselines import Method
+from avcmr.baselines.gradient import TwoBranchLearner, by_gradient
 from avcmr.config import Config
 from avcmr.data import PairedFeatures
 
@@ -50,21 +51,17 @@ class Contrastive(TwoBranchLearner):
         return contrastive_loss(scale * a @ v.T, positive)
 
 
-def fit_pairs(train: PairedFeatures, val: PairedFeatures, config: Config) -> PairEmbedder:
-    """As ``fit_by_gradient``; labels are not used."""
-    return fit_by_gradient(
-        lambda: Contrastive(train, config, class_positives=False), train, val, config
-    ).searched(train, config)
-
-
-def fit_classes(train: PairedFeatures, val: PairedFeatures, config: Config) -> PairEmbedder:
-    """As ``fit_by_gradient``."""
-    return fit_by_gradient(
-        lambda: Contrastive(train, config, class_positives=True), train, val, config
-    ).searched(train, config)
-
-
 METHODS = (
-    Method("infonce", "trained", "Radford et al. 2021, section 2.3", fit_pairs),
-    Method("infonce-classes", "trained", "Khosla et al. 2020, eq. 2", fit_classes),
+    Method(
+        "infonce",  # labels are not used
+        "trained",
+        "Radford et al. 2021, section 2.3",
+        by_gradient(partial(Contrastive, class_positives=False)),
+    ),
+    Method(
+        "infonce-classes",
+        "trained",
+        "Khosla et al. 2020, eq. 2",
+        by_gradient(partial(Contrastive, class_positives=True)),
+    ),
 )

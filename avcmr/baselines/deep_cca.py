@@ -8,9 +8,9 @@ batches, as Wang, Arora, Livescu & Bilmes, *On Deep Multi-View Representation Le
 import torch
 from torch import Tensor
 
-from avcmr.baselines import Embedder, Method, PairEmbedder
+from avcmr.baselines import Embedder, Method
 from avcmr.baselines.cca import canonical_directions, covariances
-from avcmr.baselines.gradient import TwoBranchLearner, fit_by_gradient
+from avcmr.baselines.gradient import TwoBranchLearner, by_gradient
 from avcmr.config import Config
 from avcmr.data import PairedFeatures
 
@@ -72,11 +72,11 @@ class DeepCCA(TwoBranchLearner):
         )
 
 
-def fit(train: PairedFeatures, val: PairedFeatures, config: Config) -> PairEmbedder:
-    """As ``fit_by_gradient``, in larger batches."""
-    return fit_by_gradient(
-        lambda: DeepCCA(train, config), train, val, config, batch_size=BATCH_SIZE
-    ).searched(train, config)
-
-
-METHODS = (Method("dcca", "trained", "Andrew et al. 2013, section 3", fit),)
+METHODS = (
+    Method(
+        "dcca",
+        "trained",
+        "Andrew et al. 2013, section 3",
+        by_gradient(DeepCCA, batch_size=BATCH_SIZE),
+    ),
+)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid, normalize, one_hot
 
-from avcmr.baselines import Embedder, Method, PairEmbedder, classes_of
-from avcmr.baselines.gradient import TwoBranchLearner, fit_by_gradient
+from avcmr.baselines import Embedder, Method, classes_of
+from avcmr.baselines.gradient import TwoBranchLearner, by_gradient
 from avcmr.config import Config
 from avcmr.data import PairedFeatures
 
@@ -56,9 +56,4 @@ class DSCMR(TwoBranchLearner):
         return Embedder(self.network.audio.project, self.network.visual.project)
 
 
-def fit(train: PairedFeatures, val: PairedFeatures, config: Config) -> PairEmbedder:
-    """As ``fit_by_gradient``."""
-    return fit_by_gradient(lambda: DSCMR(train, config), train, val, config).searched(train, config)
-
-
-METHODS = (Method("dscmr", "trained", "Zhen et al. 2019, section 3", fit),)
+METHODS = (Method("dscmr", "trained", "Zhen et al. 2019, section 3", by_gradient(DSCMR)),)

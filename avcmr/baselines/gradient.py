@@ -6,12 +6,13 @@ that losses are compared and not recipes. The epoch is chosen on validation.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TypeVar
+from copy import deepcopy
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from avcmr.baselines import Embedder, PairEmbedder, searched, validation_map
+from avcmr.baselines import Choice, Embedder, Fit, PairEmbedder, Selection
 from avcmr.batches import fitting_batch_size, global_batches
 from avcmr.config import Config, ModelConfig
 from avcmr.data import PairedFeatures
@@ -37,10 +38,6 @@ class Learner(ABC, nn.Module):
     def embedder(self) -> PairEmbedder:
         """What is asked for embeddings; it uses the weights as they are when it is called."""
 
-    def searched(self, train: PairedFeatures, config: Config) -> PairEmbedder:
-        """What is retrieved with, see ``avcmr.baselines.searched``."""
-        return searched(self.embedder(), train, config)
-
     def before_validation(self, train: PairedFeatures) -> None:
         """Adjust whatever follows from the weights in closed form; without gradient or dropout."""
 
@@ -63,18 +60,15 @@ class TwoBranchLearner(Learner):
         return Embedder(self.network.audio, self.network.visual)
 
 
-AnyLearner = TypeVar("AnyLearner", bound=Learner)
-
-
 def fit_by_gradient(
-    make: Callable[[], AnyLearner],
+    make: Callable[[], Learner],
     train: PairedFeatures,
     val: PairedFeatures,
     config: Config,
     *,
     batch_size: int | None = None,
-) -> AnyLearner:
-    """Train with AdamW; back comes the learner with the weights of highest validation MAP.
+) -> Choice:
+    """Train with AdamW; back comes what embedded best on validation after any epoch.
 
     Args:
         make: builds the learner; called after the seed is set.
@@ -92,7 +86,7 @@ def fit_by_gradient(
         optimizer = torch.optim.AdamW(
             learner.parameters(), config.stage1.learning_rate, weight_decay=config.weight_decay
         )
-        best, best_weights, waited = -1.0, learner.state_dict(), 0
+        selection, waited = Selection(train, val, config), 0
         for epoch in range(epochs):
             learner.train()
             # Plain batches: the contrastive rivals take every other clip of a batch for a negative.
@@ -103,22 +97,28 @@ def fit_by_gradient(
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
-            reached = _validate(learner, train, val, config)
-            waited += 1
-            if reached > best:
-                best, waited = reached, 0
-                best_weights = {k: v.clone() for k, v in learner.state_dict().items()}
+            waited = 0 if selection.offer(_frozen(learner, train).embedder()) else waited + 1
             if waited >= patience:
                 break
-    learner.load_state_dict(best_weights)
-    learner.eval().requires_grad_(False)
-    return learner
+    return selection.choice
 
 
-def _validate(
-    learner: Learner, train: PairedFeatures, val: PairedFeatures, config: Config
-) -> float:
-    learner.eval()
-    with torch.no_grad():
-        learner.before_validation(train)
-        return validation_map(learner.searched(train, config), val)
+def by_gradient(
+    make: Callable[[PairedFeatures, Config], Learner], *, batch_size: int | None = None
+) -> Fit:
+    """A method's ``fit``: make the learner of training clips and settings, and train it."""
+
+    def fit(train: PairedFeatures, val: PairedFeatures, config: Config) -> Choice:
+        return fit_by_gradient(
+            partial(make, train, config), train, val, config, batch_size=batch_size
+        )
+
+    return fit
+
+
+@torch.no_grad()
+def _frozen(learner: Learner, train: PairedFeatures) -> Learner:
+    """A copy of the learner as it is now, ready to embed."""
+    frozen = deepcopy(learner).eval().requires_grad_(False)
+    frozen.before_validation(train)
+    return frozen

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from avcmr.baselines import Embedder, Method, best_on_validation
+from avcmr.baselines import Choice, Embedder, Method, best_on_validation
 from avcmr.baselines.cca import RIDGES, Scaling, Spectrum, canonical_directions, covariances
 from avcmr.config import Config
 from avcmr.data import PairedFeatures
@@ -87,7 +87,7 @@ def fit_kernel(
     config: Config,
     kernel: Kernel,
     landmarks: int = LANDMARKS,
-) -> Embedder:
+) -> Choice:
     """One kernel for both modalities; what is chosen on validation is CCA's, of φ."""
     phi_x = NystroemFeatures.of(train.audio, kernel, landmarks)
     phi_y = NystroemFeatures.of(train.visual, kernel, landmarks)
@@ -102,7 +102,7 @@ def fit_kernel(
     return best_on_validation(candidates(), train, val, config)
 
 
-def fit(train: PairedFeatures, val: PairedFeatures, config: Config) -> Embedder:
+def fit(train: PairedFeatures, val: PairedFeatures, config: Config) -> Choice:
     """With Gaussian kernels as wide as the clips are apart."""
     return fit_kernel(train, val, config, gaussian_kernel)
 

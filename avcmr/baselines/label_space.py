@@ -8,11 +8,10 @@ probabilities. The regression to one-hot labels is that of Zhen et al. 2019, equ
 from torch import Tensor
 from torch.nn.functional import cross_entropy, mse_loss, one_hot, softmax
 
-from avcmr.baselines import Embedder, Method, PairEmbedder, classes_of
-from avcmr.baselines.gradient import TwoBranchLearner, fit_by_gradient
+from avcmr.baselines import Classifier, Embedder, Method, classes_of
+from avcmr.baselines.gradient import TwoBranchLearner, by_gradient
 from avcmr.config import Config
 from avcmr.data import PairedFeatures
-from avcmr.posterior import comparable
 
 
 class _LabelSpace(TwoBranchLearner):
@@ -31,20 +30,10 @@ class Classification(_LabelSpace):
         a, v = self.scores(audio, visual)
         return cross_entropy(a, labels) + cross_entropy(v, labels)
 
-    def embedder(self) -> Embedder:
-        return Embedder(
+    def embedder(self) -> Classifier:
+        return Classifier(
             lambda audio: softmax(self.network.audio.project(audio), dim=1),
             lambda visual: softmax(self.network.visual.project(visual), dim=1),
-        )
-
-    def searched(self, train: PairedFeatures, config: Config) -> Embedder:
-        """By the chance of a common class as the classifiers themselves see it."""
-        plain = self.embedder()
-        if not config.model.posterior_temperature:
-            return plain
-        return Embedder(
-            lambda audio: comparable(plain.audio(audio), "audio"),
-            lambda visual: comparable(plain.visual(visual), "visual"),
         )
 
 
@@ -60,21 +49,17 @@ class Regression(_LabelSpace):
         return Embedder(self.network.audio.project, self.network.visual.project)
 
 
-def fit_classification(train: PairedFeatures, val: PairedFeatures, config: Config) -> PairEmbedder:
-    """As ``fit_by_gradient``."""
-    return fit_by_gradient(lambda: Classification(train, config), train, val, config).searched(
-        train, config
-    )
-
-
-def fit_regression(train: PairedFeatures, val: PairedFeatures, config: Config) -> PairEmbedder:
-    """As ``fit_by_gradient``."""
-    return fit_by_gradient(lambda: Regression(train, config), train, val, config).searched(
-        train, config
-    )
-
-
 METHODS = (
-    Method("label-space", "trained", "Rasiwasia et al. 2010, section 4.2", fit_classification),
-    Method("label-regression", "trained", "Zhen et al. 2019, eq. 4 alone", fit_regression),
+    Method(
+        "label-space",
+        "trained",
+        "Rasiwasia et al. 2010, section 4.2",
+        by_gradient(Classification),
+    ),
+    Method(
+        "label-regression",
+        "trained",
+        "Zhen et al. 2019, eq. 4 alone",
+        by_gradient(Regression),
+    ),
 )

@@ -19,9 +19,10 @@ from torch.nn.functional import cross_entropy
 
 from avcmr.baselines import Embedder, Method, PairEmbedder, classes_of
 from avcmr.baselines.dscmr import pairwise_likelihood_loss
-from avcmr.baselines.gradient import Learner, fit_by_gradient
+from avcmr.baselines.gradient import Learner, by_gradient
 from avcmr.config import Config, ModelConfig
 from avcmr.data import PairedFeatures
+from avcmr.model import mean_and_deviation
 
 KERNELS = (3, 5, 7)
 CHANNELS, WIDTH, HEADS = 4, 128, 4
@@ -35,9 +36,9 @@ class MultiScale(nn.Module):
 
     def __init__(self, features: Tensor, shape: ModelConfig) -> None:
         super().__init__()
-        deviation = features.std(dim=0, correction=0)
-        self.register_buffer("mean", features.mean(dim=0))
-        self.register_buffer("deviation", deviation.where(deviation > 1e-6, 1.0))
+        mean, deviation = mean_and_deviation(features)
+        self.register_buffer("mean", mean)
+        self.register_buffer("deviation", deviation)
         self.dropout = nn.Dropout(shape.input_dropout)
         self.scales = nn.ModuleList(
             nn.Sequential(
@@ -110,19 +111,14 @@ class MSNSCA(Learner):
         return self if self.joint else Embedder(self.embed_audio, self.embed_visual)
 
 
-def fit_joint(train: PairedFeatures, val: PairedFeatures, config: Config) -> PairEmbedder:
-    """As published; as ``fit_by_gradient``."""
-    make = partial(MSNSCA, train, config, joint=True)
-    return fit_by_gradient(make, train, val, config).searched(train, config)
-
-
-def fit_alone(train: PairedFeatures, val: PairedFeatures, config: Config) -> PairEmbedder:
-    """The form that can search; as ``fit_by_gradient``."""
-    make = partial(MSNSCA, train, config, joint=False)
-    return fit_by_gradient(make, train, val, config).searched(train, config)
-
-
 METHODS = (
-    Method("msnsca", "trained", "after Zhang et al. 2023", fit_alone),
-    Method("msnsca-joint", "joint input", "after Zhang et al. 2023", fit_joint),
+    Method(
+        "msnsca", "trained", "after Zhang et al. 2023", by_gradient(partial(MSNSCA, joint=False))
+    ),
+    Method(
+        "msnsca-joint",
+        "joint input",
+        "after Zhang et al. 2023",
+        by_gradient(partial(MSNSCA, joint=True)),
+    ),
 )

@@ -6,10 +6,11 @@ here they are the semi-hard ones of both directions, as in our own first stage.
 """
 
 from dataclasses import replace
+from functools import partial
 
 from torch import Tensor
 
-from avcmr.baselines import Embedder, Method, cluster_cca, searched
+from avcmr.baselines import Choice, Embedder, Method, cluster_cca
 from avcmr.baselines.gradient import TwoBranchLearner, fit_by_gradient
 from avcmr.config import Config, Stage1Config
 from avcmr.data import PairedFeatures
@@ -17,33 +18,30 @@ from avcmr.losses import cross_modal_loss
 
 
 class SemiHardTriplets(TwoBranchLearner):
-    """Stage 1's loss with its margin."""
+    """Stage 1's loss with its margin, behind a projection of both modalities."""
 
-    def __init__(self, train: PairedFeatures, config: Config) -> None:
-        super().__init__(train, config.model)
+    def __init__(self, projection: Embedder, train: PairedFeatures, config: Config) -> None:
+        audio, visual = (part.float() for part in projection(train.audio, train.visual))
+        super().__init__(replace(train, audio=audio, visual=visual), config.model)
+        self.projection = projection
         self.stage = Stage1Config(margin=config.stage1.margin)
 
     def loss(self, audio: Tensor, visual: Tensor, labels: Tensor) -> Tensor:
-        a, v = self.network(audio, visual)
-        return cross_modal_loss(a, v, labels, self.stage).value
+        embedder = self.embedder()
+        return cross_modal_loss(*embedder(audio, visual), labels, self.stage).value
+
+    def embedder(self) -> Embedder:
+        return Embedder(
+            lambda audio: self.network.audio(self.projection.audio(audio).float()),
+            lambda visual: self.network.visual(self.projection.visual(visual).float()),
+        )
 
 
-def fit(train: PairedFeatures, val: PairedFeatures, config: Config) -> Embedder:
-    """Cluster-CCA first, chosen on validation, then as ``fit_by_gradient`` behind it."""
-    by_cosine = config.model.model_copy(update={"posterior_temperature": 0.0})
-    projection = cluster_cca.fit(train, val, config.model_copy(update={"model": by_cosine}))
-
-    def projected(clips: PairedFeatures) -> PairedFeatures:
-        audio, visual = projection(clips.audio, clips.visual)
-        return replace(clips, audio=audio.float(), visual=visual.float())
-
-    train, val = projected(train), projected(val)
-    learner = fit_by_gradient(lambda: SemiHardTriplets(train, config), train, val, config)
-    behind = searched(learner.embedder(), train, config)
-    return Embedder(
-        lambda audio: behind.audio(projection.audio(audio).float()),
-        lambda visual: behind.visual(projection.visual(visual).float()),
-    )
+def fit(train: PairedFeatures, val: PairedFeatures, config: Config) -> Choice:
+    """Cluster-CCA first, chosen on validation by cosine, then as ``fit_by_gradient`` behind it."""
+    projection = cluster_cca.fit(train, val, config).by_cosine
+    assert isinstance(projection, Embedder)
+    return fit_by_gradient(partial(SemiHardTriplets, projection, train, config), train, val, config)
 
 
 METHODS = (Method("tnn-c-cca", "trained", "Zeng et al. 2020", fit),)

@@ -22,7 +22,7 @@ import typer
 from avcmr.cli.console import ProgressLine, console
 
 if TYPE_CHECKING:
-    from avcmr.comparison import Outcome
+    from avcmr.comparison_summary import Outcome
     from avcmr.config import Config
     from avcmr.published import Published
 
@@ -83,11 +83,12 @@ def run(
     """
     from avcmr.comparison import (  # noqa: PLC0415
         Comparison,
+        code_version,
         compare,
-        summarise,
         to_dict,
         trials,
     )
+    from avcmr.comparison_summary import caveats, summarise  # noqa: PLC0415
     from avcmr.comparison_tables import (  # noqa: PLC0415
         csv_table,
         markdown_table,
@@ -122,23 +123,26 @@ def run(
                 line.say(
                     f"{done}/{len(wanted)} {outcome.method}, seed {outcome.seed}: "
                     f"{outcome.audio_to_visual:.3f} a→v, {outcome.visual_to_audio:.3f} v→a, "
-                    f"{outcome.seconds:.1f} s"
+                    f"{outcome.seconds:.1f} s{', COLLAPSED' if outcome.collapsed else ''}"
                 )
 
             line.update(done, f"{done}/{len(wanted)}")
             outcomes = compare(
                 comparison, features, settings, names, seeds=seeds, jobs=jobs, on_outcome=show
             )
-        summaries = summarise(outcomes)
+        summaries = summarise(outcomes, comparison.precisions(outcomes))
+        warnings = caveats(outcomes, code_version())
         chance = expected_chance(dataset.test.labels)
         (folder / "comparison.csv").write_text(csv_table(summaries), encoding="utf-8")
         (folder / "comparison.md").write_text(
-            markdown_table(summaries, published, dataset.warnings), encoding="utf-8"
+            markdown_table(summaries, published, (*dataset.warnings, *warnings)), encoding="utf-8"
         )
         figure = comparison_figure(summaries, chance, LIGHT)
         (folder / "comparison.png").write_bytes(to_png(figure))
+    for warning in warnings:
+        console.print(f"warning: {warning}", style="yellow", markup=False)
     title = f"MAP on {len(dataset.test)} test clips of {features.name} (chance {chance:.3f})"
     console.print(rich_table(summaries, title))
     if published:
         console.print(published_table(published))
-    return to_dict(outcomes, dataset) | {"chance": chance, "folder": str(folder)}
+    return to_dict(outcomes, summaries, dataset) | {"chance": chance, "folder": str(folder)}

@@ -24,7 +24,7 @@ def show(
 
     Example:
 
-        avcmr config show --config ave stage2.margin=0.3 > mine.yaml
+        avcmr config show --config ave stage1.margin=0.3 > mine.yaml
     """
     from avcmr.config import load_config  # noqa: PLC0415
 

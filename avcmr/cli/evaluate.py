@@ -1,4 +1,5 @@
-"""Measure a trained run on its test clips, which it has never seen, and write a report.
+"""Measure a trained run on its test clips, which it has never seen, and write a report. Clips are
+ranked on the GPU if there is one.
 
 Example:
 
@@ -19,6 +20,8 @@ def command(
     run: Annotated[Path, typer.Argument(help="Folder of the run, such as runs/NAME.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print all measures as JSON.")] = False,
 ) -> None:
+    import torch  # noqa: PLC0415
+
     from avcmr.embeddings import embed_test_split, write_embeddings  # noqa: PLC0415
     from avcmr.report import render  # noqa: PLC0415
     from avcmr.results import measure  # noqa: PLC0415
@@ -27,7 +30,8 @@ def command(
     folder = RunFolder(run)
     embedded = embed_test_split(folder)
     write_embeddings(folder.embeddings_file, embedded)
-    results = measure(folder, embedded)
+    gpu = torch.cuda.is_available()
+    results = measure(folder, embedded, device=torch.device("cuda" if gpu else "cpu"))
     evaluation = results.evaluation
     page = render([results], title=f"avcmr · {results.name}").write_with_figures(folder.report)
     for warning in results.warnings:

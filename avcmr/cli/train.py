@@ -9,7 +9,7 @@ Examples:
 
     avcmr train --features features.h5
 
-    avcmr train --features features.h5 --workers 4 --run wide model.hidden=[1024] stage2.margin=0.3
+    avcmr train --features features.h5 --workers 4 --run wide model.hidden=[1024] stage1.margin=0.3
 
     avcmr train --features ave.h5 --config ave
 """

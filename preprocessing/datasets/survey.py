@@ -16,7 +16,6 @@ from preprocessing.datasets.copies import (
     split_by_content,
 )
 from preprocessing.datasets.listing import Listing
-from preprocessing.decode import Sampling
 from preprocessing.decode.headers import opened, read_headers
 from preprocessing.errors import ClipError
 
@@ -180,6 +179,6 @@ def _probe(
 def _length(path: Path) -> float | ClipError | None:
     try:
         with opened(path) as container:
-            return read_headers(container, path, max_seconds=Sampling().max_seconds).duration
+            return read_headers(container, path).duration
     except ClipError as error:
         return error

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from preprocessing.clips import Clip
 from preprocessing.decode.headers import Headers, opened, read_headers
 from preprocessing.decode.sampling import Sampling, cut, frame_times, shown_at
-from preprocessing.decode.sound import cut_sound, read_waveform
+from preprocessing.decode.sound import heard, read_waveform
 from preprocessing.errors import ClipError
 from preprocessing.media import Frames, Media
 
@@ -36,9 +36,11 @@ class DecordDecoder:
     def decode(self, clip: Clip, sampling: Sampling) -> Media:
         """See :meth:`preprocessing.decode.Decoder.decode`."""
         with opened(clip.file) as container:
-            headers = read_headers(container, clip.file, max_seconds=sampling.max_seconds)
+            headers = read_headers(container, clip.file)
+            headers.require_within(clip, sampling.max_seconds)
             sound = container.decode(headers.audio)
-            waveform = read_waveform(sound, headers.picture_start, sampling.max_seconds)
+            origin = headers.picture_start + (clip.start or 0.0)
+            waveform = read_waveform(sound, origin, sampling.max_seconds)
         if headers.source.codec == "hevc":
             raise ClipError(
                 "corrupt",
@@ -62,7 +64,7 @@ class DecordDecoder:
         return Media(
             frames=frames,
             frame_times=times,
-            waveform=cut_sound(waveform, start, end, clip.file),
+            waveform=heard(waveform, end - start, clip.file),
             duration=end - start,
             source=headers.source,
         )

@@ -12,6 +12,7 @@ from av.container import InputContainer
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
+from preprocessing.clips import Clip
 from preprocessing.errors import ClipError
 from preprocessing.media import Source
 
@@ -39,6 +40,14 @@ class PictureHeaders:
     duration: float | None
     video: VideoStream
     picture_start: float
+
+    def require_within(self, clip: Clip, max_seconds: float) -> None:
+        """Refuse a clip that is too long; its file may be longer.
+
+        Raises:
+            ClipError: ``out_of_memory``.
+        """
+        require_within(self.duration, clip, max_seconds)
 
     def require_all(self, duration: float, path: Path) -> None:
         """Refuse a file that holds much less picture than its headers promise.
@@ -70,8 +79,8 @@ def opened(path: Path) -> Iterator[InputContainer]:
     """The file's container, open for reading.
 
     Raises:
-        ClipError: ``missing``, ``empty`` or ``not_media``; and ``corrupt`` for what FFmpeg cannot
-            read while the container is open.
+        ClipError: ``missing`` (also where it may not be read), ``empty`` or ``not_media``; and
+            ``corrupt`` for what FFmpeg cannot read while the container is open.
     """
     try:
         size = path.stat().st_size
@@ -84,6 +93,8 @@ def opened(path: Path) -> Iterator[InputContainer]:
     try:
         # Absolute, so that no name is taken for a protocol's.
         container = av.open(str(path.absolute()), options=OPTIONS, metadata_errors="ignore")
+    except (FileNotFoundError, PermissionError) as error:  # nothing against the file itself
+        raise ClipError("missing", f"{path}: {error.strerror}") from None
     except (av.FFmpegError, ValueError) as error:
         raise ClipError(
             "not_media", f"{path}: not a readable media file ({_reason(error)})"
@@ -97,16 +108,15 @@ def opened(path: Path) -> Iterator[InputContainer]:
             raise ClipError("corrupt", f"{path}: cannot be decoded ({_reason(error)})") from None
 
 
-def read_headers(container: InputContainer, path: Path, *, max_seconds: float) -> Headers:
+def read_headers(container: InputContainer, path: Path) -> Headers:
     """Streams, length and clock of an open file with picture and sound.
 
     Raises:
-        ClipError: ``no_video``, ``no_audio``, or ``out_of_memory`` where it is longer than
-            ``max_seconds``.
+        ClipError: ``no_video`` or ``no_audio``.
     """
     video_stream(container, path)  # a file with neither is first of all no video
     audio = audio_stream(container, path)
-    pictures = read_picture_headers(container, path, max_seconds=max_seconds)
+    pictures = read_picture_headers(container, path)
     return Headers(
         source=pictures.source,
         duration=pictures.duration,
@@ -116,13 +126,11 @@ def read_headers(container: InputContainer, path: Path, *, max_seconds: float) -
     )
 
 
-def read_picture_headers(
-    container: InputContainer, path: Path, *, max_seconds: float
-) -> PictureHeaders:
+def read_picture_headers(container: InputContainer, path: Path) -> PictureHeaders:
     """Stream, length and clock of an open file's pictures, whether it has sound or not.
 
     Raises:
-        ClipError: ``no_video``, or ``out_of_memory`` where it is longer than ``max_seconds``.
+        ClipError: ``no_video``.
     """
     video = video_stream(container, path)
     picture_start = float((video.start_time or 0) * (video.time_base or 0))
@@ -133,7 +141,6 @@ def read_picture_headers(
         whole -= max(picture_start, 0.0)  # counted from zero, wherever the first frame is
     promised = [seconds for seconds in (whole, _length(video)) if seconds is not None]
     duration = min(promised, default=None)
-    _require_within(duration, max_seconds, path)
     stat = path.stat()
     return PictureHeaders(
         source=Source(
@@ -148,14 +155,14 @@ def read_picture_headers(
     )
 
 
-def read_sound_headers(container: InputContainer, path: Path, *, max_seconds: float) -> AudioStream:
+def read_sound_headers(container: InputContainer, clip: Clip, max_seconds: float) -> AudioStream:
     """The sound of an open file that need not have pictures.
 
     Raises:
-        ClipError: ``no_audio``, or ``out_of_memory`` where it is longer than ``max_seconds``.
+        ClipError: ``no_audio``, or ``out_of_memory`` where the clip is longer than ``max_seconds``.
     """
-    audio = audio_stream(container, path)
-    _require_within(_length(audio) or _length(container), max_seconds, path)
+    audio = audio_stream(container, clip.file)
+    require_within(_length(audio) or _length(container), clip, max_seconds)
     return audio
 
 
@@ -201,11 +208,18 @@ def _decodable(stream: AnyStream, path: Path) -> AnyStream:
     return stream
 
 
-def _require_within(duration: float | None, max_seconds: float, path: Path) -> None:
-    if duration is not None and duration > max_seconds:
+def require_within(duration: float | None, clip: Clip, max_seconds: float) -> None:
+    """Refuse a clip that is too long, of a file of this duration, if it is known.
+
+    Raises:
+        ClipError: ``out_of_memory``.
+    """
+    ends = [end for end in (duration, clip.end) if end is not None]
+    seconds = min(ends, default=0.0) - (clip.start or 0.0)
+    if seconds > max_seconds:
         raise ClipError(
             "out_of_memory",
-            f"{path}: {duration:.0f} s long, more than the limit of {max_seconds:g} s; "
+            f"{clip.file}: {seconds:.0f} s long, more than the limit of {max_seconds:g} s; "
             "cut it into clips",
         )
 

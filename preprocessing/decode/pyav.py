@@ -21,9 +21,17 @@ from preprocessing.decode.headers import (
     read_sound_headers,
 )
 from preprocessing.decode.sampling import Sampling, cut, frame_times, nearest, shown_at
-from preprocessing.decode.sound import cut_sound, read_waveform
+from preprocessing.decode.sound import heard, read_waveform
 from preprocessing.errors import ClipError
 from preprocessing.media import SAMPLE_RATE, Media
+
+PICTURE_PREROLL = 12.0
+"""Seconds from the key frame at which decoding begins to the first frame of a cut, at least: in
+streams that are refreshed little by little a picture is whole only so long after what passes for
+a key frame."""
+
+SOUND_PREROLL = 1.0
+"""Seconds of sound decoded before a cut, as codecs build on what came before."""
 
 MAX_MISSING = 0.1
 """Share of the sampled frames that may be lost before the clip counts as corrupt."""
@@ -40,14 +48,15 @@ class PyAVDecoder:
     def decode(self, clip: Clip, sampling: Sampling) -> Media:
         """See :meth:`preprocessing.decode.Decoder.decode`."""
         with opened(clip.file) as container:
-            headers = read_headers(container, clip.file, max_seconds=sampling.max_seconds)
+            headers = read_headers(container, clip.file)
+            headers.require_within(clip, sampling.max_seconds)
             pictures, sound = _packets(container, headers.video, headers.audio)
             start, end, frames, times = _sample(headers, pictures, clip, sampling)
-            waveform = read_waveform(_heard(sound), headers.picture_start, sampling.max_seconds)
+            waveform = _waveform(sound, headers.picture_start + start, end - start)
         return Media(
             frames=frames,
             frame_times=times,
-            waveform=cut_sound(waveform, start, end, clip.file),
+            waveform=heard(waveform, end - start, clip.file),
             duration=end - start,
             source=headers.source,
         )
@@ -60,7 +69,8 @@ def decode_pictures(clip: Clip, sampling: Sampling) -> NDArray[np.uint8]:
         ClipError: with the reason why it cannot be used.
     """
     with opened(clip.file) as container:
-        headers = read_picture_headers(container, clip.file, max_seconds=sampling.max_seconds)
+        headers = read_picture_headers(container, clip.file)
+        headers.require_within(clip, sampling.max_seconds)
         (pictures,) = _packets(container, headers.video)
         return _sample(headers, pictures, clip, sampling)[2]
 
@@ -76,16 +86,17 @@ def decode_sound(clip: Clip, sampling: Sampling) -> NDArray[np.float32]:
     longest = sampling.max_seconds
     with opened(clip.file) as container:
         if has_pictures(container):
-            headers = read_headers(container, clip.file, max_seconds=longest)
+            headers = read_headers(container, clip.file)
+            headers.require_within(clip, longest)
             pictures, sound = _packets(container, headers.video, headers.audio)
-            timeline = _timeline(headers, pictures, clip)
-            waveform = read_waveform(_heard(sound), headers.picture_start, longest)
-            duration = timeline.duration
+            start, end = cut(clip, _timeline(headers, pictures, clip).duration)
+            waveform = _waveform(sound, headers.picture_start + start, end - start)
         else:
-            audio = read_sound_headers(container, clip.file, max_seconds=longest)
-            waveform = read_waveform(container.decode(audio), None, longest)
-            duration = len(waveform) / SAMPLE_RATE
-    return cut_sound(waveform, *cut(clip, duration), clip.file)
+            audio = read_sound_headers(container, clip, longest)
+            whole = read_waveform(container.decode(audio), None, (clip.start or 0) + longest)
+            start, end = cut(clip, len(whole) / SAMPLE_RATE)
+            waveform = whole[round(start * SAMPLE_RATE) :]
+    return heard(waveform, end - start, clip.file)
 
 
 def _packets(container: InputContainer, *streams: Stream) -> "list[list[Packet[Any]]]":
@@ -96,8 +107,25 @@ def _packets(container: InputContainer, *streams: Stream) -> "list[list[Packet[A
     return list(packets.values())
 
 
-def _heard(packets: "Sequence[Packet[Any]]") -> Iterator[AudioFrame]:
-    return (cast(AudioFrame, frame) for packet in packets for frame in packet.decode())
+def _waveform(
+    packets: "Sequence[Packet[Any]]", origin: float, seconds: float
+) -> NDArray[np.float32]:
+    """Sound from a time of the picture's clock on, of which no more is decoded than needed."""
+    packets = packets[_entry(packets, origin - SOUND_PREROLL) :]
+    frames = (cast(AudioFrame, frame) for packet in packets for frame in packet.decode())
+    return read_waveform(frames, origin, seconds)
+
+
+def _entry(packets: "Sequence[Packet[Any]]", seconds: float) -> int:
+    """Where decoding may begin if all is wanted from this time stamp on."""
+    entries = (
+        number
+        for number, packet in enumerate(packets)
+        if packet.is_keyframe
+        and packet.pts is not None
+        and packet.pts * (packet.time_base or 0) <= seconds
+    )
+    return max(entries, default=0)
 
 
 def _timeline(headers: PictureHeaders, packets: "Sequence[Packet[Any]]", clip: Clip) -> "_Timeline":
@@ -195,7 +223,9 @@ def _decode_wanted(
 ) -> list[tuple[int, NDArray[np.uint8]]]:
     """For each wanted time stamp, the (H, W, 3) frame shown then, and that frame's own stamp."""
     video.codec_context.thread_count = 1  # clips are decoded side by side, not frames
-    frames = list(_shown(_needed(video, packets, set(wanted.tolist())), wanted, size))
+    first = float(wanted[0] * (video.time_base or 0))
+    entered = packets[_entry(packets, first - PICTURE_PREROLL) :]
+    frames = list(_shown(_needed(video, entered, set(wanted.tolist())), wanted, size))
     if [stamp for stamp, _ in frames] != wanted.tolist():
         # The packets' stamps are not those of the frames, so they are no guide: decode all.
         video.codec_context.flush_buffers()

@@ -6,6 +6,7 @@ every block when it resamples (correlation with the true signal .01 and .97; see
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -18,6 +19,16 @@ from preprocessing.audio import EXAMPLE_SAMPLES
 from preprocessing.errors import ClipError
 from preprocessing.media import SAMPLE_RATE
 
+KAISER_BEST: dict[str, Any] = {
+    "resampling_method": "sinc_interp_kaiser",
+    "lowpass_filter_width": 64,
+    "rolloff": 0.9475937167399596,
+    "beta": 14.769656459379492,
+}
+"""resampy's filter ``kaiser_best``, which the original VGGish resamples with: level to 7.2 kHz and
+−118 dB from 8 kHz on. torchaudio's default filter loses 1.8 dB at 7 kHz and lets through what lies
+above 8 kHz."""
+
 INAUDIBLE = 2.0**-15
 """Least peak of a waveform that counts as sound: one step of 16-bit audio."""
 
@@ -27,35 +38,33 @@ only more than this is a gap or an overlap."""
 
 
 def read_waveform(
-    frames: Iterable[AudioFrame], picture_start: float | None, max_seconds: float
+    frames: Iterable[AudioFrame], origin: float | None, seconds: float
 ) -> NDArray[np.float32]:
-    """Decoded sound as (S,) float32 at 16 kHz on the picture's clock.
+    """Decoded sound as (S,) float32 at 16 kHz, from a time of the picture's clock on.
 
     Channels are averaged (FFmpeg's own down-mix is √2 louder). Where sound starts after the
-    picture, or is missing in between, zeros fill the gap; what precedes the picture is cut off.
+    origin, or is missing in between, zeros fill the gap; what precedes the origin is cut off.
 
     Args:
-        frames: what the decoder gives, in order.
-        picture_start: the time stamp of the first picture, seconds; None where there is none, and
-            the sound's own beginning is 0.
-        max_seconds: what is longer is not read to its end.
+        frames: what the decoder gives, in order; no more of them are drawn than needed.
+        origin: the time stamp of the first sample, seconds; None where there are no pictures, and
+            the sound begins where it begins.
+        seconds: how much is wanted; there may be less, and a little more.
     """
-    mono, rate, start = _join(frames, max_seconds)
-    waveform: NDArray[np.float32] = resample(torch.from_numpy(mono), rate, SAMPLE_RATE).numpy()
-    shift = 0 if picture_start is None else round((start - picture_start) * SAMPLE_RATE)
+    mono, rate, start = _join(frames, origin, seconds)
+    waveform = resample(torch.from_numpy(mono), rate, SAMPLE_RATE, **KAISER_BEST).numpy()
+    shift = 0 if origin is None else round((start - origin) * SAMPLE_RATE)
     return np.pad(waveform, (shift, 0)) if shift > 0 else waveform[-shift:]
 
 
-def cut_sound(
-    waveform: NDArray[np.float32], start: float, end: float, path: Path
-) -> NDArray[np.float32]:
-    """The sound of the seconds from ``start`` to ``end``.
+def heard(waveform: NDArray[np.float32], seconds: float, path: Path) -> NDArray[np.float32]:
+    """The first so many seconds of sound, in which something can be heard.
 
     Raises:
         ClipError: ``too_short`` for one row of features or, where nothing can be heard,
             ``no_audio``.
     """
-    part = waveform[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)]
+    part = waveform[: round(seconds * SAMPLE_RATE)]
     if len(part) < EXAMPLE_SAMPLES:
         raise ClipError(
             "too_short",
@@ -68,7 +77,7 @@ def cut_sound(
 
 
 def _join(
-    frames: Iterable[AudioFrame], max_seconds: float
+    frames: Iterable[AudioFrame], origin: float | None, seconds: float
 ) -> tuple[NDArray[np.float32], int, float]:
     """Samples (S,) of all channels' mean where their time stamps put them, rate, and first stamp.
 
@@ -77,22 +86,23 @@ def _join(
     """
     blocks: list[NDArray[np.float32]] = [np.zeros(0, np.float32)]
     converters: dict[tuple[str, str], av.AudioResampler] = {}
-    start, rate, samples = 0.0, 0, 0
+    start, rate, samples, wanted = 0.0, 0, 0, 0
     for frame in frames:
         if not rate:
             start, rate = frame.time or 0.0, frame.sample_rate
+            wanted = round(((start if origin is None else origin) + seconds - start) * rate)
         if frame.sample_rate != rate:
             raise av.InvalidDataError(0, f"sound of {rate} Hz goes on at {frame.sample_rate} Hz")
         block = _mean(frame, converters)
         late = 0 if frame.time is None else round((frame.time - start) * rate) - samples
         if late > STAMP_TOLERANCE * rate:
-            blocks.append(np.zeros(min(late, round(max_seconds * rate)), np.float32))
+            blocks.append(np.zeros(min(late, max(wanted, 0)), np.float32))
             samples += len(blocks[-1])
         elif late < -STAMP_TOLERANCE * rate:
             block = block[-late:]
         blocks.append(block)
         samples += len(blocks[-1])
-        if samples > max_seconds * rate:
+        if samples > wanted + rate:  # and a second for the resampler to look ahead
             break
     return np.concatenate(blocks), rate or SAMPLE_RATE, start
 

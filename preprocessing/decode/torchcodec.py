@@ -9,7 +9,7 @@ from torchcodec.transforms import Resize
 from preprocessing.clips import Clip
 from preprocessing.decode.headers import opened, read_headers
 from preprocessing.decode.sampling import Sampling, cut, frame_times
-from preprocessing.decode.sound import cut_sound, read_waveform
+from preprocessing.decode.sound import heard, read_waveform
 from preprocessing.errors import ClipError
 from preprocessing.media import Media
 
@@ -33,9 +33,11 @@ class TorchcodecDecoder:
     def decode(self, clip: Clip, sampling: Sampling) -> Media:
         """See :meth:`preprocessing.decode.Decoder.decode`."""
         with opened(clip.file) as container:
-            headers = read_headers(container, clip.file, max_seconds=sampling.max_seconds)
+            headers = read_headers(container, clip.file)
+            headers.require_within(clip, sampling.max_seconds)
             sound = container.decode(headers.audio)
-            waveform = read_waveform(sound, headers.picture_start, sampling.max_seconds)
+            origin = headers.picture_start + (clip.start or 0.0)
+            waveform = read_waveform(sound, origin, sampling.max_seconds)
             stream = headers.video.index  # memory of the container, which is about to be closed
         size, on_gpu = sampling.frame_size, self._device.type == "cuda"
         try:
@@ -66,7 +68,7 @@ class TorchcodecDecoder:
         return Media(
             frames=frames if on_gpu else frames.numpy(),
             frame_times=times,
-            waveform=cut_sound(waveform, start, end, clip.file),
+            waveform=heard(waveform, end - start, clip.file),
             duration=end - start,
             source=headers.source,
         )

@@ -32,10 +32,11 @@ _CLIP = {
     "start": FLOAT,
     "end": FLOAT,
     **_EVENT,
+    "source": TEXT,
 }
 _SOURCE = {"source_size": INT, "source_mtime": INT}  # bytes, nanoseconds since the epoch
 CLIPS = {**_CLIP, **_SOURCE, "codec": TEXT, "fps": FLOAT, "duration": FLOAT}
-ABSENT_BEFORE = dict.fromkeys(_EVENT, nan)
+ABSENT_BEFORE: dict[str, Any] = {**dict.fromkeys(_EVENT, nan), "source": ""}
 """Columns that files of earlier days lack, and what stands for them."""
 FAILURES = {**_CLIP, **_SOURCE, "reason": TEXT, "message": TEXT, "attempts": INT}
 
@@ -54,7 +55,7 @@ def _shared(clip: Clip, source: Source) -> tuple[Any, ...]:
     seconds = (clip.start, clip.end, clip.event_start, clip.event_end)
     known = [nan if second is None else second for second in seconds]
     texts = (clip.id, clip.label, clip.split, str(clip.path))
-    return (*texts, *known, source.size, source.mtime)
+    return (*texts, *known, clip.source, source.size, source.mtime)
 
 
 def record_of(row: tuple[Any, ...], visual: tuple[int, int], audio: tuple[int, int]) -> Record:
@@ -68,6 +69,6 @@ def failure_of(row: tuple[Any, ...]) -> Failure:
 
 
 def _clip(row: Sequence[Any]) -> Clip:
-    id_, label, split, path, *seconds = row
+    id_, label, split, path, *seconds, source = row
     start, end, event_start, event_end = (None if isnan(time) else time for time in seconds)
-    return Clip(id_, media_path(path), label, split, start, end, event_start, event_end)
+    return Clip(id_, media_path(path), label, split, start, end, event_start, event_end, source)

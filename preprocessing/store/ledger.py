@@ -1,5 +1,6 @@
 """What a store and its parts hold between them: the newest record of each clip."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,12 +25,12 @@ class Ledger:
 
     Attributes:
         entries: id → its newest entry of the current provenance.
-        stale: ids known under another provenance.
+        stale: ids known under another provenance → whether there are features of them.
         files: files of the current provenance, oldest first.
     """
 
     entries: dict[str, Entry] = field(default_factory=dict)
-    stale: set[str] = field(default_factory=set)
+    stale: dict[str, bool] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
 
 
@@ -56,7 +57,9 @@ def _add_file(ledger: Ledger, path: Path, provenance: Provenance) -> None:
         items: tuple[Sequence[Record | Failure], ...] = (file.records(), file.failures())
         current = file.provenance == provenance
     if not current:
-        ledger.stale.update(item.clip.id for group in items for item in group)
+        for item in itertools.chain(*items):
+            known = ledger.stale.get(item.clip.id, False)
+            ledger.stale[item.clip.id] = known or isinstance(item, Record)
         return
     ledger.files.append(path)
     for group in items:

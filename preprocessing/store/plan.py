@@ -12,7 +12,7 @@ from preprocessing.errors import SetupError
 from preprocessing.media import Source
 from preprocessing.remote import AT_ONCE, MediaPath, size_and_mtime
 from preprocessing.store.ledger import Entry, Ledger
-from preprocessing.store.records import Failure
+from preprocessing.store.records import Failure, Record
 
 Cause = Literal["new", "changed", "recut", "stale", "retried"]
 
@@ -100,6 +100,31 @@ def _cause(clip: Clip, now: Source, entry: Entry, *, retry_failed: bool) -> Caus
     if retry_failed and isinstance(entry.item, Failure):
         return "retried"
     return None
+
+
+def refuse_losses(
+    clips: Sequence[Clip], sources: Mapping[str, Source], ledger: Ledger, store: MediaPath
+) -> None:
+    """Refuse to replace features of another provenance that this run would not make anew.
+
+    Args:
+        clips: the manifest.
+        sources: id → size and mtime of its file now.
+        ledger: what is stored.
+        store: where.
+
+    Raises:
+        SetupError: there are such.
+    """
+    redone = {clip.id for clip in clips if sources[clip.id] != ABSENT}
+    held = {id_ for id_, entry in ledger.entries.items() if isinstance(entry.item, Record)}
+    lost = [id_ for id_, stored in ledger.stale.items() if stored and id_ not in redone | held]
+    if lost:
+        raise SetupError(
+            f"{store}: holds features of {len(lost):,} clips, such as {lost[0]!r}, that were "
+            f"{_WORDS['stale']} and would be lost: they are not listed now, or their files are "
+            "gone; choose another --out, or move it away"
+        )
 
 
 def look_up(clips: Sequence[Clip]) -> dict[str, Source]:

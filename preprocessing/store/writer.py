@@ -15,7 +15,7 @@ from preprocessing.store.disk import disk_errors, replacing
 from preprocessing.store.ledger import read_ledger
 from preprocessing.store.merge import merge
 from preprocessing.store.parts import Parts
-from preprocessing.store.plan import ABSENT, Plan, look_up, make_plan, source_of
+from preprocessing.store.plan import ABSENT, Plan, look_up, make_plan, refuse_losses, source_of
 from preprocessing.store.records import Failure, Provenance, Record
 from preprocessing.store.storefile import StoreFile, in_the_way
 
@@ -93,11 +93,13 @@ class FeatureWriter:
             retry_failed: do clips again that failed before, though nothing has changed.
 
         Raises:
-            SetupError: two clips share an id.
+            SetupError: two clips share an id, or there are features of another provenance that
+                cannot be made anew and would be lost.
         """
         self.flush()
         self._sources = look_up(clips)
         ledger = read_ledger(self._parts, self.provenance)
+        refuse_losses(clips, self._sources, ledger, self._parts.store)
         return make_plan(clips, self._sources, ledger, retry_failed=retry_failed)
 
     def failures(self, clips: Sequence[Clip]) -> list[Failure]:
@@ -160,7 +162,7 @@ class FeatureWriter:
 
         Clips of the manifest come first, in its order and with its labels, splits and paths.
         Clips stored earlier that it does not list are kept if their provenance is the current
-        one, and dropped otherwise.
+        one; :meth:`plan` refuses manifests for which others would have to be dropped.
         """
         self.flush()
         ledger = read_ledger(self._parts, self.provenance)

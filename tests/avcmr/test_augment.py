@@ -87,3 +87,14 @@ def test_combinations_of_one_are_members_and_of_many_the_mean() -> None:
     means = torch.stack([members[labels == label].mean(dim=0) for label in range(2)])
     cosine = torch.einsum("cmd,cd->cm", many, normalize(means, dim=1))
     assert cosine.min() > 0.99
+
+
+@pytest.mark.parametrize("gap", [0.0, 1e-8, 1e-3])
+def test_between_opposed_embeddings_gradients_are_bounded(gap: float) -> None:
+    """Halfway lies next to nothing, which no scaling gives a direction."""
+    members = torch.tensor([[1.0, 0.0, gap], [-1.0, 0.0, gap]], requires_grad=True)
+    labels = torch.tensor([0, 0])
+    synthetic, _ = interpolate(members, labels, points=1)
+    synthetic.sum().backward()
+    assert members.grad is not None
+    assert members.grad.abs().max() <= 100

@@ -17,8 +17,16 @@ from rich.console import Console
 from scipy import stats
 from typer.testing import CliRunner, Result
 
+from avcmr import comparison
 from avcmr.cli import app
-from avcmr.comparison import Estimate, Outcome, summarise
+from avcmr.comparison_summary import (
+    Difference,
+    Estimate,
+    Outcome,
+    caveats,
+    differences_from_ours,
+    summarise,
+)
 from avcmr.comparison_tables import markdown_table, rich_table
 from avcmr.config import load_config, preset
 from avcmr.data import load_dataset
@@ -40,6 +48,15 @@ FEW = ("--methods", "random,cca,infonce,ours", "--seeds", "2")
 
 def avcmr(*arguments: object) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def read_precisions(folder: Path) -> dict[tuple[str, int], np.ndarray]:
+    return {
+        (line["method"], line["seed"]): np.load(
+            folder / "precisions" / f"{line['method']}-{line['seed']}.npy"
+        )
+        for line in results(folder)
+    }
 
 
 def results(folder: Path) -> list[dict[str, Any]]:
@@ -69,6 +86,9 @@ def test_every_method_and_seed_is_measured_once_and_written_down(compared) -> No
         lines = [line for line in results(out) if line["method"] == row["method"]]
         mean = np.mean([line["audio_to_visual"] for line in lines])
         assert float(row["audio_to_visual"]) == pytest.approx(mean)
+        cosine = np.mean([line["by_cosine"] for line in lines])
+        assert float(row["by_cosine"]) == pytest.approx(cosine)
+        assert (row["minus_ours_low"] == "") == (row["method"] == "ours")
         assert (row["audio_to_visual_margin"] == "") == (row["method"] == "cca")
     cca = rows[2]
     values = f"{float(cca['audio_to_visual']):.3f} | {float(cca['visual_to_audio']):.3f}"
@@ -120,8 +140,6 @@ def test_a_comparison_that_is_interrupted_keeps_what_it_has(
 ) -> None:
     """Ctrl-C within the third run: two are kept and not done again."""
     features, out = feature_file(), tmp_path / "out"
-    from avcmr import comparison
-
     measure, calls = comparison._measure, []
 
     def interrupted(name: str, *rest: Any) -> Any:
@@ -160,24 +178,120 @@ def test_two_at_once_in_one_folder_are_refused(feature_file, tmp_path) -> None:
 
 
 def test_warnings_of_the_features_stand_above_the_table(compared) -> None:
-    summaries = summarise([Outcome(**line) for line in results(compared[1])])
+    out = compared[1]
+    summaries = summarise([Outcome(**line) for line in results(out)], read_precisions(out))
     first = markdown_table(summaries, warnings=["Made with an UNTRAINED vggish."]).splitlines()[0]
     assert first == "**Made with an UNTRAINED vggish.**"
 
 
 def test_the_table_fits_into_80_columns() -> None:
-    """With every method, and times of some minutes."""
+    """With every method, all of them collapsed, and times of some minutes."""
     outcomes = [
-        Outcome(name, method.category, seed, 0.6 + 0.01 * seed, 0.58, 0.6, 0.7, 0.7, 623.4)
+        Outcome(name, method.category, seed, *[0.6 + 0.01 * seed] * 6, True, 623.4, "1")
         for name, method in all_methods(Path()).items()
         for seed in range(2)
     ]
+    generator = np.random.default_rng(0)
+    precisions = {(one.method, one.seed): generator.random((2, 9)) for one in outcomes}
     console = Console(width=80, file=StringIO())
-    console.print(rich_table(summarise(outcomes), "title"))
+    console.print(rich_table(summarise(outcomes, precisions), "title"))
     assert isinstance(console.file, StringIO)
     shown = console.file.getvalue()
     assert "…" not in shown
-    assert all(name in shown for name in all_methods(Path()))
+    assert all(f"{name}*" in shown for name in all_methods(Path()))
+    assert "* the embedding space collapsed in training" in shown
+
+
+def test_collapsed_and_older_results_are_told() -> None:
+    outcomes = [
+        Outcome("ours", "ours", 0, *[0.6] * 6, False, 1.0, "new"),
+        Outcome("hard-only", "ours", 0, *[0.3] * 6, True, 1.0, "new"),
+        Outcome("cca", "closed form", 0, *[0.5] * 6, False, 1.0, "old"),
+    ]
+    collapsed, older = caveats(outcomes, "new")
+    assert collapsed == "The embedding space of hard-only collapsed in training."
+    assert older.startswith("1 of 3 results are of other code of avcmr than this (cca)")
+    assert caveats(outcomes[:1], "new") == []
+    summaries = summarise(outcomes, {(one.method, one.seed): np.ones((2, 5)) for one in outcomes})
+    table = markdown_table(summaries)
+    assert "| hard-only* | ours |" in table
+    assert "| ours | ours |" in table
+
+
+def test_a_collapse_in_training_is_seen(feature_file, tmp_path, monkeypatch) -> None:
+    """What counts as one is set so high that every training is."""
+    from avcmr import results as module
+
+    monkeypatch.setattr(module, "COLLAPSED_BELOW", 2.0)
+    features, out = feature_file(), tmp_path / "out"
+    command = ("--methods", "ours,infonce", "--seeds", "1", "--out", out)
+    done = avcmr("compare", "--features", features, *command, *QUICK)
+    assert done.exit_code == 0, done.output
+    assert {line["method"]: line["collapsed"] for line in results(out)} == {
+        "ours": True,
+        "infonce": False,  # its training is not watched
+    }
+    assert "warning: The embedding space of ours collapsed in training." in done.stderr
+    assert "**The embedding space of ours" in (out / "comparison.md").read_text()
+
+
+def test_results_of_other_code_are_kept_and_told(compared, monkeypatch) -> None:
+    features, out = compared
+    monkeypatch.setattr(comparison, "code_version", lambda: "another")
+    before = results(out)
+    done = avcmr("compare", "--features", features, *FEW, "--out", out, *QUICK)
+    assert results(out) == before
+    assert "7 of 7 results are of other code of avcmr than this" in " ".join(done.stderr.split())
+
+
+def test_a_comparison_of_an_older_format_is_refused(compared) -> None:
+    features, out = compared
+    (out / "comparison.json").write_text(json.dumps({"fingerprint": "", "config": {}}))
+    done = avcmr("compare", "--features", features, *FEW, "--out", out, *QUICK)
+    assert (done.exit_code, "a comparison by another version of avcmr" in done.stderr) == (2, True)
+
+
+def test_precisions_are_those_of_the_test_clips(compared) -> None:
+    _, out = compared
+    found = read_precisions(out)
+    for line in results(out):
+        means = found[line["method"], line["seed"]].mean(axis=1)
+        assert means.tolist() == pytest.approx(
+            [line["audio_to_visual"], line["visual_to_audio"]], abs=1e-6
+        )
+
+
+def test_the_difference_from_ours_is_that_of_pairs() -> None:
+    """Of one seed each, against SciPy's paired bootstrap."""
+    generator = np.random.default_rng(1)
+    ours = generator.random(300)
+    other = ours + generator.normal(0.02, 0.05, 300)
+    found = differences_from_ours({"ours": ours[None], "cca": other[None]}, resamplings=20_000)
+    assert set(found) == {"cca"}
+    reference = stats.bootstrap(
+        (other, ours),
+        lambda a, b, axis: (a - b).mean(axis=axis),
+        paired=True,
+        method="percentile",
+        n_resamples=20_000,
+        rng=2,
+    ).confidence_interval
+    assert found["cca"].mean == pytest.approx((other - ours).mean())
+    assert found["cca"].low == pytest.approx(reference.low, abs=4e-4)
+    assert found["cca"].high == pytest.approx(reference.high, abs=4e-4)
+    apart = np.sqrt((ours.var() + other.var()) / 300) * 1.96
+    assert found["cca"].high - found["cca"].low < 0.3 * 2 * apart
+
+
+def test_seeds_widen_the_interval_of_the_difference() -> None:
+    clips = np.random.default_rng(3).random(500)
+    ours = clips + np.array([[-0.03], [0.0], [0.03]])
+    found = differences_from_ours({"ours": ours, "same": clips[None]}, resamplings=20_000)["same"]
+    # Three values drawn with replacement: their mean has the deviation σ/√3.
+    assert found.mean == pytest.approx(0)
+    assert found.high - found.low == pytest.approx(2 * 1.96 * 0.0245 / np.sqrt(3), rel=0.1)
+    assert differences_from_ours({"cca": clips[None]}) == {}
+    assert str(Difference(-0.02, -0.035, 0.004)) == "−.035 to +.004"
 
 
 def test_wrong_names_are_refused_with_the_nearest_right_ones(feature_file, tmp_path) -> None:

@@ -24,9 +24,9 @@ def test_shipped_configs_load_and_open_with_commands(path: Path) -> None:
 
 def test_the_command_line_beats_the_file_beats_the_defaults(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
-    path.write_text("batch_size: 128\nstage2: {margin: 0.4, patience: 3}\n")
-    config = load_config(path, ["stage2.margin=0.5", "stage1.learning_rate=1e-4"])
-    assert (config.batch_size, config.stage2.margin, config.stage2.patience) == (128, 0.5, 3)
+    path.write_text("batch_size: 128\nstage1: {margin: 0.4}\nstage2: {patience: 3}\n")
+    config = load_config(path, ["stage1.margin=0.5", "stage1.learning_rate=1e-4"])
+    assert (config.batch_size, config.stage1.margin, config.stage2.patience) == (128, 0.5, 3)
     assert config.stage1.learning_rate == 1e-4
     assert config.seed == Config().seed
 
@@ -98,8 +98,8 @@ def test_values_that_cannot_be(given: str, message: str) -> None:
 
 
 def test_differences_name_both_values() -> None:
-    old, new = load_config(), load_config(None, ["stage2.margin=0.3"])
-    assert differences(old, new) == ["stage2.margin: 0.2 → 0.3"]
+    old, new = load_config(), load_config(None, ["stage1.margin=0.3"])
+    assert differences(old, new) == ["stage1.margin: 0.2 → 0.3"]
     assert differences(old, old) == []
 
 
@@ -209,3 +209,27 @@ class TestCommands:
     def test_presets(self) -> None:
         listed = self._run("presets").stdout.splitlines()
         assert [line.split()[0] for line in listed] == [path.stem for path in CONFIGS]
+
+
+@pytest.mark.parametrize(
+    ("settings", "idle"),
+    [
+        (["stage2.margin=0.3"], "stage2: .*margin: no effect with mining smooth_hard"),
+        (["stage1.members=2", "stage1.memory=false"], "members, memory: no effect .* semi_hard"),
+        (["stage2.mining=hard", "stage2.temperature=0.1"], "temperature: no effect .* hard"),
+    ],
+)
+def test_settings_without_effect_are_refused(settings, idle) -> None:
+    with pytest.raises(SetupError, match=idle):
+        load_config(None, settings)
+
+
+def test_complete_settings_are_read_back_whatever_is_mined(tmp_path) -> None:
+    for settings in (
+        [],
+        ["stage2.mining=hard", "stage2.margin=0.3"],
+        ["stage1.mining=smooth_hard"],
+    ):
+        config = load_config(None, settings)
+        (tmp_path / "mine.yaml").write_text(config.to_yaml())
+        assert load_config(tmp_path / "mine.yaml") == config

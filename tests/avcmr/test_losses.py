@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
+from torch.nn.functional import cross_entropy, normalize
 
 from avcmr.config import Stage1Config, Stage2Config, StageConfig
 from avcmr.losses import cross_modal_loss, smooth_hard_loss, triplet_loss
@@ -111,31 +111,52 @@ def test_learned_triplets_give_zero() -> None:
     assert (float(loss.value), loss.triplets, loss.active) == (0.0, 2, 0)
 
 
+def test_what_mines_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="smooth_hard mines no triplets; there are: semi_hard"):
+        cross_modal_loss(*batch(0), Stage2Config())
+
+
 def synthetics(seed: int) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randn(4, 3, 6, dtype=torch.float64, generator=generator)
     return normalize(drawn, dim=2), torch.tensor([0, 1, 2, 3])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("temperature", [0.05, 0.3, 2.0])
-def test_smooth_hard_loss_is_the_sum_over_its_triplets(temperature: float) -> None:
-    audio, visual, labels = batch(3)
+def test_smooth_hard_loss_is_the_sum_over_its_triplets(
+    temperature: float, dtype: torch.dtype
+) -> None:
+    audio, visual, labels = batch(3, dtype=dtype)
     synthetic, classes = synthetics(4)
+    synthetic = synthetic.to(dtype)
     total, active = 0.0, 0
-    for anchors in (audio.numpy(), visual.numpy()):
+    places = synthetic.double().numpy()
+    for anchors in (audio.double().numpy(), visual.double().numpy()):
         for anchor, label in zip(anchors, labels.tolist(), strict=True):
             for m in range(3):
-                to_own = 1 - anchor @ synthetic[label, m].numpy()
+                to_own = 1 - anchor @ places[label, m]
                 gaps = [
-                    to_own - (1 - anchor @ synthetic[other, m].numpy())
-                    for other in range(4)
-                    if other != label
+                    to_own - (1 - anchor @ places[other, m]) for other in range(4) if other != label
                 ]
                 total += np.log1p(sum(np.exp(gap / temperature) for gap in gaps)) / (12 * 3)
                 active += max(gaps) > 0
     found = smooth_hard_loss(audio, visual, labels, synthetic, classes, temperature)
-    assert float(found.value) == pytest.approx(total, rel=1e-12)
+    assert found.value.dtype == dtype
+    assert float(found.value) == pytest.approx(total, rel=1e-12 if dtype == torch.float64 else 1e-5)
     assert (found.triplets, found.active) == (2 * 12 * 3, active)
+
+
+def test_smooth_hard_loss_is_a_cross_entropy_over_proxies() -> None:
+    audio, visual, labels = batch(3)
+    synthetic, classes = synthetics(4)
+    expected = sum(
+        cross_entropy(anchors @ synthetic[:, m].T / 0.2, labels) / 3
+        for anchors in (audio, visual)
+        for m in range(3)
+    )
+    found = smooth_hard_loss(audio, visual, labels, synthetic, classes, 0.2)
+    torch.testing.assert_close(found.value, expected)
 
 
 def test_as_the_temperature_falls_the_hardest_negative_alone_counts() -> None:

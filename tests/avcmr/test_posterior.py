@@ -69,3 +69,17 @@ def test_prototypes_classify_as_a_linear_classifier_of_the_same_clips_nearly_doe
     rival = LogisticRegression(max_iter=1000).fit(audio.numpy(), labels.numpy())
     ours = (posterior.audio(heard)[:, :CLASSES].argmax(dim=1) == truth).float().mean()
     assert ours > rival.score(heard.numpy(), truth.numpy()) - 0.03
+
+
+def test_a_class_without_training_clips_has_no_share() -> None:
+    posterior = ClassPosterior(CLASSES + 1, DIM, TEMPERATURE)
+    posterior.fit(*clips(200, 1))
+    fewer = ClassPosterior(CLASSES, DIM, TEMPERATURE)
+    fewer.fit(*clips(200, 1))
+    audio, visual, _ = clips(30, 2)
+    heard = posterior.audio(audio)
+    assert (heard[:, CLASSES] == 0).all()
+    torch.testing.assert_close(heard[:, :CLASSES], fewer.audio(audio)[:, :CLASSES])
+    torch.testing.assert_close(
+        heard @ posterior.visual(visual).T, fewer.audio(audio) @ fewer.visual(visual).T
+    )

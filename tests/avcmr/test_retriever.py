@@ -415,7 +415,14 @@ def rows_of(draw: np.random.Generator, source: Path) -> ClipFeatures:
 def test_shorter_units_tell_their_seconds_of_the_file(tmp_path, unit) -> None:
     draw = np.random.default_rng(0)
     clips = [
-        Clip(f"{number:02d}", tmp_path / "long.mp4", f"class {number % 2}", start=start, end=end)
+        Clip(
+            f"{number:02d}",
+            tmp_path / "long.mp4",
+            f"class {number % 2}",
+            start=start,
+            end=end,
+            source=f"{number}",  # or else all of them would be in one split
+        )
         for number in range(20)
         for start, end in [(100.0 + 4 * number, 104.0 + 4 * number) if number % 3 else (None, None)]
     ]

@@ -12,7 +12,7 @@ from avcmr.data import load_dataset
 from avcmr.embeddings import embed_test_split
 from avcmr.runs import RunFolder
 from avcmr.training import train
-from preprocessing.clips import Clip
+from preprocessing.clips import Clip, Split
 from preprocessing.errors import SetupError
 from preprocessing.media import ClipFeatures, Source
 from preprocessing.store import FeatureStore, FeatureWriter, Provenance
@@ -20,15 +20,24 @@ from preprocessing.store import FeatureStore, FeatureWriter, Provenance
 EVENTS = [(None, None), (1.0, 4.0), (2.2, 2.3), (None, 3.0)]
 
 
-def make_store(path: Path, clips: int = 40, *, events: bool = True) -> list[ClipFeatures]:
-    """Ten visual rows a second apart and nine of sound each; no splits."""
+def make_store(
+    path: Path,
+    clips: int = 40,
+    *,
+    events: bool = True,
+    cuts: int = 1,
+    splits: tuple[Split, ...] = ("",),
+) -> list[ClipFeatures]:
+    """Ten visual rows a second apart and nine of sound each; ``cuts`` of one file each."""
     draw = np.random.default_rng(0)
     made = []
     with FeatureWriter(path, Provenance({}, {}, "fake")) as writer:
         listed = []
         for number in range(clips):
             start, end = EVENTS[number % 4] if events else (None, None)
-            clip = Clip(f"{number % 2}/{number:02d}", path, f"class {number % 2}")
+            file = path.with_name(f"{number // cuts}.mp4")
+            split = splits[number // cuts % len(splits)]
+            clip = Clip(f"{number % 2}/{number:02d}", file, f"class {number % 2}", split)
             listed.append(replace(clip, event_start=start, event_end=end))
             features = ClipFeatures(
                 visual=draw.standard_normal((10, 6), np.float32) + number % 2,
@@ -54,6 +63,16 @@ def splits_by_unit(path: Path, unit: str) -> dict[str, dict[str, tuple[np.ndarra
         }
         for split, part in (("train", dataset.train), ("val", dataset.val), ("test", dataset.test))
     }
+
+
+@pytest.mark.parametrize("splits", [("",), ("train", "train", "train", "test")])
+def test_cuts_of_one_file_are_in_one_split(tmp_path, splits) -> None:
+    """Where there are no splits, and where validation is taken from training."""
+    make_store(tmp_path / "store.h5", 80, cuts=2, splits=splits)
+    parts = splits_by_unit(tmp_path / "store.h5", "clip")
+    files = {name: [int(id_[2:]) // 2 for id_ in part] for name, part in parts.items()}
+    assert all(len(part) == 2 * len(set(part)) > 0 for part in files.values())
+    assert sum(map(len, files.values())) == 80
 
 
 def test_each_second_is_a_unit_in_the_split_of_its_clip(tmp_path) -> None:

@@ -50,8 +50,9 @@ RELAYED = {
 """Arguments without words of their own: they pass on what is collected elsewhere, or what the
 system or a decoder says."""
 
-NOT_OURS = ("Input should be", "Invalid host header", "line …:")
-"""Entries for messages of pydantic and Starlette, and for what stands before another message."""
+NOT_OURS = ("Input should be", "Invalid host header", "line …:", "the networks failed")
+"""Entries for messages of pydantic and Starlette, for what stands before another message, and for
+what is noted of a clip without an error being made."""
 
 
 def template(node: ast.expr) -> str:

@@ -55,23 +55,26 @@ def test_kill_of_the_driver(kit, start, good_clips, undisturbed, hold, tmp_path)
     run.ends(-signal.SIGKILL, seconds_after=150)
 
 
-def test_kill_of_a_decoder(kit, start, good_clips, undisturbed, hold, tmp_path) -> None:
-    run, decoder = start_held(kit, start, good_clips, hold)
+def test_kill_of_the_extractors_and_a_decoder(
+    kit, start, good_clips, undisturbed, hold, tmp_path
+) -> None:
+    """All extractors at once, at work or idle; then the decoder that has taken over their clip."""
+    run, at_work = start_held(kit, start, good_clips, hold)
+
+    def with_title(*beginnings: str) -> set[int]:
+        titles = run.processes().items()
+        return {pid for pid, title in titles if title.strip().startswith(beginnings)}
+
+    kit.eventually(lambda: not with_title("ray::ExtractActor."), "all have started")
+    extractors = with_title("ray::extract ", "ray::ExtractActor")
+    assert at_work in extractors, run.processes()
+    for pid in extractors:
+        os.kill(pid, signal.SIGKILL)
+    file = hold.with_suffix(".pid")
+    kit.eventually(lambda: int(file.read_text()) != at_work, "another has the held clip")
+    decoder = int(file.read_text())
+    assert decoder in with_title(f"ray::decode {HELD}"), run.processes()
     os.kill(decoder, signal.SIGKILL)
-    hold.unlink()
-    run.ends(0)
-    kit.check(tmp_path / "out.h5", undisturbed)
-
-
-def test_kill_of_the_extractors(kit, start, good_clips, undisturbed, hold, tmp_path) -> None:
-    run, _ = start_held(kit, start, good_clips, hold)
-
-    def loaded() -> bool:
-        titles = [title for title in run.processes().values() if "ExtractActor" in title]
-        return bool(titles) and not any("__init__" in title for title in titles)
-
-    kit.eventually(loaded, "networks are loaded")
-    run.kill("ExtractActor")
     hold.unlink()
     run.ends(0)
     kit.check(tmp_path / "out.h5", undisturbed)

@@ -62,10 +62,13 @@ def test_links_out_of_the_folder_need_leave(tmp_path: Path, caplog) -> None:
     (root / "dog" / "outward.mp4").symlink_to(elsewhere / "b.mp4")
     (root / "dog" / "dangling.mp4").symlink_to(elsewhere / "gone.mp4")
     (root / "cat").symlink_to(elsewhere / "cats")
+    (root / "dog" / "deep").mkdir()
+    (root / "dog" / "deep" / "cats").symlink_to(elsewhere / "cats")
+    (root / "dog" / "deep" / "circle").symlink_to(root / "dog")
     assert [clip.id for clip in scan_folder(root)] == ["dog/a", "dog/inward"]
-    assert "2 symbolic links lead out of the folder" in caplog.text
+    assert "3 symbolic links lead out of the folder" in caplog.text
     followed = [clip.id for clip in scan_folder(root, follow_links=True)]
-    assert followed == ["cat/c", "dog/a", "dog/inward", "dog/outward"]
+    assert followed == ["cat/c", "dog/a", "dog/deep/cats/c", "dog/inward", "dog/outward"]
 
 
 def test_a_missing_folder(tmp_path: Path) -> None:
@@ -193,3 +196,28 @@ def test_split_is_stratified_seeded_and_blind_to_order() -> None:
     assert set(stratified_split(ids, labels, val=0.1, test=0, seed=1)) == {"train", "val"}
     with pytest.raises(ValueError, match="under 1"):
         stratified_split(ids, labels, val=0.5, test=0.5)
+
+
+def test_clips_of_one_origin_stay_together() -> None:
+    """Five cuts of each of 20 files, some of two classes; all else is as for 20 clips."""
+    files = [f"{number:02}" for number in range(20)]
+    kinds = ["ab"[number % 2] for number in range(20)]
+    ids = [f"{name}@{cut}" for name in files for cut in range(5)]
+    labels = [kinds[row // 5] if row % 5 < 4 else "b" for row in range(100)]
+    origins = [ids[row][:2] for row in range(100)]
+    splits = stratified_split(ids, labels, origins=origins, val=0.1, test=0.2, seed=1)
+    whole = stratified_split([f"{name}@0" for name in files], kinds, val=0.1, test=0.2, seed=1)
+    assert splits == [split for split in whole for _ in range(5)]
+    assert set(splits) == {"train", "val", "test"}
+
+
+def test_the_origin_is_the_file_unless_a_source_is_named(tmp_path: Path) -> None:
+    manifest = tmp_path / "clips.csv"
+    manifest.write_text(
+        "path,label,start,end,source\na.mp4,x,0,5,\na.mp4,x,5,9,\nb.mp4,x,,,film\nc.mp4,x,,,film\n"
+    )
+    first, second, third, fourth = read_manifest(manifest)
+    assert first.origin == second.origin == str(tmp_path / "a.mp4")
+    assert third.origin == fourth.origin == "film"
+    write_manifest(manifest, [first, second, third, fourth])
+    assert read_manifest(manifest) == [first, second, third, fourth]

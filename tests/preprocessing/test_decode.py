@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from preprocessing.clips import Clip
-from preprocessing.decode import DECODERS, Decoder, PyAVDecoder, Sampling
+from preprocessing.decode import DECODERS, Decoder, PyAVDecoder, Sampling, decode_sound
 from preprocessing.decode.sampling import frame_times
 from preprocessing.errors import ClipError, Reason, SetupError
 from preprocessing.media import SAMPLE_RATE, Media
@@ -153,6 +153,62 @@ def test_a_cut_has_a_clock_of_its_own(decoder, tmp_path) -> None:
     assert beep == pytest.approx(1.0, abs=0.03)
     with pytest.raises(ClipError, match="the cut starts at 9 s"):
         decode(decoder, path, start=9.0)
+
+
+@pytest.mark.parametrize("rate", [22_050, 44_100, 48_000])
+@pytest.mark.parametrize("hertz", [125, 3_000, 7_000, 8_200, 10_000])
+def test_resampling_lets_through_what_16_khz_can_hold_and_nothing_else(
+    tmp_path, rate, hertz
+) -> None:
+    path = tmp_path / "tone.wav"
+    hum = tone(2, rate, 50) / 1000  # silence would be refused
+    write_clip(path, None, 25, tone(2, rate, hertz) + hum, rate, audio_codec="pcm_s16le")
+    waveform = decode_sound(Clip("x", path, "label"), Sampling())[4_000:-4_000]
+    window = np.hanning(len(waveform))
+    heard_at = min(hertz, SAMPLE_RATE - hertz)
+    turning = np.exp(-2j * np.pi * heard_at * np.arange(len(waveform)) / SAMPLE_RATE)
+    amplitude = 2 * abs((window * waveform) @ turning) / window.sum()
+    decibels = 20 * np.log10(amplitude / 0.5)
+    assert abs(decibels) < 0.1 if hertz <= SAMPLE_RATE / 2 else decibels < -75
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_cut_far_into_a_file(decoder, tmp_path, suffix) -> None:
+    """It is what the whole file has there, and the limit to its length is not the file's."""
+    path = tmp_path / f"long{suffix}"
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 255, (48, 64, 3), dtype=np.uint8)
+    frames = [np.roll(picture, shift, axis=1) for shift in range(300)]
+    write_clip(path, frames, 7, rng.normal(0, 0.1, (1, 42 * 16_000)).astype(np.float32), 16_000)
+    whole = decode(decoder, path)
+    part = decode(decoder, path, Sampling(max_seconds=5), start=31.0, end=35.0)
+    np.testing.assert_array_equal(part.frames, whole.frames[31:35])
+    sound = whole.waveform[31 * SAMPLE_RATE : 35 * SAMPLE_RATE]
+    np.testing.assert_allclose(part.waveform, sound, atol=1e-3)
+
+
+def test_a_cut_of_a_stream_that_is_refreshed_little_by_little(tmp_path) -> None:
+    """A picture is whole only some time after what passes for a key frame."""
+    path = tmp_path / "long.ts"
+    rng = np.random.default_rng(0)
+    with av.open(str(path), "w") as output:
+        options = {"x264-params": "intra-refresh=1:keyint=60"}
+        video = output.add_stream("libx264", rate=7, options=options)
+        video.width, video.height, video.pix_fmt = 128, 96, "yuv420p"
+        sound = output.add_stream("aac", rate=16_000, layout="mono")
+        for second in range(42):
+            noise = rng.normal(0, 0.1, (1, 16_000)).astype(np.float32)
+            heard = av.AudioFrame.from_ndarray(noise, "fltp", "mono")
+            heard.rate, heard.pts = 16_000, 16_000 * second
+            output.mux(sound.encode(heard))
+            for _ in range(7):
+                seen = rng.integers(0, 255, (96, 128, 3), dtype=np.uint8)
+                output.mux(video.encode(av.VideoFrame.from_ndarray(seen, "rgb24")))
+        output.mux(video.encode(None))
+        output.mux(sound.encode(None))
+    whole = decode(PyAVDecoder(), path)
+    part = decode(PyAVDecoder(), path, start=31.0, end=35.0)
+    np.testing.assert_array_equal(part.frames, whole.frames[31:35])
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".mov"])

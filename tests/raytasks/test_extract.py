@@ -33,6 +33,9 @@ from raytasks.progress import Progress
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
 
 LOAD = partial(FeatureExtractor.load, Networks(untrained_audio=True))
+NOT_UTF8 = "caf\udce9.mp4"
+"""The name of a file whose bytes are Latin-1, as Python has it."""
+
 PROVENANCE = Provenance(config={"test": 1}, weights={"vggish": "untrained"}, decoder="test")
 
 
@@ -57,6 +60,19 @@ def averages(_device: torch.device) -> Averages:
     return Averages()
 
 
+class FailingAverages(Averages):
+    """Fails with long clips, as a GPU does whose memory is too small."""
+
+    def extract(self, clips: Sequence[Media]) -> list[ClipFeatures]:
+        if any(media.duration > 3 for media in clips):
+            raise RuntimeError("out of memory of another kind")
+        return super().extract(clips)
+
+
+def failing_averages(_device: torch.device) -> Averages:
+    return FailingAverages()
+
+
 class HostileDecoder(PyAVDecoder):
     """Does to its process what the clip's name says."""
 
@@ -78,11 +94,11 @@ class HostileDecoder(PyAVDecoder):
         return True
 
 
-def make_clip(folder: Path, name: str, *, sound: bool = True) -> Clip:
+def make_clip(folder: Path, name: str, *, sound: bool = True, seconds: int = 2) -> Clip:
     path = folder / f"{name}.mp4"
     rng = np.random.default_rng(len(name))
-    frames = [rng.integers(0, 255, (48, 64, 3), dtype=np.uint8) for _ in range(30)]
-    waveform = rng.normal(0, 0.1, (1, 2 * 16_000)).astype(np.float32)
+    frames = [rng.integers(0, 255, (48, 64, 3), dtype=np.uint8) for _ in range(15 * seconds)]
+    waveform = rng.normal(0, 0.1, (1, seconds * 16_000)).astype(np.float32)
     write_clip(path, frames, 15, waveform if sound else None, 16_000)
     return Clip(name, path, "label")
 
@@ -95,8 +111,14 @@ def test_bad_clips_cost_nothing_but_themselves(cluster: Cluster, tmp_path: Path)
         "hang": "decode_timeout",
         "surprise": "corrupt",
         "mute": "no_audio",
+        "too long": "network_failed",
+        NOT_UTF8: "missing",
     }
-    faulty = [make_clip(tmp_path, name, sound=name != "mute") for name in bad]
+    faulty = [
+        make_clip(tmp_path, name, sound=name != "mute", seconds=4 if name == "too long" else 2)
+        for name in list(bad)[:-1]
+    ]
+    faulty.append(Clip(NOT_UTF8, tmp_path / NOT_UTF8, "label"))
     clips = [faulty[0], *good[:3], once, *faulty[1:], *good[3:]]
     progress: list[Progress] = []
     out = tmp_path / "features.h5"
@@ -105,22 +127,24 @@ def test_bad_clips_cost_nothing_but_themselves(cluster: Cluster, tmp_path: Path)
         summary = Extraction(
             writer=writer,
             sampling=Sampling(),
-            load=averages,
+            load=failing_averages,
             layout=Layout.fitting(cluster),
             decoding=Decoding(HostileDecoder, HostileDecoder),
-            clip_seconds=6,
+            clip_seconds=3,
             on_progress=progress.append,
         ).run(clips)
         writer.finish(clips)
-    assert (summary.done, summary.failed) == (7, 4)
+    assert (summary.done, summary.failed) == (7, 6)
     assert summary.reasons == dict.fromkeys(bad.values(), 1)
-    assert (progress[-1].done, progress[-1].failed, progress[-1].total) == (7, 4, 11)
+    assert (progress[-1].done, progress[-1].failed, progress[-1].total) == (7, 6, 13)
     with FeatureStore(out) as store:
         assert sorted(store.ids) == sorted(clip.id for clip in [*good, once])
         reasons = {failure.clip.id: failure.reason for failure in store.failures}
         attempts = {failure.clip.id: failure.attempts for failure in store.failures}
+        (said,) = [f.message for f in store.failures if f.reason == "network_failed"]
     assert reasons == bad
-    assert attempts == {"segfault": 2, "hang": 2, "surprise": 1, "mute": 1}
+    assert attempts == dict.fromkeys(bad, 1) | {"segfault": 2, "hang": 2, "too long": 2}
+    assert "the networks failed (RuntimeError: out of memory of another kind), 2 times" in said
 
 
 def test_features_are_those_of_a_single_process(cluster: Cluster, tmp_path: Path) -> None:
@@ -193,12 +217,20 @@ def test_no_room_for_an_actor_is_said_and_not_waited_for(cluster: Cluster, monke
     ("cpus", "gpus"), [(1, 0), (2, 0), (3, 0), (6, 0), (64, 0), (8, 1), (32, 8), (1, 1)]
 )
 def test_layouts_fit_their_machine(cpus: int, gpus: int) -> None:
-    layout = Layout.fitting(Cluster(cpus=cpus, gpus=gpus, memory=8 << 30, dashboard=""))
+    beside = cpus / gpus if gpus else 0
+    layout = Layout.fitting(Cluster(cpus, gpus, 8 << 30, "", cpus_beside_gpu=beside))
     reserved = layout.decoders * layout.decoder_cpus + layout.extractors * layout.extractor_cpus
     assert 0.5 * cpus <= reserved <= cpus + 1e-9
     assert layout.extractors * layout.extractor_gpus == gpus
     assert layout.decoders >= 1
     assert layout.extractors >= 1
+
+
+def test_extractors_fit_beside_their_gpus() -> None:
+    """Eight GPUs on a machine of eight cores, in a cluster that has many more elsewhere."""
+    layout = Layout.fitting(Cluster(72, 8, 8 << 30, "", cpus_beside_gpu=1))
+    assert layout.extractors * layout.extractor_cpus <= 8
+    assert layout.decoders * layout.decoder_cpus >= 60
 
 
 class PickyDecoder(HostileDecoder):
@@ -249,6 +281,66 @@ def torn_weights(device: torch.device) -> FeatureExtractor:
 
 def no_decoder() -> HostileDecoder:
     raise SetupError("no FFmpeg here; install it")
+
+
+def test_networks_that_always_fail_stop_the_run(cluster: Cluster, tmp_path: Path) -> None:
+    clips = [make_clip(tmp_path, f"clip {i}", seconds=4) for i in range(3)]
+    with FeatureWriter(tmp_path / "features.h5", PROVENANCE) as writer:
+        writer.plan(clips)
+        extraction = Extraction(writer, Sampling(), failing_averages, Layout.fitting(cluster))
+        with pytest.raises(SetupError, match=r"fail with every clip so far \(RuntimeError: out of"):
+            extraction.run(clips)
+        assert not writer.failures(clips)
+
+
+class Unstable:
+    """Comes up, does one job, and leaves nothing for those after it to start with."""
+
+    def __init__(self, folder: Path, healthy: int) -> None:
+        self.folder, self.healthy = folder, healthy
+
+    def ready(self) -> None:
+        starts = len(list(self.folder.iterdir()))
+        (self.folder / str(starts)).touch()
+        if starts in range(1, self.healthy):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def work(self, number: int) -> int:
+        if number == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number
+
+
+@pytest.mark.parametrize(("healthy", "survives"), [(3, True), (9, False)])
+def test_actors_that_die_while_they_start(
+    cluster: Cluster, tmp_path: Path, healthy: int, survives: bool
+) -> None:
+    """Once one has come up the next may die, but not one after the other without end."""
+    import ray
+
+    actor = ray.remote(Unstable)
+    pool: SupervisedPool[int] = SupervisedPool(
+        lambda name: actor.options(num_cpus=0).remote(tmp_path, healthy), method="work", size=1
+    )
+    pool.start()
+    outcomes = []
+
+    def until(count: int) -> None:
+        while len(outcomes) < count:
+            if pool.idle:
+                pool.submit(len(outcomes), len(outcomes))
+            ready, _ = ray.wait(pool.watched, timeout=0.5)
+            outcomes.extend(pool.collect(set(ready)))
+
+    if survives:
+        until(2)
+        assert [(outcome.value, outcome.death) for outcome in outcomes] == [
+            (None, "crash"),
+            (1, None),
+        ]
+    else:
+        with pytest.raises(SetupError, match=r"died while starting \(.*\); free in the cluster"):
+            until(2)
 
 
 @pytest.mark.parametrize(

@@ -3,22 +3,24 @@
 import pytest
 import torch
 
-from avcmr.baselines import gradient, validation_map
+from avcmr import baselines
+from avcmr.baselines import average_map, searched
 from avcmr.baselines.gradient import budget, fit_by_gradient
 from avcmr.baselines.label_space import Classification
+from avcmr.baselines.msnsca import MSNSCA
 from avcmr.config import load_config
 
 
 @pytest.fixture
 def reached(monkeypatch) -> list[float]:
-    """Validation MAP of each epoch, as the loop sees it."""
+    """Validation MAP of each epoch, by cosine and as set in turn, as the loop sees it."""
     values: list[float] = []
 
     def recorded(*arguments: object) -> float:
-        values.append(validation_map(*arguments))
+        values.append(average_map(*arguments))
         return values[-1]
 
-    monkeypatch.setattr(gradient, "validation_map", recorded)
+    monkeypatch.setattr(baselines, "average_map", recorded)
     return values
 
 
@@ -29,12 +31,17 @@ def test_the_best_epoch_on_validation_is_kept(train, val, quick, reached, patien
         for stage, epochs in zip((quick.stage1, quick.stage2), patience, strict=True)
     )
     config = quick.model_copy(update={"stage1": first, "stage2": second})
-    learner = fit_by_gradient(lambda: Classification(train, config), train, val, config)
-    assert validation_map(learner.searched(train, config), val) == max(reached)
-    best = reached.index(max(reached)) + 1
-    assert len(reached) == min(best + sum(patience), 20)
-    assert not learner.training
-    assert not any(weights.requires_grad for weights in learner.parameters())
+    choice = fit_by_gradient(lambda: Classification(train, config), train, val, config)
+    by_cosine, as_set = reached[::2], reached[1::2]
+    assert average_map(searched(choice.as_set, train, config), val) == max(as_set)
+    assert average_map(choice.by_cosine, val) == max(by_cosine)
+    best = as_set.index(max(as_set)) + 1
+    assert len(as_set) == min(best + sum(patience), 20)
+    audio, visual = choice.as_set(val.audio, val.visual)
+    again, _ = choice.as_set(val.audio, val.visual)
+    assert torch.equal(audio, again)  # without dropout
+    assert not audio.requires_grad
+    assert not visual.requires_grad
 
 
 def test_epochs_and_patience_are_those_of_both_stages() -> None:
@@ -51,4 +58,9 @@ def test_rivals_have_the_network_and_scaling_of_our_method(train, quick) -> None
     assert [layer.p for layer in network.audio.layers if hasattr(layer, "p")] == [0.3, 0.5]
     torch.testing.assert_close(network.visual.mean, train.visual.mean(dim=0))
     centred = train.visual - train.visual.mean(dim=0)
-    torch.testing.assert_close(network.visual.deviation, centred.square().mean().sqrt())
+    deviation = centred.square().mean().sqrt()
+    torch.testing.assert_close(network.visual.deviation, deviation)
+    scales = MSNSCA(train, quick, joint=False).visual_scales
+    torch.testing.assert_close(scales.mean, train.visual.mean(dim=0))
+    torch.testing.assert_close(scales.deviation, deviation)
+    assert (scales.dropout.p, scales.scales[0][-1].p) == (0.3, 0.5)

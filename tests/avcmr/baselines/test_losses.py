@@ -5,16 +5,18 @@ from math import exp, log
 import numpy as np
 import pytest
 import torch
+from scipy.special import erf
 from torch import Tensor
 
+from avcmr.baselines import Embedder, cluster_cca
 from avcmr.baselines.cca import covariances
 from avcmr.baselines.contrastive import contrastive_loss
 from avcmr.baselines.deep_cca import DeepCCA, correlation_loss
 from avcmr.baselines.dscmr import DSCMR, PAIR_WEIGHT, SIMILARITY_WEIGHT, pairwise_likelihood_loss
 from avcmr.baselines.label_space import Classification, Regression
+from avcmr.baselines.msnsca import MSNSCA, MultiScale
 from avcmr.baselines.tnn_c_cca import SemiHardTriplets
-from avcmr.config import Config, Stage1Config
-from avcmr.losses import cross_modal_loss
+from avcmr.config import Config
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -137,9 +139,114 @@ def test_label_space_losses_and_embeddings(train, quick: Config) -> None:
         assert float(loss) == pytest.approx(expected, abs=1e-5)
 
 
-def test_the_triplet_network_learns_from_semi_hard_triplets(train, quick) -> None:
+def test_the_triplet_network_learns_from_semi_hard_triplets_of_the_projections(
+    train, val, quick
+) -> None:
+    projection = cluster_cca.fit(train, val, quick).by_cosine
+    assert isinstance(projection, Embedder)
     torch.manual_seed(0)
-    learner = SemiHardTriplets(train, quick).eval()
-    audio, visual = learner.network(train.audio, train.visual)
-    expected = cross_modal_loss(audio, visual, train.labels, Stage1Config()).value
-    assert torch.equal(learner.loss(train.audio, train.visual, train.labels), expected)
+    learner = SemiHardTriplets(projection, train, quick).double().eval().requires_grad_(False)
+    few = train[range(12)]
+    a, v = (
+        (branch(project(features).float().double()))
+        for branch, project, features in (
+            (learner.network.audio, projection.audio, few.audio),
+            (learner.network.visual, projection.visual, few.visual),
+        )
+    )
+    torch.testing.assert_close(learner.embedder()(few.audio, few.visual), (a, v))
+    projected = projection.audio(train.audio).float()
+    torch.testing.assert_close(learner.network.audio.mean, projected.mean(dim=0).double())
+    labels, expected = few.labels.tolist(), 0.0
+    for anchors, others in ((a.numpy(), v.numpy()), (v.numpy(), a.numpy())):
+        violations = []
+        for i, anchor in enumerate(anchors):
+            distances = [1 - float(anchor @ other) for other in others]
+            negatives = [d for d, y in zip(distances, labels, strict=True) if y != labels[i]]
+            for to_positive, y in zip(distances, labels, strict=True):
+                beyond = [d for d in negatives if d > to_positive]
+                if y == labels[i] and beyond:
+                    violations.append(to_positive - min(beyond) + 0.2)
+        active = [value for value in violations if value > 0]
+        expected += sum(active) / len(active)
+    assert float(learner.loss(few.audio, few.visual, few.labels)) == pytest.approx(expected)
+
+
+def softmax(rows: np.ndarray) -> np.ndarray:
+    weights = np.exp(rows - rows.max(axis=-1, keepdims=True))
+    return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
+
+
+def gelu(values: np.ndarray) -> np.ndarray:
+    return np.asarray(values * (1 + erf(values / np.sqrt(2))) / 2)
+
+
+def tokens_in_loops(scales: MultiScale, features: Tensor) -> np.ndarray:
+    """(B, D) → (B, 3, WIDTH): convolutions of widths 3, 5 and 7, place by place."""
+    weights = {name: value.numpy() for name, value in scales.state_dict().items()}
+    scaled = (features.numpy() - weights["mean"]) / weights["deviation"]
+    count, length = scaled.shape
+    tokens = []
+    for index, width in enumerate((3, 5, 7)):
+        kernel, bias = weights[f"scales.{index}.0.weight"][:, 0], weights[f"scales.{index}.0.bias"]
+        padded = np.pad(scaled, ((0, 0), (width // 2, width // 2)))
+        convolved = np.array(
+            [
+                [
+                    [padded[n, at : at + width] @ kernel[c] + bias[c] for at in range(length)]
+                    for c in range(len(kernel))
+                ]
+                for n in range(count)
+            ]
+        )
+        linear = weights[f"scales.{index}.3.weight"], weights[f"scales.{index}.3.bias"]
+        tokens.append(gelu(gelu(convolved).reshape(count, -1) @ linear[0].T + linear[1]))
+    return np.stack(tokens, axis=1)
+
+
+def attended_in_loops(learner: MSNSCA, tokens: np.ndarray, context: np.ndarray) -> np.ndarray:
+    """Four heads, one by one; then the sum's layer norm."""
+    weights = {name: value.numpy() for name, value in learner.state_dict().items()}
+    maps = np.split(weights["attention.in_proj_weight"], 3)
+    biases = np.split(weights["attention.in_proj_bias"], 3)
+    query, key, value = (
+        rows @ matrix.T + bias
+        for rows, matrix, bias in zip((tokens, context, context), maps, biases, strict=True)
+    )
+    size = query.shape[2] // 4
+    heads = []
+    for head in range(4):
+        part = slice(head * size, (head + 1) * size)
+        scores = query[..., part] @ key[..., part].transpose(0, 2, 1) / np.sqrt(size)
+        heads.append(softmax(scores) @ value[..., part])
+    found = np.concatenate(heads, axis=2) @ weights["attention.out_proj.weight"].T
+    summed = tokens + found + weights["attention.out_proj.bias"]
+    centred = summed - summed.mean(axis=2, keepdims=True)
+    scaled = centred / np.sqrt(centred.var(axis=2, keepdims=True) + 1e-5)
+    return np.asarray(scaled * weights["norm.weight"] + weights["norm.bias"])
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_msnsca_is_its_convolutions_attention_and_losses(train, quick, joint: bool) -> None:
+    """Each modality attends to itself; as published, to the other of its pair."""
+    torch.manual_seed(0)
+    learner = MSNSCA(train, quick, joint=joint).double().eval().requires_grad_(False)
+    few, y = train[range(5)], train.labels[:5].tolist()
+    audio, visual = few.audio.double(), few.visual.double()
+    a = tokens_in_loops(learner.audio_scales, audio)
+    v = tokens_in_loops(learner.visual_scales, visual)
+    embedded = []
+    for tokens, other, out in ((a, v, learner.audio_out), (v, a, learner.visual_out)):
+        flat = attended_in_loops(learner, tokens, other if joint else tokens).reshape(5, -1)
+        linear = {name: value.numpy() for name, value in out.state_dict().items()}
+        embedded.append(torch.tensor(flat @ linear["1.weight"].T + linear["1.bias"]))
+    torch.testing.assert_close(learner.embedder()(audio, visual), tuple(embedded))
+    expected = sum(
+        looped_likelihood(rows, others, y)
+        for rows, others in ((embedded[0], embedded[0]), (embedded[1], embedded[1]), embedded)
+    )
+    classifier = learner.classifier
+    for rows in embedded:
+        shares = softmax((rows @ classifier.weight.T + classifier.bias).numpy())
+        expected -= sum(log(shares[n, label]) for n, label in enumerate(y)) / 5
+    assert float(learner.loss(audio, visual, few.labels)) == pytest.approx(expected)

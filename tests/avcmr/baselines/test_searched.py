@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from avcmr.baselines import Embedder, cluster_cca, searched
+from avcmr.baselines import Embedder, average_map, best_on_validation, cluster_cca, searched
 from avcmr.baselines.label_space import Classification
 from avcmr.config import Config, load_config
 from avcmr.posterior import ClassPosterior
@@ -15,7 +15,9 @@ BY_COSINE = load_config(None, ["model.posterior_temperature=0"])
 
 @pytest.fixture
 def plain(train, val) -> Embedder:
-    return cluster_cca.fit(train, val, BY_COSINE)
+    embedder = cluster_cca.fit(train, val, BY_COSINE).as_set
+    assert isinstance(embedder, Embedder)
+    return embedder
 
 
 def common_class(p: Tensor, q: Tensor) -> Tensor:
@@ -55,9 +57,25 @@ def test_what_sees_both_modalities_is_searched_alike(plain, train, test) -> None
 def test_classifiers_give_their_own_posteriors(train, test, quick) -> None:
     torch.manual_seed(0)
     learner = Classification(train, quick).eval().requires_grad_(False)
-    found = learner.searched(train, quick)(*both(test))
+    found = searched(learner.embedder(), train, quick)(*both(test))
     expected = common_class(*learner.embedder()(*both(test)))
     torch.testing.assert_close(cosines(*found), expected)
+
+
+def test_the_best_on_validation_is_kept_for_each_search(train, val) -> None:
+    """Outputs of ten random projections; which is best may differ."""
+    generator = torch.Generator().manual_seed(0)
+
+    def projected() -> Embedder:
+        matrices = [torch.randn(dim, 5, generator=generator) for dim in (6, 9)]
+        return Embedder(*((lambda rows, matrix=matrix: rows @ matrix) for matrix in matrices))
+
+    candidates = [projected() for _ in range(10)]
+    choice = best_on_validation(candidates, train, val, Config())
+    by_cosine = [average_map(one, val) for one in candidates]
+    as_set = [average_map(searched(one, train, Config()), val) for one in candidates]
+    assert choice.by_cosine is candidates[by_cosine.index(max(by_cosine))]
+    assert choice.as_set is candidates[as_set.index(max(as_set))]
 
 
 def both(clips) -> tuple[Tensor, Tensor]:

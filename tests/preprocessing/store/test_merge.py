@@ -20,14 +20,6 @@ def test_manifest_gives_labels_splits_and_order(
     kit.check_complete(path, [*changed, *clips[:4]])  # those not listed follow as they were
 
 
-def test_clips_not_listed_are_dropped_with_their_provenance(
-    kit: SimpleNamespace, path: Path, clips: list[Clip]
-) -> None:
-    kit.extract(path, clips)
-    kit.extract(path, clips[:3], kit.other)
-    kit.check_complete(path, clips[:3])
-
-
 def test_nothing_to_do_writes_nothing(kit: SimpleNamespace, path: Path, clips: list[Clip]) -> None:
     kit.extract(path, clips)
     before = path.read_bytes(), path.stat()

@@ -29,7 +29,9 @@ def test_other_provenance_makes_everything_stale(
     kit: SimpleNamespace, path: Path, clips: list[Clip]
 ) -> None:
     kit.extract(path, clips[:6])
-    kit.extract(path, clips[6:8], kit.other, finish=False)
+    with FeatureWriter(path, kit.other) as writer:
+        for clip in clips[6:8]:
+            writer.add(clip, kit.features_of(clip))
     plan = kit.extract(path, clips, kit.other)
     assert plan.summary() == (
         "10 clips: 2 done, 8 to do (2 new, 6 made with another config, weights or decoder)"
@@ -84,6 +86,19 @@ def test_features_outlive_their_file(kit: SimpleNamespace, path: Path, clips: li
     clips[0].path.unlink()
     plan = kit.extract(path, clips)
     assert plan.summary() == "10 clips: 10 done (1 without their file now), 0 to do"
+
+
+def test_features_that_cannot_be_made_anew_are_not_replaced(
+    kit: SimpleNamespace, path: Path, clips: list[Clip]
+) -> None:
+    kit.extract(path, clips)
+    before = path.read_bytes()
+    with pytest.raises(SetupError, match=r"features of 7 clips, .* not listed now"):
+        kit.extract(path, clips[:3], kit.other)
+    clips[9].path.unlink()
+    with pytest.raises(SetupError, match=r"features of 1 clips, .* files are gone"):
+        kit.extract(path, clips, kit.other)
+    assert path.read_bytes() == before
 
 
 def test_two_clips_of_one_id_are_refused(

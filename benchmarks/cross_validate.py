@@ -1,0 +1,98 @@
+"""Settings and methods against each other without a look at the test clips: cross-validation.
+
+    python benchmarks/cross_validate.py FEATURES [--config NAME] [--folds N] [--jobs N] \\
+        'ours' 'semi-hard-only' 'ours stage2.temperature=0.3 stage2.members=1' ...
+
+Training and validation clips are divided into class-balanced folds, the same for all rows. Each
+fold is measured once, by what was learned from the others; a tenth of these is kept for what the
+method chooses on validation. A row is a method of ``avcmr compare`` with any settings. Its figures
+are means over the folds of MAP both ways, searched as the settings say and by cosine; the
+difference is that of the first figure from the first row's, fold by fold, with its standard error.
+"""
+
+import argparse
+import tempfile
+from math import sqrt
+from pathlib import Path
+from statistics import mean, stdev
+
+import numpy as np
+import torch
+from joblib import Parallel, delayed
+
+from avcmr.baselines import average_map
+from avcmr.config import load_config, preset
+from avcmr.data import PairedFeatures, load_dataset
+from avcmr.methods import all_methods, check_names
+from preprocessing.clips import stratified_split
+from preprocessing.datasets.folds import balanced_folds
+
+
+def learning_clips(features: Path, config: Path) -> PairedFeatures:
+    """Training and validation clips as one."""
+    dataset = load_dataset(features, load_config(config).data)
+    train, val = dataset.train, dataset.val
+    return PairedFeatures(
+        ids=train.ids + val.ids,
+        audio=torch.cat([train.audio, val.audio]),
+        visual=torch.cat([train.visual, val.visual]),
+        labels=torch.cat([train.labels, val.labels]),
+    )
+
+
+def measure(
+    clips: PairedFeatures, row: str, config: Path, fold: int, folds: int
+) -> tuple[float, float]:
+    """Average MAP on a fold, searched as the settings say and by cosine."""
+    torch.set_num_threads(1)
+    name, *overrides = row.split()
+    labels = [str(label) for label in clips.labels.tolist()]
+    held_out = balanced_folds(clips.ids, labels, folds=folds) == fold
+    rest = clips[np.flatnonzero(~held_out)]
+    parts = np.array(
+        stratified_split(
+            rest.ids, [str(label) for label in rest.labels.tolist()], val=0.1, test=0, seed=fold
+        )
+    )
+    train, val = (rest[np.flatnonzero(parts == part)] for part in ("train", "val"))
+    with tempfile.TemporaryDirectory() as folder:
+        method = all_methods(Path(folder))[name]
+        choice = method.learn(train, val, load_config(config, [*overrides, f"seed={fold}"]))
+    test = clips[np.flatnonzero(held_out)]
+    return average_map(choice.as_set, test), average_map(choice.by_cosine, test)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("features", type=Path)
+    parser.add_argument("rows", nargs="+", help="a method, and settings after it")
+    parser.add_argument("--config", default="ave")
+    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--jobs", type=int, default=1)
+    arguments = parser.parse_args()
+    config = preset(arguments.config)
+    for name, *overrides in map(str.split, arguments.rows):
+        check_names([name])
+        load_config(config, overrides)
+    clips = learning_clips(arguments.features, config)
+    print(f"{len(clips)} clips in {arguments.folds} folds, {arguments.config}")
+    print("as set  cosine  difference        settings")
+    first: list[float] = []
+    for row in arguments.rows:
+        found = Parallel(n_jobs=arguments.jobs)(
+            delayed(measure)(clips, row, config, fold, arguments.folds)
+            for fold in range(arguments.folds)
+        )
+        as_set, by_cosine = zip(*found, strict=True)
+        first = first or list(as_set)
+        differences = [one - other for one, other in zip(as_set, first, strict=True)]
+        error = stdev(differences) / sqrt(len(differences))
+        print(
+            f"{mean(as_set):6.4f}  {mean(by_cosine):6.4f}  "
+            f"{mean(differences):+.4f} ±{error:.4f}  {row}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,16 @@
+"""The media files that a benchmark was given."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from preprocessing.clips import MEDIA_SUFFIXES
+
+
+def media_files(given: Iterable[Path]) -> list[Path]:
+    """The files themselves, and all that lie in the folders."""
+    return [
+        path
+        for place in given
+        for path in (sorted(place.rglob("*")) if place.is_dir() else [place])
+        if path.suffix.lower() in MEDIA_SUFFIXES
+    ]
