@@ -1,9 +1,10 @@
 """Every setting of a training run, with its default; unknown keys are refused."""
 
 import difflib
+from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -34,6 +35,18 @@ class DataConfig(_Section):
     unit: Literal["clip", "second", "event"] = "clip"
     classes: tuple[str, ...] | None = None
 
+    @field_validator("classes")
+    @classmethod
+    def _classes_to_tell_apart(cls, classes: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if classes is None:
+            return None
+        if len(classes) < 2:
+            raise ValueError("retrieval needs two classes or more; null takes all of the file")
+        twice = [name for name, count in Counter(classes).items() if count > 1]
+        if twice:
+            raise ValueError(f"names {', '.join(twice)} more than once; name each class once")
+        return classes
+
 
 class ModelConfig(_Section):
     """The two branches; both have this shape, with weights of their own.
@@ -46,7 +59,7 @@ class ModelConfig(_Section):
     """
 
     embedding_dim: int = Field(32, ge=2)
-    hidden: tuple[int, ...] = (512,)
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] = (512,)
     activation: Literal["gelu", "relu", "tanh"] = "gelu"
     input_dropout: float = Field(0.3, ge=0, lt=1)
     dropout: float = Field(0.5, ge=0, lt=1)
@@ -225,17 +238,31 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
-        for key, _ in node.value:
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.YAMLError(f"line {line} has a list or a section where a key should be")
             if key.value in seen:
-                line = key.start_mark.line + 1
                 raise yaml.YAMLError(f"line {line} gives {key.value} a second time")
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
+def _parse(text: str) -> Any:
+    """The value of a YAML text.
+
+    Raises:
+        yaml.YAMLError: it is not YAML, or has a date or number that is none.
+    """
+    try:
+        return yaml.load(text, _Loader)
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise yaml.YAMLError(str(error)) from None  # what PyYAML lets through of odd values
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        settings = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        settings = _parse(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SetupError(f"{path}: cannot read the config file ({error.strerror})") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -265,7 +292,7 @@ def _set(settings: dict[str, Any], override: str) -> None:
 
 def _yaml_scalar(text: str) -> Any:
     try:
-        value = yaml.safe_load(text)
+        value = _parse(text)
     except yaml.YAMLError:
         return text
     if isinstance(value, str):
@@ -286,7 +313,8 @@ def _explain(fault: Mapping[str, Any]) -> str:
     if fault["type"] == "model_type":
         example = _keys_of(f"{key}.")[0]
         return f"{key} is a section, of settings such as {example} (given: {fault['input']!r})"
-    return f"{key}: {fault['msg']} (given: {fault['input']!r})"
+    reason = fault["msg"].removeprefix("Value error, ")
+    return f"{key}: {reason} (given: {fault['input']!r})"
 
 
 def _nearest(key: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from avcmr.units import Source, Units
+from avcmr.units import Features, Units
 from preprocessing.clips import Clip
 from preprocessing.interchange import PublishedFeatures
 from preprocessing.store import Provenance
@@ -16,12 +16,12 @@ NO_FILE = Path()
 """The path of a clip of which there are features alone."""
 
 
-def provenance_of(source: Source) -> Provenance | None:
+def provenance_of(source: Features) -> Provenance | None:
     """How the features were made; None where their file does not say."""
     return None if isinstance(source, PublishedFeatures) else source.provenance
 
 
-def clips_of(source: Source) -> dict[str, Clip]:
+def clips_of(source: Features) -> dict[str, Clip]:
     """Id → clip; with :data:`NO_FILE` as path where the features are not of media."""
     if isinstance(source, PublishedFeatures):
         clips = source.clips
@@ -33,7 +33,7 @@ def clips_of(source: Source) -> dict[str, Clip]:
     return {clip.id: clip for clip in clips}
 
 
-def clips_of_units(source: Source, units: Units) -> dict[str, Clip]:
+def clips_of_units(source: Features, units: Units) -> dict[str, Clip]:
     """Id of each unit → its part of its clip's file, as a clip."""
     clips = clips_of(source)
     owners = [clips[owner] for owner in units.owners]

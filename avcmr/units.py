@@ -17,7 +17,7 @@ from preprocessing.errors import SetupError
 from preprocessing.interchange import PublishedFeatures
 from preprocessing.store import Block, FeatureStore, Rows
 
-Source = FeatureStore | PublishedFeatures
+Features = FeatureStore | PublishedFeatures
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Units:
     warning: str = ""
 
 
-def units_of(source: Source, path: Path, unit: Literal["clip", "second", "event"]) -> Units:
+def units_of(source: Features, path: Path, unit: Literal["clip", "second", "event"]) -> Units:
     """Cut the clips of a file into units.
 
     ``clip``: the mean of all rows. ``second``: each visual row, with the audio row nearest in time.
@@ -57,13 +57,13 @@ def units_of(source: Source, path: Path, unit: Literal["clip", "second", "event"
     return _seconds(source, path) if unit == "second" else _events(source, path)
 
 
-def _whole(source: Source) -> Units:
+def _whole(source: Features) -> Units:
     ids = tuple(source.ids.tolist())
     nowhere = np.full((len(ids), 2), np.nan)
     return Units(ids, ids, source.audio_means, source.visual_means, spans=nowhere)
 
 
-def _seconds(source: Source, path: Path) -> Units:
+def _seconds(source: Features, path: Path) -> Units:
     clip_ids: list[str] = source.ids.tolist()
     owners: list[str] = []
     ids: list[str] = []
@@ -91,7 +91,7 @@ def _seconds(source: Source, path: Path) -> Units:
     )
 
 
-def _events(source: Source, path: Path) -> Units:
+def _events(source: Features, path: Path) -> Units:
     events = source.events  # (N, 2), NaN where nothing is known
     without = int(np.isnan(events).all(axis=1).sum())
     if without == len(source):

@@ -1,6 +1,7 @@
 """Which clips there are: a folder per class, or a CSV manifest; and how they are divided."""
 
 import csv
+import difflib
 import logging
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +17,8 @@ from preprocessing.remote import MediaPath, is_folder, media_path
 logger = logging.getLogger(__name__)
 
 Split = Literal["train", "val", "test", ""]
-SPLITS: tuple[Split, ...] = get_args(Split)
+SPLITS: tuple[Split, ...] = tuple(split for split in get_args(Split) if split)
+"""Those that have a name; a clip may be in none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,15 +135,17 @@ def read_manifest(path: Path) -> list[Clip]:
     """Clips of a CSV file with the columns ``path,label`` and optionally ``id,split,start,end``,
     ``event_start,event_end`` and ``source``.
 
-    Paths are relative to the CSV file, or URLs. Other columns are passed over. Without an ``id``
+    Paths are relative to the CSV file, or URLs. Other columns are passed over, unless one reads as
+    if one of these, which is not there, were meant. Without an ``id``
     column the id is the path as written, without suffix, and the cut where there is one.
 
     Raises:
-        SetupError: no such file, missing columns, or bad rows (the first few are named).
+        SetupError: no such file, columns missing or mistyped, or bad rows (a few are named).
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
+            _refuse_mistyped(reader.fieldnames or (), path)
             absent = {"path", "label"} - set(reader.fieldnames or ())
             if absent:
                 raise SetupError(
@@ -304,6 +308,20 @@ def _named(one: Clip, other: Clip) -> str:
     return f"{one.path.name} ({one.label}) and {other.path.name} ({other.label})"
 
 
+def _refuse_mistyped(columns: Sequence[str], where: Path) -> None:
+    """A column that is passed over for a slip of the pen would divide the clips anew, or so."""
+    absent = [column.name for column in fields(Clip) if column.name not in columns]
+    for column in columns:
+        name = column.strip().lower()
+        # Names of three letters are alike too easily: idx, uid.
+        near = difflib.get_close_matches(name, absent, n=1, cutoff=0.8 if len(name) > 3 else 1)
+        if near:
+            raise SetupError(
+                f"{where}: a manifest has no column {column!r}; did you mean {near[0]}? Rename "
+                "it; a column of your own needs a name that is less like ours"
+            )
+
+
 def _clip_of_row(row: dict[str, str | None], root: Path) -> Clip:
     def cell(column: str) -> str:
         return (row.get(column) or "").strip()
@@ -311,16 +329,19 @@ def _clip_of_row(row: dict[str, str | None], root: Path) -> Clip:
     def seconds(column: str) -> float | None:
         if not cell(column):
             return None
-        value = float(cell(column))
+        try:
+            value = float(cell(column))
+        except ValueError:
+            value = math.nan
         if not (math.isfinite(value) and value >= 0):
             raise ValueError(f"{column} is {cell(column)}; give seconds, 0 or more")
         return value
 
     for column in ("path", "label"):
         if not cell(column):
-            raise ValueError(f"{column} is empty")
+            raise ValueError(f"no {column} is given")
     split = cell("split").lower()
-    if split not in SPLITS:
+    if split and split not in SPLITS:
         raise ValueError(f"split is {split!r}; use train, val, test or leave it empty")
     start, end = seconds("start"), seconds("end")
     event_start, event_end = seconds("event_start"), seconds("event_end")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from preprocessing.errors import SetupError
 from preprocessing.smoke_tests import Finding, smoke_test
-from preprocessing.weights import SOURCES, Source, WeightsName, sha256
+from preprocessing.weights import SOURCES, PublishedFile, WeightsName, sha256
 from preprocessing.weights.converted import Provenance, converted_file, digest, pack
 from preprocessing.weights.inception_archive import read_inception_archive
 from preprocessing.weights.readers import read_npz, read_state_dict
@@ -59,7 +59,7 @@ def convert(name: WeightsName, path: Path, folder: Path) -> Conversion:
     """
     file = path if path.is_file() else path.with_name(f"{path.name}.index")
     if not file.is_file():
-        raise SetupError(f"{path}: no such file; what can be had is told by: avcmr weights list")
+        raise SetupError(f"{path}: is not there; what can be had is told by: avcmr weights list")
     hashed = sha256(file)
     source = _published(name, file, hashed)
     tensors = _read(name, path)
@@ -85,7 +85,7 @@ def convert(name: WeightsName, path: Path, folder: Path) -> Conversion:
     return Conversion(aside.replace(folder / converted_file(name)), provenance, findings)
 
 
-def _published(name: WeightsName, path: Path, hashed: str) -> Source | None:
+def _published(name: WeightsName, path: Path, hashed: str) -> PublishedFile | None:
     """The published file that this is, if it is one."""
     for other, sources in SOURCES.items():
         for source in sources:

@@ -74,13 +74,25 @@ def read_vocabulary(path: Path) -> dict[int, str]:
     Raises:
         SetupError: not such a file.
     """
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file)
-        if not {"Index", "Name"} <= set(rows.fieldnames or ()):
-            raise SetupError(
-                f"{path}: no columns Index and Name; give the vocabulary.csv of YouTube-8M"
-            )
-        return {int(row["Index"]): row["Name"] or row["Index"] for row in rows}
+    names: dict[int, str] = {}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file)
+            if not {"Index", "Name"} <= set(rows.fieldnames or ()):
+                raise SetupError(
+                    f"{path}: no columns Index and Name; give the vocabulary.csv of YouTube-8M"
+                )
+            for row in rows:
+                index = (row["Index"] or "").strip()
+                if not index.isdecimal():
+                    raise SetupError(
+                        f"{path}: line {rows.line_num}: Index is {index!r}, not the number of a "
+                        "label; give the vocabulary.csv of YouTube-8M"
+                    )
+                names[int(index)] = row["Name"] or index
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise SetupError(f"{path}: not a UTF-8 CSV file ({error}); fetch it again") from None
+    return names
 
 
 def select(shards: Sequence[Path], classes: int, *, per_class: int | None = None) -> Selection:

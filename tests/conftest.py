@@ -3,14 +3,48 @@
 import logging
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 from urllib.request import Request, urlopen
 
 import fsspec
+import h5py
 import hypothesis
+import numpy as np
 import pytest
 import torch
+
+
+class WritePublished(Protocol):
+    """Writes ``audio_SPLIT``, ``visual_SPLIT`` and ``lab_SPLIT`` to an HDF5 file.
+
+    Classes are clusters that both modalities see, plus noise; rows are in turn of each class.
+    """
+
+    def __call__(
+        self,
+        path: Path,
+        clips: Mapping[str, int],
+        *,
+        classes: int | Sequence[str] = 4,
+        dims: tuple[int, int] = (16, 24),
+        seconds: int = 0,
+        noise: float = 1.0,
+        ids: str = "",
+    ) -> dict[str, np.ndarray]:
+        """Write it; what was written, by name.
+
+        Args:
+            path: the file.
+            clips: split → how many.
+            classes: how many; or their names, for the attribute ``classes``.
+            dims: of audio and visual rows.
+            seconds: rows a clip, (N, T, D); 0: one, (N, D).
+            noise: deviation from the clusters.
+            ids: with what ``id_SPLIT`` begin; empty: without ids, as published.
+        """
+
 
 # The same examples in every run, on machines as slow as they come.
 hypothesis.settings.register_profile("avcmr", derandomize=True, deadline=None, max_examples=60)
@@ -33,6 +67,46 @@ def assets() -> Path:
     if not folder.is_dir():
         pytest.skip(f"needs the assets folder: {folder} does not exist (set AVCMR_ASSETS)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def write_published() -> WritePublished:
+    """Writes features as the paper's authors publish theirs; see :class:`WritePublished`."""
+
+    def write(
+        path: Path,
+        clips: Mapping[str, int],
+        *,
+        classes: int | Sequence[str] = 4,
+        dims: tuple[int, int] = (16, 24),
+        seconds: int = 0,
+        noise: float = 1.0,
+        ids: str = "",
+    ) -> dict[str, np.ndarray]:
+        draw = np.random.default_rng(0)
+        names = [] if isinstance(classes, int) else list(classes)
+        number = len(names) or int(classes)
+        centres = [draw.normal(size=(number, dim)) for dim in dims]
+        columns: dict[str, np.ndarray] = {}
+        for split, count in clips.items():
+            labels = np.arange(count) % number
+            for modality, centre in zip(("audio", "visual"), centres, strict=True):
+                values = centre[labels, None] + noise * draw.normal(
+                    size=(count, seconds or 1, centre.shape[1])
+                )
+                rows = values if seconds else values[:, 0]
+                columns[f"{modality}_{split}"] = rows.astype(np.float32)
+            columns[f"lab_{split}"] = labels
+        with h5py.File(path, "w") as file:
+            for name, values in columns.items():
+                file[name] = values
+            for split, count in clips.items() if ids else ():
+                file[f"id_{split}"] = [f"{ids}-{split}-{row}" for row in range(count)]
+            if names:
+                file.attrs["classes"] = names
+        return columns
+
+    return write
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,6 +12,7 @@ import typer
 from rich.table import Table
 
 from avcmr.cli.console import console
+from avcmr.cli.weights import WeightsOption
 from preprocessing.errors import SetupError
 
 if TYPE_CHECKING:
@@ -20,18 +22,20 @@ if TYPE_CHECKING:
 FileArgument = Annotated[Path, typer.Argument(help="Feature store, or published features.")]
 StoreArgument = Annotated[Path, typer.Argument(help="Feature store.")]
 OutOption = Annotated[Path, typer.Option(help="What to write; must not be there yet.")]
+ManifestOption = Annotated[
+    Path | None, typer.Option(help="NumPy: CSV file of labels (path,label[,id,split]).")
+]
+VisualKeyOption = Annotated[
+    str | None, typer.Option(help="NumPy: take NAME_KEY.npy, where there are several.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
 
 
 def import_(
     file: Annotated[Path, typer.Argument(help="HDF5 file, or folder of NumPy arrays.")],
     out: OutOption = Path("features.h5"),
-    manifest: Annotated[
-        Path | None, typer.Option(help="NumPy: CSV file of labels (path,label[,id,split]).")
-    ] = None,
-    visual_key: Annotated[
-        str | None, typer.Option(help="NumPy: take NAME_KEY.npy, where there are several.")
-    ] = None,
+    manifest: ManifestOption = None,
+    visual_key: VisualKeyOption = None,
     made_by: Annotated[
         str | None, typer.Option(help="How they were made; by default the file's name.")
     ] = None,
@@ -84,14 +88,20 @@ def export(
     print(out)
 
 
-def info(file: FileArgument, as_json: JsonOption = False) -> None:
+def info(
+    file: FileArgument,
+    manifest: ManifestOption = None,
+    visual_key: VisualKeyOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Show what is in a file of features.
 
     Example:
 
         avcmr features info features.h5
     """
-    facts = _facts(file)
+    with _opened(file, manifest, visual_key) as source:
+        facts = _facts(source)
     if as_json:
         print(json.dumps(facts))
         return
@@ -105,8 +115,15 @@ def info(file: FileArgument, as_json: JsonOption = False) -> None:
     print(file)
 
 
-def validate(file: FileArgument, as_json: JsonOption = False) -> None:
-    """Look for NaN, rows of zeros, duplicate ids, mismatched offsets and clips changed since.
+def validate(
+    file: FileArgument,
+    manifest: ManifestOption = None,
+    visual_key: VisualKeyOption = None,
+    weights: WeightsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look for NaN, rows of zeros, duplicate ids, mismatched offsets, and whether clips or weights
+    have changed since.
 
     Exit code 1 if anything is found.
 
@@ -114,14 +131,19 @@ def validate(file: FileArgument, as_json: JsonOption = False) -> None:
 
         avcmr features validate features.h5
     """
-    from preprocessing.interchange import layout_of, read_published  # noqa: PLC0415
-    from preprocessing.store.validate import REMEDIES, row_findings, validate_store  # noqa: PLC0415
+    from preprocessing.store.validate import (  # noqa: PLC0415
+        REMEDIES,
+        duplicates,
+        row_findings,
+        validate_store,
+    )
 
-    if layout_of(file) is None:
-        findings = validate_store(_existing(file))
+    features = _published(file, manifest, visual_key)
+    if features is None:
+        findings = validate_store(_existing(file), partial(_sha256_here, weights))
     else:
-        features = read_published(file)
-        findings = list(row_findings(features.ids.tolist(), features.block))
+        findings = list(duplicates(features.repeated_ids))
+        findings += row_findings(features.ids.tolist(), features.block)
     if as_json:
         keys = ("kind", "id", "message")
         print(json.dumps([{key: getattr(one, key) for key in keys} for one in findings]))
@@ -211,26 +233,53 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 
 
-def _facts(file: Path) -> dict[str, Any]:
-    from avcmr.data import open_features  # noqa: PLC0415
+def _published(
+    file: Path, manifest: Path | None, visual_key: str | None
+) -> "PublishedFeatures | None":
+    """Features in a published layout; None where it is something else, such as a store."""
+    from preprocessing.clips import read_manifest  # noqa: PLC0415
+    from preprocessing.interchange import layout_of, read_published  # noqa: PLC0415
+
+    if layout_of(file) is None and manifest is None and visual_key is None:
+        return None
+    clips = read_manifest(manifest) if manifest else None
+    return read_published(file, manifest=clips, visual_key=visual_key)
+
+
+def _opened(
+    file: Path, manifest: Path | None, visual_key: str | None
+) -> "FeatureStore | PublishedFeatures":
+    from preprocessing.store import FeatureStore  # noqa: PLC0415
+
+    return _published(file, manifest, visual_key) or FeatureStore(file)
+
+
+def _sha256_here(folder: Path | None, name: str) -> str | None:
+    """Of the weights that avcmr extract would use on this machine; None where there are none."""
+    from preprocessing.weights import SOURCES, find  # noqa: PLC0415
+
+    found = [find(one, folder) for one in SOURCES if one == name]
+    return found[0].sha256 if found and found[0] else None
+
+
+def _facts(source: "FeatureStore | PublishedFeatures") -> dict[str, Any]:
     from preprocessing.interchange import PublishedFeatures  # noqa: PLC0415
 
-    with open_features(file) as source:
-        facts: dict[str, Any] = {"clips": len(source)}
-        for stream, means in (("visual", source.visual_means), ("audio", source.audio_means)):
-            rows = _row_counts(source, stream)
-            facts[stream] = f"{means.shape[1]}-d, {min(rows)} to {max(rows)} rows a clip"
-        facts["splits"] = dict(Counter(split or "none" for split in source.splits.tolist()))
-        facts["classes"] = dict(sorted(Counter(source.labels.tolist()).items()))
-        if isinstance(source, PublishedFeatures):
-            return facts | {"layout": source.layout}
-        provenance = source.provenance
-        return facts | {
-            "failed": len(source.failures),
-            "config": dict(provenance.config),
-            "weights": dict(provenance.weights),
-            "decoder": provenance.decoder,
-        }
+    facts: dict[str, Any] = {"clips": len(source)}
+    for stream, means in (("visual", source.visual_means), ("audio", source.audio_means)):
+        rows = _row_counts(source, stream)
+        facts[stream] = f"{means.shape[1]}-d, {min(rows)} to {max(rows)} rows a clip"
+    facts["splits"] = dict(Counter(split or "none" for split in source.splits.tolist()))
+    facts["classes"] = dict(sorted(Counter(source.labels.tolist()).items()))
+    if isinstance(source, PublishedFeatures):
+        return facts | {"layout": source.layout}
+    provenance = source.provenance
+    return facts | {
+        "failed": len(source.failures),
+        "config": dict(provenance.config),
+        "weights": dict(provenance.weights),
+        "decoder": provenance.decoder,
+    }
 
 
 def _row_counts(source: "FeatureStore | PublishedFeatures", stream: str) -> list[int]:

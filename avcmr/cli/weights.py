@@ -125,7 +125,7 @@ def verify(
         print(f"{'pass' if passed else 'FAIL'}  {name}: {found.path}")
         for finding in findings:
             print(f"      {'ok' if finding.passed else 'WRONG'}: {finding.what}")
-        print(f"      sha256 {found.sha256} of the published file")
+        print(f"      sha256 {found.sha256} of {found.origin}")
     if not tested:
         raise SetupError("no weights on this machine; fetch them: avcmr weights get")
     if failed:

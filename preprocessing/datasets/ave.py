@@ -13,7 +13,7 @@ and val, 8 in train and test.
 import difflib
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,7 +21,7 @@ from typing import Literal
 import h5py
 import numpy as np
 
-from preprocessing.clips import Clip, Split, is_video
+from preprocessing.clips import SPLITS, Clip, Split, is_video
 from preprocessing.datasets.listing import Listing
 from preprocessing.errors import SetupError, faults_in
 
@@ -82,7 +82,6 @@ SECONDS = 10.0
 Cut = Literal["none", "train", "all"]
 """Which clips are cut to the seconds of their event."""
 
-_NAMED: tuple[Split, ...] = ("train", "val", "test")
 _HEADER = "Category&"
 
 
@@ -140,8 +139,8 @@ def read_splits(folder: Path, events: Sequence[Event]) -> list[Split]:
         SetupError: neither kind is complete, a list names what the annotations do not, or two
             have an event in common.
     """
-    lists = {split: folder / f"{split}Set.txt" for split in _NAMED}
-    orders = {split: folder / f"{split}_order.h5" for split in _NAMED}
+    lists = {split: folder / f"{split}Set.txt" for split in SPLITS}
+    orders = {split: folder / f"{split}_order.h5" for split in SPLITS}
     if all(path.is_file() for path in lists.values()):
         return _splits_of_lists(lists, events)
     if all(path.is_file() for path in orders.values()):
@@ -177,61 +176,83 @@ def list_ave(
     Raises:
         SetupError: a file or folder is absent or cannot be right; or none of the videos is there.
     """
-    absent = [] if annotations.is_file() else [f"{annotations}: no such annotation file"]
-    absent += [
-        f"{folder}: no such folder" for folder in (videos, splits) if folder and not folder.is_dir()
-    ]
-    if absent:
-        raise SetupError("; ".join(absent))
+    _require(annotations, videos, splits)
     events = read_annotations(annotations)
     split_of = read_splits(splits or annotations.parent, events)
     found = _videos_by_name(videos, {event.video for event in events})
     times_listed = Counter(event.video for event in events)
-
-    clips: list[Clip] = []
-    missing: list[Clip] = []
-    unsplit = unmarked = 0
-    for event, split in zip(events, split_of, strict=True):
-        if event.label not in classes:
-            continue
-        if not split:
-            unsplit += 1
-            continue
-        wanted = cut == "all" or (cut == "train" and split == "train")
-        unmarked += wanted and event.start == event.end
-        start, end = _seconds(event) if wanted else (None, None)
-        timed = event.start < event.end
-        clip = Clip(
-            id=event.video if times_listed[event.video] == 1 else f"{event.video}/{event.label}",
+    wanted = [pair for pair in zip(events, split_of, strict=True) if pair[0].label in classes]
+    listed = [
+        _clip_of(
+            event,
+            split,
+            id_=event.video if times_listed[event.video] == 1 else f"{event.video}/{event.label}",
             path=found.get(event.video, videos / f"{event.video}.mp4"),
-            label=event.label,
-            split=split,
-            start=start,
-            end=end,
-            event_start=event.start - (start or 0) if timed else None,
-            event_end=event.end - (start or 0) if timed else None,
+            cut=_is_cut(split, cut),
         )
-        (clips if event.video in found else missing).append(clip)
-    if not clips and not missing:
+        for event, split in wanted
+        if split
+    ]
+    if not listed:
         raise SetupError(f"{annotations}: no event of {', '.join(classes)} is in a split")
+    there = set(found.values())
+    clips = tuple(clip for clip in listed if clip.path in there)
+    missing = tuple(clip for clip in listed if clip.path not in there)
     if not clips:
         raise SetupError(
             f"{videos}: none of the {len(missing):,} clips is there; "
             f"expected {missing[0].path.name} and so on"
         )
-    notes = []
+    return Listing(clips, missing, tuple(classes), tuple(_notes(wanted, cut)))
+
+
+def _require(annotations: Path, videos: Path, splits: Path | None) -> None:
+    """All that is absent is named at once."""
+    faults = [] if annotations.is_file() else [f"{annotations}: no such annotation file"]
+    faults += [
+        f"{folder}: no such folder of AVE's"
+        for folder in (videos, splits)
+        if folder and not folder.is_dir()
+    ]
+    if faults:
+        raise SetupError("; ".join(faults))
+
+
+def _is_cut(split: Split, cut: Cut) -> bool:
+    return cut in ("all", split)
+
+
+def _clip_of(event: Event, split: Split, *, id_: str, path: Path, cut: bool) -> Clip:
+    start, end = _seconds(event) if cut else (None, None)
+    timed = event.start < event.end
+    return Clip(
+        id=id_,
+        path=path,
+        label=event.label,
+        split=split,
+        start=start,
+        end=end,
+        event_start=event.start - (start or 0) if timed else None,
+        event_end=event.end - (start or 0) if timed else None,
+    )
+
+
+def _notes(wanted: Sequence[tuple[Event, Split]], cut: Cut) -> Iterator[str]:
+    unsplit = sum(not split for _, split in wanted)
     if unsplit:
-        notes.append(f"in none of the three splits: {unsplit:,}, left out")
+        yield f"in none of the three splits: {unsplit:,}, left out"
+    unmarked = sum(
+        event.start == event.end for event, split in wanted if split and _is_cut(split, cut)
+    )
     if unmarked:
-        notes.append(f"with an event of no length: {unmarked:,}, left whole")
-    return Listing(tuple(clips), tuple(missing), tuple(classes), tuple(notes))
+        yield f"with an event of no length: {unmarked:,}, left whole"
 
 
 def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise SetupError(f"{path}: no such file") from None
+        raise SetupError(f"{path}: no such list of events; mend the path") from None
     except UnicodeDecodeError as error:
         raise SetupError(f"{path}: not a UTF-8 text file ({error})") from None
 
@@ -307,9 +328,11 @@ def _videos_by_name(folder: Path, names: Collection[str]) -> dict[str, Path]:
         if path.stem in names and is_video(path):
             other = found.setdefault(path.stem, path)
             if other != path:
-                faults.append(f"{other.relative_to(folder)} and {path.relative_to(folder)}")
+                faults.append(
+                    f"{other.relative_to(folder)} and {path.relative_to(folder)} are of one video"
+                )
     if faults:
-        raise faults_in(folder, faults, "one video, two files; keep one of each")
+        raise faults_in(folder, faults, "keep one file of each")
     return found
 
 

@@ -61,7 +61,7 @@ def list_csv(path: Path) -> Listing:
 
 def _folders(root: Path) -> set[str]:
     if not root.is_dir():
-        raise SetupError(f"{root}: no such folder")
+        raise SetupError(f"{root}: no such folder of videos; mend the path")
     return {path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")}
 
 

@@ -70,7 +70,7 @@ class Survey:
     def splits(self) -> tuple[Split, ...]:
         """Those that occur, train first; a missing clip may have none."""
         present = {clip.split for clip in (*self.clips, *self.missing)}
-        return tuple(split for split in SPLITS if split and split in present)
+        return tuple(split for split in SPLITS if split in present)
 
     def rows(self) -> list[ClassRow]:
         """A row for each class of which a clip is listed, and one for all."""

@@ -43,7 +43,7 @@ def list_vegas(videos: Path) -> Listing:
             told in two ways (the first few are named).
     """
     if not videos.is_dir():
-        raise SetupError(f"{videos}: no such folder of videos")
+        raise SetupError(f"{videos}: no such folder of videos; mend the path")
     clips, faults = [], []
     for path in sorted(videos.rglob("*")):
         if not is_video(path):

@@ -51,7 +51,16 @@ def read_published(
     Raises:
         SetupError: it is in none of the layouts, incomplete, or contradicts itself.
     """
+    if not path.exists():
+        raise SetupError(
+            f"{path}: nothing is there; give a file of features, or a folder of arrays"
+        )
     layout = layout_of(path)
+    if not path.is_dir() and (manifest is not None or visual_key is not None):
+        raise SetupError(
+            f"{path}: has labels and splits of its own; "
+            "a manifest or a visual key is for folders of NumPy arrays, leave it out"
+        )
     if layout is None:
         raise SetupError(
             f"{path}: neither HDF5 with audio_train, visual_train, lab_train, … or with "
@@ -60,9 +69,4 @@ def read_published(
         )
     if layout == "numpy":
         return read_folder(path, manifest, visual_key)
-    if manifest is not None or visual_key is not None:
-        raise SetupError(
-            f"{path}: has labels and splits of its own; "
-            "a manifest or a visual key is for folders of NumPy arrays, leave it out"
-        )
     return read_hdf5(path, layout)

@@ -26,6 +26,8 @@ class PublishedFeatures:
             file that holds the clip's visual rows.
         class_names: in the order of the file's labels; empty where it only numbers them.
         block: all rows.
+        repeated_ids: those that the file gives to several clips, as often as it does; then none
+            of its ids are taken, and clips are called by their rows.
     """
 
     path: Path
@@ -33,6 +35,7 @@ class PublishedFeatures:
     clips: tuple[Clip, ...]
     class_names: tuple[str, ...]
     block: Block = field(repr=False)
+    repeated_ids: tuple[str, ...] = ()
 
     def __enter__(self) -> Self:
         return self

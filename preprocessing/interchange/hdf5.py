@@ -1,6 +1,8 @@
 """The two HDF5 layouts."""
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ def hdf5_layout(path: Path) -> Layout | None:
             if "audio_train" in file and "visual_train" in file:
                 return "split"
             return "flat" if "audio_feat" in file and "visual_feat" in file else None
-    except OSError:
+    except (OSError, RuntimeError):
         return None
 
 
@@ -32,14 +34,38 @@ def read_hdf5(path: Path, layout: Layout) -> PublishedFeatures:
     do. An attribute ``classes`` names the labels, from 0 on.
 
     Raises:
-        SetupError: it is incomplete, or contradicts itself.
+        SetupError: it is damaged or incomplete, or contradicts itself.
     """
-    with h5py.File(path) as file:
-        return _read_split(path, file) if layout == "split" else _read_flat(path, file)
+    try:
+        with h5py.File(path) as file:
+            read = _read_split if layout == "split" else _read_flat
+            return _assembled(path, layout, *read(path, file), _class_names(path, file))
+    except (OSError, RuntimeError) as error:  # HDF5's own
+        reason = str(error).splitlines()[0]
+        raise SetupError(
+            f"{path}: is damaged ({reason}); fetch it again, or make it anew"
+        ) from None
 
 
-def _read_split(path: Path, file: h5py.File) -> PublishedFeatures:
-    present = [name for name in SPLITS if name and f"audio_{name}" in file]
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What a file says of n clips: all of them, or those of a split.
+
+    Attributes:
+        audio: (n, D) or (n, T, D), one row a clip or T.
+        visual: likewise.
+        labels: (n,) int64.
+        ids: n texts; None where the file gives none.
+    """
+
+    audio: NDArray[Any]
+    visual: NDArray[Any]
+    labels: NDArray[np.int64]
+    ids: list[str] | None
+
+
+def _read_split(path: Path, file: h5py.File) -> tuple[list[Split], list[str], _Part]:
+    present = [name for name in SPLITS if f"audio_{name}" in file]
     absent = [
         f"{kind}_{name}"
         for name in present
@@ -50,79 +76,141 @@ def _read_split(path: Path, file: h5py.File) -> PublishedFeatures:
         raise SetupError(
             f"{path}: published layout without {', '.join(absent)}; add it, or get the whole file"
         )
-
-    def joined(kind: str) -> NDArray[Any]:
-        return np.concatenate([file[f"{kind}_{name}"][()] for name in present])
-
-    splits = [name for name in present for _ in range(len(file[f"audio_{name}"]))]
+    splits: list[Split] = []
+    parts = {}
+    for name in present:
+        clips = len(_numbers(path, file, f"visual_{name}"))
+        names = (f"{kind}_{name}" for kind in ("audio", "visual", "lab", "id"))
+        parts[name] = _read_part(path, file, clips, *names)
+        splits += [name] * clips
     rows = [f"{split}/{row}" for row, split in enumerate(splits)]
-    ids = _ids(joined("id"), rows) if all(f"id_{name}" in file for name in present) else rows
-    return _assembled(
-        path, "split", file, ids, splits, joined("audio"), joined("visual"), joined("lab")
+    return splits, rows, _joined(path, parts)
+
+
+def _joined(path: Path, parts: dict[Split, _Part]) -> _Part:
+    for kind in ("audio", "visual"):
+        shapes = {name: getattr(part, kind).shape[1:] for name, part in parts.items()}
+        if len(set(shapes.values())) > 1:
+            told = ", ".join(f"{kind}_{name} of {shape}" for name, shape in shapes.items())
+            raise SetupError(
+                f"{path}: clips of different shapes ({told}); all splits must come from one "
+                "network: get the whole file, or mend the program that wrote it"
+            )
+    ids = [part.ids for part in parts.values()]
+    return _Part(
+        np.concatenate([part.audio for part in parts.values()]),
+        np.concatenate([part.visual for part in parts.values()]),
+        np.concatenate([part.labels for part in parts.values()]),
+        None if None in ids else [id_ for part in ids for id_ in part or ()],
     )
 
 
-def _read_flat(path: Path, file: h5py.File) -> PublishedFeatures:
+def _read_flat(path: Path, file: h5py.File) -> tuple[list[Split], list[str], _Part]:
     column = next((name for name in ("Train_test", "Split") if name in file), None)
     if column is None or "Label_ID" not in file:
         absent = "Label_ID" if column else "Train_test (or Split)"
         raise SetupError(
             f"{path}: published layout without {absent}; add it, or get the whole file"
         )
-    marks = np.asarray(file[column][()]).ravel()
+    marks = _numbers(path, file, column)[()].ravel()
     if not np.isin(marks, (0, 1)).all():
         strange = marks[~np.isin(marks, (0, 1))][0]
         raise SetupError(f"{path}: {column} must be 1 (train) or 0 (test), found {strange}")
     splits: list[Split] = ["train" if mark else "test" for mark in marks]
+    names = ("audio_feat", "visual_feat", "Label_ID", "id")
     rows = [str(row) for row in range(len(splits))]
-    ids = _ids(file["id"][()], rows) if "id" in file else rows
-    columns = (file[name][()] for name in ("audio_feat", "visual_feat", "Label_ID"))
-    return _assembled(path, "flat", file, ids, splits, *columns)
+    return splits, rows, _read_part(path, file, len(splits), *names)
 
 
-def _ids(given: NDArray[Any], rows: list[str]) -> list[str]:
-    """The ids that a file gives its clips if each has its own; else the names of their rows."""
-    texts = [item.decode() if isinstance(item, bytes) else str(item) for item in given.tolist()]
-    return texts if len(set(texts)) == len(rows) == len(texts) else rows
+def _read_part(
+    path: Path, file: h5py.File, clips: int, audio: str, visual: str, label: str, id_: str
+) -> _Part:
+    """The data sets of these names, which must be of so many clips."""
+    for kind, name in (("audio", audio), ("visual", visual)):
+        found = _numbers(path, file, name)
+        if found.ndim not in (2, 3) or len(found) != clips or 0 in found.shape:
+            raise SetupError(
+                f"{path}: {kind} features must be ({clips}, D) or ({clips}, time, D), not "
+                f"{found.shape} ({name}); mend the program that wrote them"
+            )
+    labels = _numbers(path, file, label)[()].ravel()
+    if len(labels) != clips:
+        raise SetupError(f"{path}: {len(labels)} labels for {clips} clips ({label}); one each")
+    strange = labels[~(np.isfinite(labels) & (labels == np.rint(labels)) & (labels >= 0))]
+    if strange.size:
+        raise SetupError(
+            f"{path}: {label} must hold whole numbers from 0 on, that of each clip's class, and "
+            f"has {strange[0]}; mend it, or leave the clip out"
+        )
+    ids = _texts(path, file, id_) if id_ in file else None
+    if ids is not None and len(ids) != clips:
+        raise SetupError(f"{path}: {len(ids)} ids for {clips} clips ({id_}); mend it or remove it")
+    return _Part(file[audio][()], file[visual][()], labels.astype(np.int64), ids)
+
+
+def _dataset(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
+    found = file[name]
+    if not isinstance(found, h5py.Dataset) or not found.shape:
+        what = "a single value" if isinstance(found, h5py.Dataset) else "a group"
+        raise SetupError(f"{path}: {name} must be a list with an entry a clip, and is {what}")
+    return found
+
+
+def _numbers(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
+    found = _dataset(path, file, name)
+    if found.dtype.kind not in "biuf":
+        raise SetupError(f"{path}: {name} must hold numbers, not {found.dtype}; make it anew")
+    return found
+
+
+def _texts(path: Path, file: h5py.File, name: str) -> list[str]:
+    return [_text(item) for item in _dataset(path, file, name)[()].ravel().tolist()]
+
+
+def _text(item: Any) -> str:
+    return item.decode(errors="replace") if isinstance(item, bytes) else str(item)
+
+
+def _class_names(path: Path, file: h5py.File) -> tuple[str, ...]:
+    given = np.atleast_1d(file.attrs.get("classes", ()))
+    names = tuple(_text(name) for name in given.ravel().tolist())
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise SetupError(
+            f"{path}: its attribute classes names {', '.join(twice)} more than once; "
+            "mend the attribute or remove it"
+        )
+    return names
 
 
 def _assembled(
     path: Path,
     layout: Layout,
-    file: h5py.File,
-    ids: Sequence[str],
     splits: Sequence[Split],
-    audio: NDArray[Any],
-    visual: NDArray[Any],
-    labels: NDArray[Any],
+    rows: Sequence[str],
+    part: _Part,
+    names: tuple[str, ...],
 ) -> PublishedFeatures:
-    block = Block(
-        visual=_one_row_a_second(path, "visual", visual, len(ids)),
-        audio=_one_row_a_second(path, "audio", audio, len(ids)),
-    )
-    if labels.size != len(ids):
-        raise SetupError(f"{path}: {labels.shape} labels for {len(ids)} clips; one number each")
-    names = tuple(str(name) for name in file.attrs.get("classes", ()))
-    numbers = labels.astype(np.int64).ravel().tolist()
+    numbers = part.labels.tolist()
     if names and not 0 <= min(numbers) <= max(numbers) < len(names):
         raise SetupError(
             f"{path}: labels from {min(numbers)} to {max(numbers)}, but {len(names)} names in its "
             "attribute classes, which are those of label 0 and on; mend the attribute or remove it"
         )
+    counts = Counter(part.ids or ())
+    repeated = tuple(id_ for id_ in part.ids or () if counts[id_] > 1)
+    ids = rows if repeated or part.ids is None else part.ids
     clips = tuple(
         Clip(id=id_, path=path, label=names[number] if names else str(number), split=split)
         for id_, split, number in zip(ids, splits, numbers, strict=True)
     )
-    return PublishedFeatures(path, layout, clips, names, block)
+    block = Block(visual=_one_row_a_second(part.visual), audio=_one_row_a_second(part.audio))
+    return PublishedFeatures(path, layout, clips, names, block, repeated)
 
 
-def _one_row_a_second(path: Path, name: str, values: NDArray[Any], clips: int) -> Rows:
-    if values.ndim not in (2, 3) or len(values) != clips or 0 in values.shape:
-        raise SetupError(
-            f"{path}: {name} features must be ({clips}, D) or ({clips}, time, D), "
-            f"not {values.shape}"
-        )
-    rows = values.shape[1] if values.ndim == 3 else 1
+def _one_row_a_second(values: NDArray[Any]) -> Rows:
+    """(N, D) or (N, T, D) → the rows of N clips."""
+    clips, rows = len(values), values.shape[1] if values.ndim == 3 else 1
     return Rows(
         values=values.reshape(-1, values.shape[-1]).astype(np.float32),
         times=np.tile(np.arange(rows) + 0.5, clips),

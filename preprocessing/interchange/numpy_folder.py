@@ -8,6 +8,7 @@ one, the milliseconds of the visual rows.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,14 +128,23 @@ def _visual(clip: Clip, arrays: Arrays, key: str | None) -> Path:
     raise SetupError(f"{arrays[AUDIO_KEY]}: {wanted}; {known} (choose with --visual-key KEY)")
 
 
-def _rows(path: Path) -> NDArray[np.float32]:
+def _numbers(path: Path) -> NDArray[Any]:
     try:
         values = np.load(path, allow_pickle=False)  # a pickle could run code
-    except (OSError, ValueError, EOFError) as error:
-        raise SetupError(f"{path}: not a NumPy array of numbers ({error}); make it anew") from None
-    if values.ndim != 2 or 0 in values.shape or values.dtype.kind not in "fiu":
+    except (OSError, ValueError, EOFError, SyntaxError) as error:
+        reason = " ".join(str(error).split())
+        raise SetupError(f"{path}: not a NumPy array of numbers ({reason}); make it anew") from None
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu":
+        what = getattr(values, "dtype", "an archive")
+        raise SetupError(f"{path}: not a NumPy array of numbers ({what}); make it anew")
+    return values
+
+
+def _rows(path: Path) -> NDArray[np.float32]:
+    values = _numbers(path)
+    if values.ndim != 2 or 0 in values.shape:
         raise SetupError(
-            f"{path}: must be (rows ≥ 1, D) numbers, not {values.shape} {values.dtype}; "
+            f"{path}: must be (rows ≥ 1, D) numbers, not {values.shape}; "
             "make it anew, or remove the clip's arrays"
         )
     rows: NDArray[np.float32] = values.astype(np.float32)
@@ -144,10 +154,11 @@ def _rows(path: Path) -> NDArray[np.float32]:
 def _times(arrays: Arrays, count: int, *, seconds: float) -> NDArray[np.float64]:
     if TIMES_KEY not in arrays:
         return (np.arange(count, dtype=np.float64) + 0.5) * (seconds / count)
-    stamps = np.load(arrays[TIMES_KEY], allow_pickle=False)
-    if stamps.shape != (count,):
+    stamps = _numbers(arrays[TIMES_KEY])
+    if stamps.shape != (count,) or not np.isfinite(stamps).all():
+        found = f"{stamps.shape}" if stamps.shape != (count,) else "NaN or infinite"
         raise SetupError(
-            f"{arrays[TIMES_KEY]}: {stamps.shape} times for {count} visual rows; make it anew, or "
+            f"{arrays[TIMES_KEY]}: {found} times for {count} visual rows; make it anew, or "
             "remove it to spread the rows evenly"
         )
     return np.asarray(stamps, np.float64) / 1000

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from preprocessing.store.parts import Parts
 from preprocessing.store.records import Failure, Provenance, Record
-from preprocessing.store.storefile import NotAStoreError, StoreFile
+from preprocessing.store.storefile import NotAStoreError, StoreFile, in_the_way
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,8 @@ def read_ledger(parts: Parts, provenance: Provenance) -> Ledger:
     """
     ledger = Ledger()
     if parts.store.exists():
-        _add_file(ledger, parts.store, provenance)
+        with in_the_way():
+            _add_file(ledger, parts.store, provenance)
     for part in parts.paths():
         try:
             _add_file(ledger, part, provenance)

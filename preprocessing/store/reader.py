@@ -28,12 +28,12 @@ class FeatureStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         if not path.exists():
-            raise SetupError(_why_missing(path))
+            raise _missing(path)
         self._file = StoreFile(path)
         if not len(self._file):
             failures = self._file.failures()
             self._file.close()
-            raise SetupError(_why_empty(path, failures))
+            raise _empty(path, failures)
 
     def close(self) -> None:
         self._file.close()
@@ -131,7 +131,7 @@ class FeatureStore:
         )
 
 
-def _why_missing(path: Path) -> str:
+def _missing(path: Path) -> SetupError:
     parts = Parts(path)
     waiting: set[str] = set()
     for part in parts.paths():
@@ -141,18 +141,18 @@ def _why_missing(path: Path) -> str:
         except SetupError:  # broken, or merged just now; the writer will see to it
             continue
     if parts.paths():
-        return (
+        return SetupError(
             f"{path} is unfinished: {len(waiting):,} finished clips wait in {parts.folder}; "
             "run the same extract command again to finish it"
         )
-    return f"no feature store at {path}; make one with the extract command"
+    return SetupError(f"no feature store at {path}; make one with the extract command")
 
 
-def _why_empty(path: Path, failures: list[Failure]) -> str:
+def _empty(path: Path, failures: list[Failure]) -> SetupError:
     if not failures:
-        return f"{path} holds no clips; run the extract command on some"
+        return SetupError(f"{path} holds no clips; run the extract command on some")
     first = failures[0]
-    return (
+    return SetupError(
         f"{path} holds no clips: all {len(failures):,} failed, the first, {first.clip.id}, as "
         f"{first.reason}: {first.message}; mend them and run the extract command again"
     )

@@ -31,10 +31,40 @@ from preprocessing.store.tables import read_column, read_table
 class NotAStoreError(SetupError):
     """A file is not a feature store, not one this version reads, or damaged."""
 
-    def __init__(self, path: Path, detail: str) -> None:
-        super().__init__(
-            f"{path} is not an avcmr feature store ({detail}); choose another --out or move it away"
-        )
+    def __init__(self, path: Path, detail: str, remedy: str) -> None:
+        super().__init__(path, detail, remedy)  # all in args, so that it pickles
+        self.path = path
+        self.detail = detail
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.path} is not an avcmr feature store ({self.detail}); {self.remedy}"
+
+
+@contextmanager
+def in_the_way() -> Iterator[None]:
+    """What is no store stands where one is to be written: that has another remedy than reading."""
+    try:
+        yield
+    except NotAStoreError as error:
+        remedy = "choose another --out or move it away"
+        raise NotAStoreError(error.path, error.detail, remedy) from error.__cause__
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Whatever HDF5 raises on a file that it cannot make out is one kind of error."""
+    try:
+        yield
+    except (OSError, RuntimeError, LookupError, ValueError, TypeError) as error:
+        # Without a number it is HDF5's own; others than EIO say nothing against the file.
+        number = getattr(error, "errno", None)
+        if number not in {None, errno.EIO}:
+            raise SetupError(f"cannot read {path}: {os.strerror(number)}") from error
+        reason, remedy = str(error).splitlines()[0], "give another file, or make it anew"
+        if not h5py.is_hdf5(path):
+            raise NotAStoreError(path, f"not an HDF5 file: {reason}", remedy) from error
+        raise NotAStoreError(path, f"is damaged: {reason}", remedy) from error
 
 
 class StoreFile:
@@ -47,12 +77,12 @@ class StoreFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with self._guarded():
+        with readable(self.path):
             # Files are replaced whole, so HDF5's own locks, which some network file systems
             # lack, are needless.
             self._h5 = h5py.File(path, "r", locking=False)
         try:
-            with self._guarded():
+            with readable(self.path):
                 self.provenance = self._read_provenance()
         except BaseException:
             self.close()
@@ -69,39 +99,39 @@ class StoreFile:
 
     def records(self) -> list[Record]:
         """Every clip, in order."""
-        with self._guarded():
+        with readable(self.path):
             rows = read_table(self._h5["clips"], CLIPS, ABSENT_BEFORE)
             shapes = zip(self._visual.shapes(), self._audio.shapes(), strict=True)
             return [record_of(row, *shape) for row, shape in zip(rows, shapes, strict=True)]
 
     def failures(self) -> list[Failure]:
         """Every clip that could not be used."""
-        with self._guarded():
+        with readable(self.path):
             rows = read_table(self._h5["failures"], FAILURES, ABSENT_BEFORE)
             return [failure_of(row) for row in rows]
 
     def clip_column(self, name: str) -> NDArray[Any]:
         """One column of ``/clips``, (N,)."""
-        with self._guarded():
+        with readable(self.path):
             return read_column(self._h5["clips"], CLIPS, name, ABSENT_BEFORE)
 
     def means(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Mean rows of each clip: visual (N, D) and audio (N, 128), float32."""
-        with self._guarded():
+        with readable(self.path):
             return self._visual.means(), self._audio.means()
 
     def block(self, first: int, stop: int) -> Block:
         """The features of clips ``first:stop``."""
-        with self._guarded():
+        with readable(self.path):
             return Block(self._visual.rows(first, stop), self._audio.rows(first, stop))
 
     def widths(self) -> tuple[int, int]:
         """Numbers in a visual and in an audio row."""
-        with self._guarded():
+        with readable(self.path):
             return self._visual.width, self._audio.width
 
     def __len__(self) -> int:
-        with self._guarded():
+        with readable(self.path):
             return len(self._h5["clips"]["id"])
 
     @cached_property
@@ -115,29 +145,22 @@ class StoreFile:
     def _read_provenance(self) -> Provenance:
         attributes = self._h5.attrs
         if attributes.get("format") != FORMAT:
-            raise NotAStoreError(self.path, f"HDF5, but without the mark format={FORMAT}")
+            raise NotAStoreError(
+                self.path,
+                f"HDF5, but without the mark format={FORMAT}",
+                f"published features become one with: avcmr features import {self.path}",
+            )
         if attributes["version"] != VERSION:
             raise NotAStoreError(
-                self.path, f"of version {attributes['version']}; this program knows {VERSION}"
+                self.path,
+                f"of version {attributes['version']}; this program knows {VERSION}",
+                "use the avcmr that made it, or make it anew with avcmr extract",
             )
         return Provenance(
             json.loads(attributes["config"]),
             json.loads(attributes["weights"]),
             attributes["decoder"],
         )
-
-    @contextmanager
-    def _guarded(self) -> Iterator[None]:
-        """Whatever HDF5 raises on a file that it cannot make out is one kind of error."""
-        try:
-            yield
-        except (OSError, RuntimeError, LookupError, ValueError, TypeError) as error:
-            # Without a number it is HDF5's own; others than EIO say nothing against the file.
-            number = getattr(error, "errno", None)
-            if number not in {None, errno.EIO}:
-                raise SetupError(f"cannot read {self.path}: {os.strerror(number)}") from error
-            what = "damaged" if h5py.is_hdf5(self.path) else "not an HDF5 file"
-            raise NotAStoreError(self.path, f"{what}: {str(error).splitlines()[0]}") from error
 
 
 class _StreamReader:

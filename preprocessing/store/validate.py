@@ -1,7 +1,7 @@
 """Look for what may be wrong in a store, without trusting it."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,17 +14,19 @@ from preprocessing.store.blocks import Block, Rows
 from preprocessing.store.layout import CLIPS
 from preprocessing.store.plan import ABSENT, source_of
 from preprocessing.store.records import Record
-from preprocessing.store.storefile import StoreFile
+from preprocessing.store.storefile import StoreFile, readable
 
-Kind = Literal["offsets", "duplicate_id", "not_finite", "zero_row", "mean", "changed"]
+Kind = Literal["offsets", "duplicate_id", "not_finite", "zero_row", "mean", "changed", "weights"]
 
 REMEDIES: Mapping[Kind, str] = {
     "offsets": "the file is damaged: make it again",
-    "duplicate_id": "the file was made by another program: make it again with ids of their own",
+    "duplicate_id": "mend the program that wrote the file, so that each clip has an id of its own",
     "not_finite": "leave these clips out (avcmr features subset), or make their features again",
     "zero_row": "silence or a black picture, or a fault of what made them: look at these clips",
     "mean": "the file was changed after it was written: make it again",
     "changed": "run avcmr extract again, which does these clips anew; or import them again",
+    "weights": "run avcmr extract again, which makes all features anew; or give --weights the "
+    "folder of those that made them",
 }
 """What to do about each kind of finding."""
 
@@ -38,7 +40,8 @@ class Finding:
     Attributes:
         kind: ``offsets`` (tables and rows do not fit together), ``duplicate_id``, ``not_finite``
             (NaN or infinity), ``zero_row`` (a row of zeros only), ``mean`` (a stored mean is not
-            that of its rows) or ``changed`` (the clip's file is another one now).
+            that of its rows), ``changed`` (the clip's file is another one now) or ``weights``
+            (a network has others now).
         id: the clip's id; empty where it is not about one clip.
         message: what, in one line.
     """
@@ -48,8 +51,15 @@ class Finding:
     message: str
 
 
-def validate_store(path: Path) -> list[Finding]:
+def validate_store(
+    path: Path, weights_now: Callable[[str], str | None] | None = None
+) -> list[Finding]:
     """Everything wrong in a store. Files that are gone are no finding: features outlive them.
+
+    Args:
+        path: the store.
+        weights_now: network → sha256 of the weights that would be used now, or None where that is
+            not known. Networks that had random weights are not compared.
 
     Raises:
         NotAStoreError: it is something else, or damaged beyond reading.
@@ -59,7 +69,10 @@ def validate_store(path: Path) -> list[Finding]:
         if findings:
             return findings  # which rows are whose is not known then
         records = file.records()
-        findings += _duplicates(records)
+        file.failures()  # raises where they are damaged
+        if weights_now:
+            findings += _other_weights(file.provenance.weights, weights_now)
+        findings += duplicates([record.clip.id for record in records])
         means = file.means()
         for first in range(0, len(records), CLIPS_AT_ONCE):
             block = file.block(first, min(first + CLIPS_AT_ONCE, len(records)))
@@ -95,7 +108,7 @@ def row_findings(ids: list[str], block: Block) -> Iterator[Finding]:
 
 
 def _structure(path: Path) -> Iterator[Finding]:
-    with h5py.File(path, "r", locking=False) as file:
+    with readable(path), h5py.File(path, "r", locking=False) as file:
         clips = len(file["clips"]["id"])
         for name in CLIPS:
             if name in file["clips"] and len(file["clips"][name]) != clips:
@@ -122,11 +135,20 @@ def _stream_faults(group: h5py.Group, clips: int) -> Iterator[str]:
         yield f"means has {len(group['means'])} rows for {clips} clips"
 
 
-def _duplicates(records: list[Record]) -> Iterator[Finding]:
-    counts = Counter(record.clip.id for record in records)
-    for id_, count in counts.items():
+def duplicates(ids: Iterable[str]) -> Iterator[Finding]:
+    """Ids that are not one clip's alone."""
+    for id_, count in Counter(ids).items():
         if count > 1:
             yield Finding("duplicate_id", id_, f"{count} clips share this id")
+
+
+def _other_weights(
+    then: Mapping[str, str], weights_now: Callable[[str], str | None]
+) -> Iterator[Finding]:
+    for name, sha256 in then.items():
+        now = None if sha256.startswith("untrained") else weights_now(name)
+        if now not in {None, sha256}:
+            yield Finding("weights", "", f"made with {name} {sha256[:16]}…, here it is {now[:16]}…")
 
 
 def _wrong_means(

@@ -34,7 +34,7 @@ def write_store(
     first: dict[str, Record] = {}
     for record in records:
         if first.setdefault(record.clip.id, record) is not record:
-            raise SetupError(f"{path}: two clips share the id {record.clip.id!r}; rename one")
+            raise SetupError(f"{path}: two clips have the id {record.clip.id!r}; rename one")
     for stream in ("visual", "audio"):
         widths = sorted({getattr(record, stream)[1] for record in records})
         if len(widths) > 1:

@@ -17,7 +17,7 @@ from preprocessing.store.merge import merge
 from preprocessing.store.parts import Parts
 from preprocessing.store.plan import ABSENT, Plan, look_up, make_plan, refuse_losses, source_of
 from preprocessing.store.records import Failure, Provenance, Record
-from preprocessing.store.storefile import StoreFile
+from preprocessing.store.storefile import StoreFile, in_the_way
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +70,8 @@ class FeatureWriter:
 
     def __enter__(self) -> Self:
         if self._parts.store.exists():
-            StoreFile(self._parts.store).close()  # refuses what is not ours before anything is made
+            with in_the_way():  # refuses what is not ours before anything is made
+                StoreFile(self._parts.store).close()
         self._parts.acquire()
         self._saved_at = time.monotonic()
         return self

@@ -2,11 +2,11 @@
 
 from preprocessing.weights.download import answers, download_urls
 from preprocessing.weights.search import Weights, cache_directory, find, resolve, to_folder
-from preprocessing.weights.sources import SOURCES, Source, WeightsName, sha256
+from preprocessing.weights.sources import SOURCES, PublishedFile, WeightsName, sha256
 
 __all__ = [
     "SOURCES",
-    "Source",
+    "PublishedFile",
     "Weights",
     "WeightsName",
     "answers",

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
 
 from preprocessing.errors import SetupError
-from preprocessing.weights.sources import Source, sha256
+from preprocessing.weights.sources import PublishedFile, sha256
 
 MIRROR_VARIABLE = "AVCMR_MIRROR"
 
@@ -26,7 +26,7 @@ ATTEMPTS = 3
 CHUNK_BYTES = 1 << 20
 
 
-def download_urls(source: Source, mirror: str = "") -> list[str]:
+def download_urls(source: PublishedFile, mirror: str = "") -> list[str]:
     """Where a file can be had: under the mirror's prefix, then where it was published.
 
     Args:
@@ -47,7 +47,7 @@ def answers(url: str, *, timeout: float = TIMEOUT) -> bool:
         return False
 
 
-def fetch(source: Source, url: str, path: Path) -> None:
+def fetch(source: PublishedFile, url: str, path: Path) -> None:
     """Download aside, check, and rename, so that ``path`` never holds part of a file.
 
     What has come of a download that broke off is kept in ``path.part``, and the next one asks for

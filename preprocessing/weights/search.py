@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from http.client import HTTPException
 from importlib import metadata
@@ -21,7 +21,7 @@ from torch import Tensor
 from preprocessing.errors import SetupError
 from preprocessing.weights.converted import converted_file, read_converted, read_provenance
 from preprocessing.weights.download import MIRROR_VARIABLE, download_urls, fetch
-from preprocessing.weights.sources import SOURCES, Source, WeightsName, sha256
+from preprocessing.weights.sources import SOURCES, PublishedFile, WeightsName, sha256
 
 ENVIRONMENT_VARIABLE = "AVCMR_WEIGHTS"
 
@@ -34,13 +34,15 @@ class Weights:
 
     Attributes:
         path: the file.
-        sha256: of the published file, which is this one or was converted to it.
+        sha256: of the file as it was published: this one, or that which was converted to it.
+        origin: which file that is, in words.
         licence: under which it was published.
         read: reads the file.
     """
 
     path: Path
     sha256: str
+    origin: str
     licence: str
     read: Callable[[Path], dict[str, Tensor]]
 
@@ -108,7 +110,7 @@ def to_folder(name: WeightsName, folder: Path, *, mirror: str = "") -> Weights:
     folder.mkdir(parents=True, exist_ok=True)
     aside = folder / f"{found.path.name}.part"
     shutil.copyfile(found.path, aside)
-    return Weights(aside.replace(folder / found.path.name), found.sha256, found.licence, found.read)
+    return replace(found, path=aside.replace(folder / found.path.name))
 
 
 def _user_folders(directory: Path | None) -> Iterator[Path]:
@@ -119,7 +121,9 @@ def _user_folders(directory: Path | None) -> Iterator[Path]:
     for origin, folder in given.items():
         if folder:
             if not Path(folder).is_dir():
-                raise SetupError(f"{origin}: {folder} is not a folder")
+                raise SetupError(
+                    f"{origin}: {folder} is not a folder; name one that is there, or none"
+                )
             yield Path(folder)
 
 
@@ -131,11 +135,13 @@ def _in_folder(name: WeightsName, folder: Path) -> Weights | None:
     path = folder / converted_file(name)
     if not path.is_file():
         return None
-    provenance = read_provenance(path, name)
-    return Weights(path, provenance.sha256, provenance.licence, read_converted)
+    made = read_provenance(path, name)
+    published = f"published by {made.published}" if made.published else "none of those in the list"
+    origin = f"{made.file}, from which it was converted ({published})"
+    return Weights(path, made.sha256, origin, made.licence, read_converted)
 
 
-def _packaged(source: Source) -> list[Path]:
+def _packaged(source: PublishedFile) -> list[Path]:
     """The source's file in its package, found without importing the package."""
     try:
         files = metadata.files(source.package) if source.package else None
@@ -145,7 +151,7 @@ def _packaged(source: Source) -> list[Path]:
     return [path for path in paths if path.is_file()]
 
 
-def _checked(path: Path, source: Source) -> Weights:
+def _checked(path: Path, source: PublishedFile) -> Weights:
     """The file, whose hash must be the published one."""
     found = sha256(path)
     if not found.startswith(source.sha256):
@@ -153,7 +159,7 @@ def _checked(path: Path, source: Source) -> Weights:
             f"{path} is not the published {source.file}, or damaged: its sha256 should be "
             f"{source.sha256} and is {found}; take it away, or fetch it again from {source.origin}"
         )
-    return Weights(path, found, source.licence, source.read)
+    return Weights(path, found, "the published file", source.licence, source.read)
 
 
 def _download(name: WeightsName, folder: Path, mirror: str) -> Weights:
@@ -171,23 +177,22 @@ def _download(name: WeightsName, folder: Path, mirror: str) -> Weights:
                     return _checked(path, source)
             except (OSError, HTTPException, ValueError, SetupError) as error:
                 tried[url] = error
-    raise SetupError(_how_to_get(name, sources[0], tried))
+    raise _nowhere(name, sources[0], tried)
 
 
-def _how_to_get(name: WeightsName, source: Source, tried: dict[str, Exception]) -> str:
+def _nowhere(name: WeightsName, source: PublishedFile, tried: dict[str, Exception]) -> SetupError:
     """What was tried, and what the user can do."""
     package = next((source.package for source in SOURCES[name] if source.package), "")
-    lines = [
-        f"no weights for {name}. Tried: --weights, ${ENVIRONMENT_VARIABLE}, {cache_directory()}, "
-        + (f"the package {package}, " if package else "")
-        + ", ".join(f"{url} ({error})" for url, error in tried.items()),
-        f"Fetch {source.url}",
-        f"(sha256 {source.sha256}) and put it into {cache_directory()}, "
-        f"or into a folder of yours named by --weights or ${ENVIRONMENT_VARIABLE}; "
-        f"or name a mirror: ${MIRROR_VARIABLE}.",
-    ]
+    places = ["--weights", f"${ENVIRONMENT_VARIABLE}", str(cache_directory())]
+    places += [f"the package {package}"] if package else []
+    places += [f"{url} ({error})" for url, error in tried.items()]
+    others = f", or name a mirror: ${MIRROR_VARIABLE}"
     if package:
-        lines.append(f"Or install the Python package {package}, which carries them.")
+        others += f", or install the Python package {package}, which carries them"
     if name == "vggish":
-        lines.append("Or use --untrained-audio for a trial with random weights.")
-    return "\n".join(lines)
+        others += ", or take --untrained-audio for a trial with random weights"
+    return SetupError(
+        f"no weights for {name}: looked in {', '.join(places)}; fetch {source.url} (sha256 "
+        f"{source.sha256}) and put it into {cache_directory()} or a folder of yours, named by "
+        f"--weights or ${ENVIRONMENT_VARIABLE}{others}"
+    )

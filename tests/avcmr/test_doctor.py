@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from avcmr.cli import app, checks
 from avcmr.cli.checks import Row, all_checks, decoders, gpu, machine, run, services
 from avcmr.cli.checks.machine import GIB
-from preprocessing.errors import ClipError, SetupError
+from preprocessing.errors import ClipError
 
 Patch = pytest.MonkeyPatch
 
@@ -75,14 +75,31 @@ class TestRoom:
         monkeypatch.setattr(machine, "available_memory", returning(int(gib * GIB)))
         assert_row(machine.memory(), status, f"{gib} GiB free")
 
-    @pytest.mark.parametrize(("limit", "free"), [("3000\n", 2000), ("max\n", 7 * 1024)])
-    def test_a_container_s_limit(self, monkeypatch: Patch, limit: str, free: int) -> None:
-        files = {
-            "/proc/meminfo": "MemTotal: 9 kB\nMemAvailable:    7 kB\nHugePages_Free: 0\n",
-            "/sys/fs/cgroup/memory.max": limit,
-            "/sys/fs/cgroup/memory.current": "1000\n",
-        }
-        monkeypatch.setattr(Path, "read_text", lambda path: files[str(path)])
+    @pytest.mark.parametrize(
+        ("version", "limit", "free"),
+        [
+            (2, "3000\n", 2000),
+            (2, "max\n", 7 * 1024),
+            (1, "3000\n", 2000),
+            (1, "9223372036854771712\n", 7 * 1024),  # how version 1 says that there is none
+        ],
+    )
+    def test_a_container_s_limit(
+        self, monkeypatch: Patch, version: int, limit: str, free: int
+    ) -> None:
+        files = {"/proc/meminfo": "MemTotal: 9 kB\nMemAvailable:    7 kB\nHugePages_Free: 0\n"}
+        group = "/sys/fs/cgroup/memory"
+        names = ("limit_in_bytes", "usage_in_bytes") if version == 1 else ("max", "current")
+        where = f"{group}/memory" if version == 1 else group
+        for name, content in zip(names, (limit, "1000\n"), strict=True):
+            files[f"{where}.{name}"] = content
+
+        def read(path: Path) -> str:
+            if str(path) not in files:
+                raise FileNotFoundError(path)
+            return files[str(path)]
+
+        monkeypatch.setattr(Path, "read_text", read)
         assert machine.available_memory() == free
 
     def test_shared_memory(self, monkeypatch: Patch) -> None:
@@ -249,10 +266,21 @@ class TestWeights:
         monkeypatch.setattr("preprocessing.weights.answers", returning(answers))
         assert_row(services.weights_of("vggish", None), status, self.URL)
 
-    def test_a_wrong_file(self, monkeypatch: Patch, tmp_path: Path) -> None:
-        fault = SetupError("x.pth is not the published one")
-        monkeypatch.setattr("preprocessing.weights.find", raising(fault))
-        assert_row(services.weights_of("vggish", tmp_path), "error", "x.pth is not the published")
+
+class TestWrongWeights:
+    def test_a_wrong_file(self, tmp_path: Path) -> None:
+        (tmp_path / "vggish-10086976.pth").write_bytes(b"another")
+        row = services.weights_of("vggish", tmp_path)
+        assert_row(row, "error", "vggish-10086976.pth is not the published", "take it away, or")
+
+    def test_a_file_that_was_not_converted(self, tmp_path: Path) -> None:
+        (tmp_path / "vggish.safetensors").write_bytes(b"another")
+        row = services.weights_of("vggish", tmp_path)
+        assert_row(row, "error", "not a file that avcmr has", "avcmr weights convert vggish")
+
+    def test_a_folder_that_is_not_there(self, tmp_path: Path) -> None:
+        row = services.weights_of("vggish", tmp_path / "nodir")
+        assert_row(row, "error", "nodir is not a folder", "name one that is there, or none")
 
 
 def test_a_check_that_fails_itself_ends_no_other() -> None:

@@ -10,7 +10,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from avcmr.cli import app
-from preprocessing.weights import SOURCES, Source, search
+from avcmr.cli.weights import MAIN
+from preprocessing.weights import SOURCES, PublishedFile, search
 from preprocessing.weights.readers import read_npz
 
 
@@ -25,7 +26,9 @@ def published(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     path.parent.mkdir()
     np.savez(path, pca_eigen_vectors=np.eye(128), pca_means=np.zeros(128))
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    source = Source(path.name, sha256, 0.1, "CC0", read_npz, url="http://127.0.0.1:1/pca.npz")
+    source = PublishedFile(
+        path.name, sha256, 0.1, "CC0", read_npz, url="http://127.0.0.1:1/pca.npz"
+    )
     monkeypatch.setitem(SOURCES, "vggish_pca", (source,))
     return path
 
@@ -53,18 +56,54 @@ def test_list_get_verify_and_convert(published: Path, tmp_path: Path) -> None:
     assert rows["vggish"]["path"] is None
     assert rows["vggish_pca"]["published"][0]["licence"] == "CC0"
 
-    assert avcmr("verify").stdout.startswith(f"pass  vggish_pca: {path}\n      ok: ")
+    sha256 = hashlib.sha256(published.read_bytes()).hexdigest()
+    verified = avcmr("verify").stdout
+    assert verified.startswith(f"pass  vggish_pca: {path}\n      ok: ")
+    assert f"sha256 {sha256} of the published file\n" in verified
     converted = avcmr("convert", "vggish_pca", path, "--to", tmp_path / "new")
     assert converted.stdout == f"{tmp_path / 'new' / 'vggish_pca.safetensors'}\n"
     assert "as published: http://127.0.0.1:1/pca.npz" in converted.stderr
     again = avcmr("verify", "vggish_pca", "--weights", tmp_path / "new")
     assert f"pass  vggish_pca: {converted.stdout.strip()}" in again.stdout
+    assert "of pca.npz, from which it was converted (published by http://127.0" in again.stdout
+
+
+def test_verify_of_what_was_converted_from_a_file_of_one_s_own(tmp_path: Path) -> None:
+    np.savez(tmp_path / "mine.npz", pca_eigen_vectors=2 * np.eye(128), pca_means=np.ones(128))
+    converted = avcmr("convert", "vggish_pca", tmp_path / "mine.npz", "--to", tmp_path / "new")
+    assert "a file that is not among the known ones" in converted.stderr
+    verified = avcmr("verify", "--weights", tmp_path / "new").stdout
+    sha256 = hashlib.sha256((tmp_path / "mine.npz").read_bytes()).hexdigest()
+    told = "of mine.npz, from which it was converted (none of those in the list)"
+    assert f"sha256 {sha256} {told}\n" in verified
+    assert "published file" not in verified
+
+
+def test_get_and_verify_of_several(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``avcmr weights get`` has all that extraction needs, in the cache or another folder."""
+    for name in MAIN:
+        file = published.with_name(f"{name}.npz")
+        file.write_bytes(published.read_bytes())
+        sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+        there = PublishedFile(file.name, sha256, 0.1, "CC0", read_npz, url=file.as_uri())
+        monkeypatch.setitem(SOURCES, name, (there,))
+    cache = tmp_path / "cache" / "avcmr" / "weights"
+    fetched = avcmr("get")
+    assert fetched.exit_code == 0, fetched.output
+    assert fetched.stdout.split() == [f"{cache}/{name}.npz" for name in MAIN]
+    copied = avcmr("get", "--to", tmp_path / "weights")
+    assert copied.stdout.split() == [f"{tmp_path}/weights/{name}.npz" for name in MAIN]
+    mirrored = avcmr("get", "--mirror", "https://files.example.org/weights")  # here already
+    assert mirrored.stdout == fetched.stdout
+    assert f"pass  vggish_pca: {cache}/vggish_pca.npz" in avcmr("verify", "vggish_pca").stdout
 
 
 def test_verify_says_what_fails(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.savez(published, pca_eigen_vectors=np.eye(128), pca_means=np.zeros(64))
     sha256 = hashlib.sha256(published.read_bytes()).hexdigest()
-    source = Source(published.name, sha256, 0.1, "CC0", read_npz)
+    source = PublishedFile(published.name, sha256, 0.1, "CC0", read_npz)
     monkeypatch.setitem(SOURCES, "vggish_pca", (source,))
     failed = avcmr("verify", "--weights", published.parent)
     assert failed.exit_code == 2

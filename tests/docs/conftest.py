@@ -1,10 +1,8 @@
 """A folder with everything that the commands of the pages name, small."""
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 from tensorboard.summary.writer.record_writer import RecordWriter
@@ -18,13 +16,14 @@ from preprocessing.tfrecord import SequenceExample
 
 
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prepared(tmp_path_factory: pytest.TempPathFactory, write_published) -> Path:
     """Videos, published files, feature stores, shards and runs, by the names that pages use."""
     folder = tmp_path_factory.mktemp("prepared")
     _write_videos(folder)
     _write_shards(folder)
     _write_pca(folder / "yt8m_pca")
-    vegas = [str(label) for label in range(len(VEGAS_CLASSES))]
+    few = {"train": 4, "val": 2, "test": 2}
+    vegas = len(VEGAS_CLASSES)
     for name, classes, ids in (
         ("ave_feature_norm", AVE_CLASSES, "clip"),
         ("vegas_feature", vegas, "clip"),
@@ -34,11 +33,18 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("monday", ("bell", "drum"), "monday"),
         ("tuesday", ("bell", "drum"), "tuesday"),
     ):
-        _write_features(folder / f"{name}.h5", classes, ids=ids)
+        number = classes if isinstance(classes, int) else len(classes)
+        clips = {split: count * number for split, count in few.items()}
+        write_published(folder / f"{name}.h5", clips, classes=classes, dims=(128, 24), ids=ids)
     (folder / "FILE").symlink_to(folder / "ave.h5")
     # So many clips that 1,024 components can be fitted, of several seconds.
-    _write_features(
-        folder / "several.h5", ("bell", "dog", "drum"), clips=(350, 10, 25), dim=2048, seconds=2
+    write_published(
+        folder / "several.h5",
+        {"train": 1050, "val": 30, "test": 75},
+        classes=("bell", "dog", "drum"),
+        dims=(128, 2048),
+        seconds=2,
+        ids="clip",
     )
     _run("features", "import", folder / "several.h5", "--out", folder / "features.h5")
     for name in ("monday", "tuesday"):
@@ -55,6 +61,11 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         *("train", "--features", folder / "monday.h5", "--run", "NAME"),
         *("--runs", folder / "runs", "batch_size=8", *short),
     )
+    (folder / "demo").mkdir()
+    (folder / "demo" / "features.h5").symlink_to(folder / "monday.h5")
+    (folder / "demo" / "videos").symlink_to(folder / "raw")
+    _write_arrays(folder / "output")
+    (folder / "weights").mkdir()
     for name in ("first", "second"):
         shutil.copytree(folder / "runs" / "NAME", folder / "runs" / name)
     return folder
@@ -63,30 +74,6 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _run(*words: object) -> None:
     done = CliRunner().invoke(app, [str(word) for word in words])
     assert done.exit_code == 0, done.output
-
-
-def _write_features(
-    path: Path,
-    classes: Sequence[str],
-    *,
-    clips: tuple[int, int, int] = (4, 2, 2),
-    dim: int = 24,
-    seconds: int = 0,
-    ids: str = "clip",
-) -> None:
-    """A published file, ``clips`` a class for training, validation and test."""
-    draw = np.random.default_rng(0)
-    with h5py.File(path, "w") as file:
-        if not classes[0].isdigit():
-            file.attrs["classes"] = list(classes)
-        for split, count in zip(("train", "val", "test"), clips, strict=True):
-            labels = np.arange(len(classes) * count) % len(classes)
-            rows = (len(labels), seconds) if seconds else (len(labels),)
-            for modality, width in (("audio", 128), ("visual", dim)):
-                values = draw.normal(size=(*rows, width)).astype(np.float32)
-                file[f"{modality}_{split}"] = values
-            file[f"lab_{split}"] = labels
-            file[f"id_{split}"] = [f"{ids}-{split}-{number}" for number in range(len(labels))]
 
 
 def _write_videos(folder: Path) -> None:
@@ -114,6 +101,17 @@ def _write_videos(folder: Path) -> None:
         (folder / "AVE" / f"{split}Set.txt").write_text("".join(lines))
     (folder / "AVE" / "Annotations.txt").write_text("".join(map("".join, ave.values())))
     (folder / "mine.csv").write_text("\n".join(rows))
+    splits = ["split", *(split for split in ave for _ in range(2))]
+    with_splits = [f"{row},{split}" for row, split in zip(rows, splits, strict=True)]
+    (folder / "clips.csv").write_text("\n".join(with_splits))
+
+
+def _write_arrays(folder: Path) -> None:
+    """Two networks' arrays of the six videos, as video_features names them."""
+    folder.mkdir()
+    for number in range(6):
+        for key, width in (("vggish", 128), ("resnet", 24), ("clip", 16)):
+            np.save(folder / f"{number}_{key}.npy", np.ones((1, width)))
 
 
 def _write_shards(folder: Path) -> None:

@@ -93,6 +93,16 @@ def test_manifest_with_every_column(tmp_path: Path) -> None:
     assert (second.event_start, second.event_end) == (0.0, 2.5)
 
 
+def test_other_columns_are_passed_over(tmp_path: Path) -> None:
+    """Also those that are like one that is there."""
+    path = tmp_path / "clips.csv"
+    path.write_text(
+        "path,label,split,splits,labels,idx,uid,fps,note,video\na.mp4,x,train,9,9,9,9,9,9,9\n"
+    )
+    (clip,) = read_manifest(path)
+    assert (clip.id, clip.label, clip.split) == ("a", "x", "train")
+
+
 def test_manifest_ids_follow_from_path_and_cut(tmp_path: Path) -> None:
     path = tmp_path / "clips.csv"
     path.write_text("path,label,start,end\na/b.mp4,x,,\na/b.mp4,x,0,2\na/b.mp4,x,2,\n")
@@ -104,15 +114,21 @@ def test_manifest_ids_follow_from_path_and_cut(tmp_path: Path) -> None:
     [
         ("", "no column label and path"),
         ("path\na.mp4\n", "no column label"),
+        ("path,lable\na.mp4,x\n", "no column 'lable'; did you mean label"),
+        ("path,label,splt\na.mp4,x,train\n", "no column 'splt'; did you mean split"),
+        ("path,label,spilt\na.mp4,x,train\n", "did you mean split"),
+        ("path,label, Split \na.mp4,x,train\n", "no column ' Split '; did you mean split"),
+        ("path,label,start,eventstart\na.mp4,x,,1\n", "did you mean event_start"),
+        ("path,label,ID\na.mp4,x,1\n", "did you mean id"),
         ("path,label\n", "no rows"),
-        ("path,label\na.mp4,\n", "line 2: label is empty"),
+        ("path,label\na.mp4,\n", "line 2: no label is given"),
         ("path,label,split\na.mp4,x,dev\n", "line 2: split is 'dev'"),
-        ("path,label,start\na.mp4,x,soon\n", "line 2: .*soon"),
+        ("path,label,start\na.mp4,x,soon\n", "line 2: start is soon; give seconds"),
         ("path,label,start,end\na.mp4,x,3,2\n", "line 2: end .2. must be later than start .3."),
         ("path,label,start\na.mp4,x,nan\n", "line 2: start is nan"),
         ("path,label,event_end\na.mp4,x,0\n", "event_end .0. must be later than event_start .0."),
         ("path,label\na.mp4,x\na.mp4,y\n", "share the id 'a'"),
-        ("path,label\n" + ",x\n" * 9, r"line 6: path is empty \(and 4 more\)"),
+        ("path,label\n" + ",x\n" * 9, r"line 6: no path is given \(and 4 more\)"),
     ],
 )
 def test_manifests_that_cannot_be_used(tmp_path: Path, text: str, wanted: str) -> None:

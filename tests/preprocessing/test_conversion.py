@@ -2,19 +2,24 @@
 
 import json
 import pickle
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import Tensor
 
 from preprocessing import conversion, smoke_tests
 from preprocessing.conversion import convert
 from preprocessing.errors import SetupError
+from preprocessing.frames import to_inception_input
 from preprocessing.inception import Inception2015, InceptionImageNet
+from preprocessing.networks import pretrained
 from preprocessing.smoke_tests import Finding, smoke_test, stripes, tone
 from preprocessing.vggish import VGGish
 from preprocessing.weights import SOURCES, WeightsName, find
@@ -98,6 +103,38 @@ def test_the_package_s_inception(tmp_path: Path) -> None:
         convert("inception_v3_imagenet", found.path, tmp_path)
 
 
+@pytest.mark.parametrize("counters", [False, True])  # as torch saved them before and since 0.4.1
+def test_the_2015_graph_s_port(tmp_path: Path, assets: Path, counters: bool) -> None:
+    """A state dict with the names and shapes of pytorch-fid's, with its real smoke test."""
+    path = tmp_path / "pt_inception.pth"
+    original = load_file(assets / "inception" / "inception_v3_20151205_notop_fp16.safetensors")
+    state = {name: tensor.float() for name, tensor in original.items()}
+    for name in [name for name in state if name.endswith(".bn.bias")]:
+        norm = name.removesuffix(".bias")
+        state[f"{norm}.weight"] = torch.ones_like(state[name])
+        if counters:
+            state[f"{norm}.num_batches_tracked"] = torch.tensor(0)
+    head = {"fc.weight": torch.ones(1008, 2048), "fc.bias": torch.ones(1008)}
+    torch.save(OrderedDict(state | head), path)
+    converted = convert("inception_v3_2015", path, tmp_path / "new")
+    assert len(converted.findings) == 4
+    assert all(finding.passed for finding in converted.findings)
+    assert converted.provenance.published == ""  # by its hash it is not pytorch-fid's own
+    found = found_again("inception_v3_2015", tmp_path / "new")
+    assert_equal(found, state)
+    with np.load(assets / "inception" / "reference_pool3_real_frames.npz") as reference:
+        network = pretrained(Inception2015, found)
+        frames = torch.from_numpy(reference["frames"][:1])
+        pool3 = network(to_inception_input(frames, grey=Inception2015.GREY))
+        np.testing.assert_allclose(pool3, reference["pool3"][:1], atol=0.01)
+
+    state["Conv2d_1a_3x3.conv.weight"] *= 1.1  # fits, and is another's
+    torch.save(state, path)
+    with pytest.raises(SetupError, match=r"not the weights of inception_v3_2015: .*of pool3"):
+        convert("inception_v3_2015", path, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
 def test_the_published_pca(tmp_path: Path, assets: Path) -> None:
     path = assets / "vggish" / "vggish_pca_params.npz"
     converted = convert("vggish_pca", path, tmp_path)
@@ -134,12 +171,30 @@ class TestRefusals:
         self._refused(plain, tmp_path, "cannot be read")
         assert not (tmp_path / "trapped").exists()
 
+    def test_no_archive_of_torchscript_runs_code(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Neither by its pickle nor by the code that it brings."""
+        monkeypatch.chdir(tmp_path)
+        code = "import pathlib\npathlib.Path('trapped').touch()\n"
+        for number, trap in enumerate((_Trap(), {"net": _Trap()}, {"net": open, "layers": 1})):
+            path = tmp_path / f"{number}.pt"
+            with ZipFile(path, "w") as archive:
+                archive.writestr("out_jit_module/data.pkl", pickle.dumps(trap))
+                archive.writestr("out_jit_module/code/__torch__.py", code)
+                archive.writestr("out_jit_module/version", "3")
+            with pytest.raises(SetupError, match=r"has no place in a network's weights") as caught:
+                convert("inception_v3_2015", path, tmp_path / "new")
+            assert str(path) in str(caught.value)
+        assert not (tmp_path / "trapped").exists()
+        assert not (tmp_path / "new").exists()
+
     def test_files_of_other_kinds(self, tmp_path: Path) -> None:
         for content in (b"", b"hello", (CHECKPOINTS / "vggish_v1.ckpt").read_bytes()[7:]):
             path = tmp_path / "file"
             path.write_bytes(content)
             self._refused(path, tmp_path, "cannot be read as weights of vggish")
-        self._refused(tmp_path / "absent", tmp_path, "no such file")
+        self._refused(tmp_path / "absent", tmp_path, "is not there; what can be had")
 
     def test_weights_that_do_not_fit(self, tmp_path: Path) -> None:
         path = tmp_path / "other.pth"

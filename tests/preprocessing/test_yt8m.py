@@ -169,6 +169,20 @@ def test_vocabulary(tmp_path) -> None:
         read_vocabulary(tmp_path / "other.csv")
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"Index,Name\n0,Game\nx7,Car\n", "line 3: Index is 'x7', not the number of a label"),
+        (b"Index,Name\n,Game\n", "line 2: Index is '', not"),
+        (b"Index,Name\n0,Caf\xe9\n", "not a UTF-8 CSV file"),
+    ],
+)
+def test_a_vocabulary_that_is_none(tmp_path, content, message) -> None:
+    (tmp_path / "vocabulary.csv").write_bytes(content)
+    with pytest.raises(SetupError, match=message):
+        read_vocabulary(tmp_path / "vocabulary.csv")
+
+
 def test_command(shards, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("vocabulary.csv").write_text("Index,Name\n3,Guitar\n5,Drum\n")

@@ -27,6 +27,14 @@ LEAST_DISK = 1 * GIB
 AMPLE_DISK = 5 * GIB
 """Features of 28,000 clips of ten seconds take about 3 GiB, twice while they are merged."""
 
+CGROUP = Path("/sys/fs/cgroup")
+
+CGROUP_FILES = (
+    ("memory.max", "memory.current"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+)
+"""A container's limit and use of memory, in versions 2 and 1 of control groups."""
+
 DASHBOARD_PORT = 8265
 
 
@@ -81,12 +89,13 @@ def available_memory() -> int:
     lines = Path("/proc/meminfo").read_text().splitlines()
     kib = {key: int(value.split()[0]) for key, value in (line.split(":") for line in lines)}
     free = kib["MemAvailable"] * 1024
-    group = Path("/sys/fs/cgroup")
-    try:
-        limit, used = (group / "memory.max").read_text(), (group / "memory.current").read_text()
-        return min(free, int(limit) - int(used))
-    except (OSError, ValueError):  # no container, or one without a limit ("max")
-        return free
+    for names in CGROUP_FILES:
+        try:
+            limit, used = (int((CGROUP / name).read_text()) for name in names)
+            free = min(free, limit - used)
+        except (OSError, ValueError):  # another version, or no limit ("max")
+            continue
+    return free
 
 
 def shared_memory() -> Row:

@@ -46,7 +46,8 @@ def weights_of(name: "WeightsName", directory: Path | None) -> Row:
     try:
         found = find(name, directory)
     except SetupError as error:
-        return Row(row, "error", str(error), "take the wrong file away, or name another folder")
+        wrong, _, remedy = str(error).rpartition("; ")
+        return Row(row, "error", wrong, remedy)
     if found:
         return Row(row, "ok", str(found.path))
     urls = [url for source in SOURCES[name] for url in download_urls(source)]

@@ -386,9 +386,12 @@ def test_serve_command(
     monkeypatch.setattr(
         uvicorn.Server, "run", lambda server, sockets: made.append((server, sockets))
     )
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
     run = ["serve", str(tmp_path), "--host", host]
-    result = CliRunner().invoke(app, [*run, "--port", "0"])
+    result = CliRunner().invoke(app, [*run, "--port", "0", "--open"])
     assert result.exit_code == 0, result.stderr
+    assert opened == result.stdout.splitlines()
     (options, (server, [listening])) = made
     assert isinstance(options["decoding"], DecodingProcess) and options["max_seconds"] == 120
     port = listening.getsockname()[1]

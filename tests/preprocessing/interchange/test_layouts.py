@@ -1,6 +1,7 @@
 """Published layouts against what a few lines of h5py and NumPy read and write."""
 
 import csv
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,24 +20,19 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-def split_file(path: Path, *, time: int | None = None, names: bool = True) -> dict[str, np.ndarray]:
-    """Write audio_train, …; returns what was written."""
-    draw, shape = rng(), () if time is None else (time,)
-    columns = {}
-    for split, count in (("train", 6), ("test", 3)):
-        columns[f"audio_{split}"] = draw.normal(size=(count, *shape, 8)).astype(np.float32)
-        columns[f"visual_{split}"] = draw.normal(size=(count, *shape, 12)).astype(np.float32)
-        columns[f"lab_{split}"] = np.arange(count) % 3
-    with h5py.File(path, "w") as file:
-        for name, values in columns.items():
-            file[name] = values
-        if names:
-            file.attrs["classes"] = ["drum", "dog", "cat"]
-    return columns
+@pytest.fixture
+def split_file(write_published) -> Callable[..., dict[str, np.ndarray]]:
+    """Writes audio_train, …; returns what was written."""
+
+    def write(path: Path, *, time: int = 0) -> dict[str, np.ndarray]:
+        names, clips = ("drum", "dog", "cat"), {"train": 6, "test": 3}
+        return write_published(path, clips, classes=names, dims=(8, 12), seconds=time)
+
+    return write
 
 
-@pytest.mark.parametrize("time", [None, 5])
-def test_split_layout_becomes_a_store(tmp_path, time) -> None:
+@pytest.mark.parametrize("time", [0, 5])
+def test_split_layout_becomes_a_store(split_file, tmp_path, time) -> None:
     columns = split_file(tmp_path / "a.h5", time=time)
     features = read_published(tmp_path / "a.h5")
     import_features(features, tmp_path / "store.h5")
@@ -46,7 +42,7 @@ def test_split_layout_becomes_a_store(tmp_path, time) -> None:
         assert len(set(store.ids)) == 9
         for stream, means in (("audio", store.audio_means), ("visual", store.visual_means)):
             values = np.concatenate([columns[f"{stream}_train"], columns[f"{stream}_test"]])
-            expected = values if time is None else values.mean(axis=1)
+            expected = values.mean(axis=1) if time else values
             np.testing.assert_allclose(means, expected, rtol=1e-5, atol=1e-6)
         clip = store.clip(7)
         rows = columns["visual_test"][1].reshape(-1, 12)
@@ -73,14 +69,16 @@ def test_flat_layout(tmp_path, column) -> None:
     assert features.visual_means.dtype == np.float32
 
 
-def test_ids_that_repeat_are_not_taken(tmp_path) -> None:
+def test_ids_that_repeat_are_not_taken(split_file, tmp_path) -> None:
     split_file(tmp_path / "a.h5")
     with h5py.File(tmp_path / "a.h5", "a") as file:
         file["id_train"] = np.array(list("abcdef"), dtype="S1")
         file["id_test"] = np.array(list("xya"), dtype="S1")  # a again
-    ids = read_published(tmp_path / "a.h5").ids.tolist()
+    features = read_published(tmp_path / "a.h5")
+    ids = features.ids.tolist()
     assert len(set(ids)) == 9
     assert "a" not in ids
+    assert features.repeated_ids == ("a", "a")
 
 
 def save_arrays(folder: Path, name: str, *, rows: int, key: str = "resnet", stamps: bool = True):
@@ -189,15 +187,94 @@ def write_nothing(path: Path) -> None:
 
 
 def drop_labels(path: Path) -> None:
-    split_file(path)
     with h5py.File(path, "a") as file:
         del file["lab_test"]
 
 
-def few_names(path: Path) -> None:
-    split_file(path)
+def replaced(name: str, values: object) -> Callable[[Path], None]:
+    """Other values in one data set, or in the attribute ``classes``."""
+
+    def damage(path: Path) -> None:
+        with h5py.File(path, "a") as file:
+            if name == "classes":
+                file.attrs[name] = values
+                return
+            if name in file:
+                del file[name]
+            file[name] = values
+
+    return damage
+
+
+def unnamed_clip(path: Path) -> None:
     with h5py.File(path, "a") as file:
-        file.attrs["classes"] = ["drum"]
+        file["id_train"] = np.array(list("abcdef"), "S1")
+        file["id_test"] = np.array(list("xy"), "S1")
+
+
+def group(path: Path) -> None:
+    with h5py.File(path, "a") as file:
+        del file["audio_test"]
+        file.create_group("audio_test")
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-500])
+
+
+def damaged_chunk(path: Path) -> None:
+    """One compressed chunk is noise: HDF5 opens the file and cannot read it."""
+    with h5py.File(path, "a") as file:
+        del file["visual_test"]
+        packed = file.create_dataset("visual_test", data=np.ones((3, 12)), compression="gzip")
+        where = packed.id.get_chunk_info(0)
+    whole = bytearray(path.read_bytes())
+    end = where.byte_offset + where.size
+    whole[where.byte_offset : end] = b"\xff" * where.size
+    path.write_bytes(whole)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (write_nothing, r"docs/features.md"),
+        (drop_labels, r"without lab_test; add it"),
+        (replaced("classes", ["drum"]), r"labels from 0 to 2, but 1 names"),
+        (replaced("classes", ["a", "b", "a"]), r"attribute classes names a more than once"),
+        (replaced("audio_test", np.ones((3, 9))), r"audio_train of \(8,\), audio_test of \(9,\)"),
+        (replaced("visual_test", np.ones((3, 2, 12))), r"visual_test of \(2, 12\)"),
+        (replaced("audio_test", np.ones((2, 8))), r"must be \(3, D\) or .*audio_test"),
+        (replaced("visual_test", 3.0), r"visual_test must be a list .* is a single value"),
+        (replaced("audio_test", h5py.Empty("f")), r"audio_test must be a list"),
+        (group, r"audio_test must be a list .* is a group"),
+        (replaced("audio_test", np.array(["a"] * 3, "S1")), r"audio_test must hold numbers, not"),
+        (replaced("lab_test", 1), r"lab_test must be a list"),
+        (replaced("lab_test", np.array([0, np.nan, 1])), r"lab_test must hold whole .* has nan"),
+        (replaced("lab_test", np.array([0, 1.7, 1])), r"lab_test must hold whole .* has 1.7"),
+        (replaced("lab_test", np.array([0, -1, 1])), r"lab_test must hold whole .* has -1"),
+        (replaced("lab_test", np.array([0, 1])), r"2 labels for 3 clips \(lab_test\)"),
+        (unnamed_clip, r"2 ids for 3 clips \(id_test\)"),
+        (damaged_chunk, r"is damaged \(.*fetch it again"),
+        (cut_short, r"docs/features.md"),
+    ],
+)
+def test_hdf5_that_cannot_be_read_is_named(split_file, tmp_path, damage, message) -> None:
+    split_file(tmp_path / "in")
+    damage(tmp_path / "in")
+    with pytest.raises(SetupError, match=message) as caught:
+        read_published(tmp_path / "in")
+    assert str(tmp_path / "in") in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def stamped(save: Callable[[Path], object]) -> Callable[[Path], None]:
+    """A folder of arrays whose time stamps are written in some other way."""
+
+    def make(folder: Path) -> None:
+        save_arrays(folder / "dog", "a", rows=2, stamps=False)
+        save(folder / "dog" / "a_timestamps_ms.npy")
+
+    return make
 
 
 def pickled(folder: Path) -> None:
@@ -217,15 +294,20 @@ def silent(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (write_nothing, r"docs/features.md"),
-        (drop_labels, r"without lab_test; add it"),
-        (few_names, r"labels from 0 to 2, but 1 names"),
         (pickled, r"a_resnet.npy: not a NumPy array"),
+        (stamped(lambda path: path.write_bytes(b"junk")), r"a_timestamps_ms.npy: not a NumPy"),
+        (
+            stamped(lambda path: np.save(path, np.array([{}] * 4), allow_pickle=True)),
+            r"a_timestamps_ms.npy: not a NumPy array",
+        ),
+        (stamped(lambda path: np.save(path, np.array(["0"] * 4))), r"not a NumPy .*<U1"),
+        (stamped(lambda path: np.save(path, np.full(4, np.nan))), r"NaN or infinite times for 4"),
+        (stamped(lambda path: np.save(path, np.arange(3))), r"\(3,\) times for 4 visual rows"),
         (unlabelled, r"outside any class folder; move"),
         (silent, r"there are no visual arrays"),
     ],
 )
-def test_what_cannot_be_read_is_named(tmp_path, make, message) -> None:
+def test_folders_that_cannot_be_read_are_named(tmp_path, make, message) -> None:
     make(tmp_path / "in")
     with pytest.raises(SetupError, match=message) as caught:
         read_published(tmp_path / "in")

@@ -125,6 +125,18 @@ def test_validation_finds_damage(kit, clips, path, damage, kinds) -> None:
     assert {finding.kind for finding in validate_store(path)} == kinds
 
 
+@pytest.mark.parametrize(
+    "absent",
+    ["clips", "clips/id", "clips/path", "visual", "visual/offsets", "audio/means", "failures"],
+)
+def test_stores_that_lack_a_part_are_damaged_beyond_reading(kit, clips, path, absent) -> None:
+    kit.extract(path, clips)
+    with h5py.File(path, "a") as file:
+        del file[absent]
+    with pytest.raises(SetupError, match=r"is not an avcmr feature store \(is damaged: .*; give"):
+        validate_store(path)
+
+
 def test_validation_finds_files_that_changed_and_passes_over_those_gone(kit, clips, path) -> None:
     kit.extract(path, clips)
     clips[0].path.unlink()

@@ -1,5 +1,6 @@
 """What the reader refuses, and how it says so."""
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,12 +34,16 @@ def write_truncated(kit: SimpleNamespace, path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "why"),
+    ("make", "why", "remedy"),
     [
-        (write_text, "not an HDF5 file"),
-        (write_foreign, "HDF5, but without the mark"),
-        (write_newer, "of version 2; this program knows 1"),
-        (write_truncated, "damaged: .*truncated"),
+        (write_text, "not an HDF5 file", "give another file, or make it anew"),
+        (
+            write_foreign,
+            "HDF5, but without the mark",
+            "published features .* avcmr features import .*features.h5",
+        ),
+        (write_newer, "of version 2; this program knows 1", "use the avcmr that made it"),
+        (write_truncated, "is damaged: .*truncated", "give another file, or make it anew"),
     ],
 )
 def test_other_files_are_refused_and_left_alone(
@@ -47,14 +52,16 @@ def test_other_files_are_refused_and_left_alone(
     clips: list[Clip],
     make: Callable[[SimpleNamespace, Path], None],
     why: str,
+    remedy: str,
 ) -> None:
     make(kit, path)
     before = path.read_bytes()
-    message = rf"features.h5 is not an avcmr feature store \({why}.*; choose another --out or move"
-    with pytest.raises(SetupError, match=message):
+    message = rf"features.h5 is not an avcmr feature store \({why}.*\); "
+    with pytest.raises(SetupError, match=f"{message}choose another --out or move it away"):
         kit.extract(path, clips)
-    with pytest.raises(SetupError, match=message):
+    with pytest.raises(SetupError, match=message + remedy) as caught:
         FeatureStore(path)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
     assert path.read_bytes() == before
     assert not path.with_name("features.h5.parts").exists()
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from preprocessing.errors import SetupError
-from preprocessing.weights import SOURCES, Source, answers, download_urls, resolve
+from preprocessing.weights import SOURCES, PublishedFile, answers, download_urls, resolve
 from preprocessing.weights.download import fetch
 from preprocessing.weights.readers import read_npz
 
@@ -28,9 +28,9 @@ class Server:
     takes_ranges: bool = True
     ranges: list[str | None] = field(default_factory=list)
 
-    def source(self, file: str = "weights.npz") -> Source:
+    def source(self, file: str = "weights.npz") -> PublishedFile:
         sha256 = hashlib.sha256(CONTENT).hexdigest()
-        return Source(file, sha256, 0.3, "CC0", read_npz, url=f"{self.url}/{file}")
+        return PublishedFile(file, sha256, 0.3, "CC0", read_npz, url=f"{self.url}/{file}")
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -136,7 +136,7 @@ class TestResuming:
 
 class TestMirrors:
     @pytest.fixture(autouse=True)
-    def _published_nowhere(self, monkeypatch: pytest.MonkeyPatch, server: Server) -> Source:
+    def _published_nowhere(self, monkeypatch: pytest.MonkeyPatch, server: Server) -> PublishedFile:
         source = server.source()
         monkeypatch.setitem(SOURCES, "vggish_pca", (source,))
         return source

@@ -15,7 +15,7 @@ from safetensors.torch import save
 
 from preprocessing import weights
 from preprocessing.errors import SetupError
-from preprocessing.weights import SOURCES, Source, cache_directory, find, resolve, to_folder
+from preprocessing.weights import SOURCES, PublishedFile, cache_directory, find, resolve, to_folder
 from preprocessing.weights import download as download_module
 from preprocessing.weights import search as search_module
 from preprocessing.weights.converted import Provenance, converted_file, digest, pack
@@ -32,9 +32,9 @@ CONTENT = _npz(7.0)
 URL = "https://example.invalid/means.npz"
 
 
-def _source(**changes: Any) -> Source:
+def _source(**changes: Any) -> PublishedFile:
     sha256 = hashlib.sha256(CONTENT).hexdigest()
-    plain = Source("means.npz", sha256, 0.1, "CC0", read_npz, url=URL)
+    plain = PublishedFile("means.npz", sha256, 0.1, "CC0", read_npz, url=URL)
     return replace(plain, **changes)
 
 
@@ -60,7 +60,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], list[str]]:
     def start(content: bytes) -> list[str]:
         asked: list[str] = []
 
-        def fetch(source: Source, url: str, path: Path) -> None:
+        def fetch(source: PublishedFile, url: str, path: Path) -> None:
             asked.append(url)
             path.write_bytes(content)
 
