@@ -78,6 +78,7 @@ def head(
     options = (
         *(f"--port={port}", f"--ray-client-server-port={client_port}"),
         *(f"--dashboard-port={dashboard_port}", "--dashboard-host=127.0.0.1"),
+        f"--dashboard-agent-listen-port={free_port()}",  # others may have the usual one
         *("--num-cpus=2", f"--object-store-memory={100 << 20}", "--block"),
     )
     with (folder / "ray.log").open("wb") as log:
