@@ -4,6 +4,7 @@
 has to be made anew.
 """
 
+import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass, fields
@@ -67,6 +68,15 @@ class Collection:
             start=None if np.isnan(start) else start,
             end=None if np.isnan(end) else end,
         )
+
+    def fingerprint(self) -> str:
+        """By what its clips, their order and files are told from those of another collection."""
+        digest = hashlib.sha256()
+        for id_, path in zip(self.ids, self.paths, strict=True):
+            digest.update(f"{id_}\0{path}\0".encode(errors="surrogateescape"))
+        for bounds in (self.starts, self.ends):
+            digest.update(bounds.tobytes())
+        return digest.hexdigest()[:16]
 
     def __repr__(self) -> str:
         return f"Collection({len(self):,} clips, {len(set(self.labels))} classes)"

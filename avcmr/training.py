@@ -1,10 +1,10 @@
 """The two-stage curriculum, on one worker or as one of many."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +27,36 @@ from avcmr.metrics import collapse_gauges, distance_spread, map_both_ways
 from avcmr.model import TwoBranchNetwork
 from avcmr.runs import Checkpoint, RunFolder
 
-EpochRecord = dict[str, Any]
-"""One line of ``metrics.jsonl``."""
+
+class Measured(TypedDict):
+    """Means over an epoch's batches."""
+
+    loss: float
+    triplets: float
+    active_triplets: float
+    """Share of triplets with a loss, 0 to 1."""
+
+
+class Validation(TypedDict):
+    """What :func:`validate` finds."""
+
+    val_map: float
+    val_map_audio_to_visual: float
+    val_map_visual_to_audio: float
+    mean_distance: float
+    effective_rank: float
+    distance_spread: float
+
+
+class EpochRecord(Measured, Validation):
+    """One line of ``metrics.jsonl``."""
+
+    epoch: int
+    stage: int
+    best: float
+    verdict: Verdict
+    seconds: float
+
 
 BatchLoss = Callable[[Tensor, Tensor, Tensor], TripletLoss]
 """(B, D) audio and visual embeddings and (B,) labels of a global batch → its loss."""
@@ -93,11 +121,13 @@ def train(
             )
             measured = _train_epoch(replicated, optimizer, train_part, batches=batches, loss=loss)
             # Rank 0 judges for all, so that rounding can never make workers part ways.
-            validation = agree(validate(network, train_part, val_part) if rank == 0 else None)
+            validation: Validation = agree(
+                validate(network, train_part, val_part) if rank == 0 else None
+            )
             previous = state
             state, verdict = state.after_epoch(validation["val_map"], config)
             if log:
-                record = {
+                record: EpochRecord = {
                     "epoch": state.epoch,
                     "stage": previous.stage,
                     **measured,
@@ -137,9 +167,7 @@ def embed(network: TwoBranchNetwork, clips: PairedFeatures) -> tuple[Tensor, Ten
         return network.embed_audio(clips.audio), network.embed_visual(clips.visual)
 
 
-def validate(
-    network: TwoBranchNetwork, train: PairedFeatures, clips: PairedFeatures
-) -> dict[str, float]:
+def validate(network: TwoBranchNetwork, train: PairedFeatures, clips: PairedFeatures) -> Validation:
     """MAP both ways, and the gauges that show a collapse of the embedding space.
 
     Args:
@@ -198,7 +226,7 @@ def _train_epoch(
     *,
     batches: list[Tensor],
     loss: BatchLoss,
-) -> dict[str, float]:
+) -> Measured:
     rank, workers = world()
     network.train()
     total = torch.zeros((), device=clips.labels.device)
@@ -302,7 +330,7 @@ def _write_log(log: SummaryWriter, run: RunFolder, record: EpochRecord) -> None:
     log.flush()
 
 
-def _write_scalars(log: SummaryWriter, record: EpochRecord) -> None:
+def _write_scalars(log: SummaryWriter, record: Mapping[str, Any]) -> None:
     for name, value in record.items():
         if isinstance(value, int | float):
             log.add_scalar(name, value, record["epoch"])

@@ -22,14 +22,15 @@ import time
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 from urllib.parse import quote, urlsplit
 
 from avcmr import Retriever
 from avcmr.retriever import Find
 
-WARMING = 10.0
-"""Seconds of the same load before memory is first measured: caches and threads are made then."""
+EVERY = 10.0
+"""Seconds between two looks at the server's memory. It grows while caches and threads are made; one
+that leaks goes on growing."""
 
 TOP = 12
 
@@ -111,14 +112,27 @@ async def uploader(url: str, sound: Path, end: float, tally: Tally) -> None:
 
 
 async def load(
-    url: str, asked: list[Question], clients: int, seconds: float, sound: Path | None
-) -> Tally:
+    url: str,
+    asked: list[Question],
+    *,
+    clients: int,
+    seconds: float,
+    sound: Path | None,
+    pid: int,
+) -> tuple[Tally, list[float]]:
+    """What the clients saw, and the server's megabytes at the start and every ``EVERY`` seconds."""
     tally, end = Tally(), time.monotonic() + seconds
-    tasks: list[Any] = [searcher(url, asked, 37 * one, end, tally) for one in range(clients)]
+    tasks = [
+        asyncio.create_task(searcher(url, asked, 37 * one, end, tally)) for one in range(clients)
+    ]
     if sound is not None:
-        tasks.append(uploader(url, sound, end, tally))
+        tasks.append(asyncio.create_task(uploader(url, sound, end, tally)))
+    memory = [megabytes(pid)]
+    while not all(task.done() for task in tasks):
+        await asyncio.wait(tasks, timeout=EVERY)
+        memory.append(megabytes(pid))
     await asyncio.gather(*tasks)
-    return tally
+    return tally, memory
 
 
 def megabytes(pid: int) -> float:
@@ -154,13 +168,18 @@ def main() -> None:
     try:
         assert server.stdout is not None
         url = server.stdout.readline().strip()
-        loads = [url, asked, options.clients]
-        asyncio.run(load(*loads, WARMING, options.file))
-        before = megabytes(server.pid)
         started = time.perf_counter()
-        tally = asyncio.run(load(*loads, options.seconds, options.file))
+        tally, memory = asyncio.run(
+            load(
+                url,
+                asked,
+                clients=options.clients,
+                seconds=options.seconds,
+                sound=options.file,
+                pid=server.pid,
+            )
+        )
         took = time.perf_counter() - started
-        after = megabytes(server.pid)
     finally:
         server.terminate()
         server.wait()
@@ -172,7 +191,7 @@ def main() -> None:
         f"{rate:.0f} searches/s; latency p50 {1000 * cuts[49]:.0f} ms, p99 {1000 * cuts[98]:.0f} ms"
     )
     print(f"Retriever.search alone: {alone:.0f}/s, {alone / rate:.1f} times the server's")
-    print(f"memory {before:.0f} MB after {WARMING:g} s, {after:.0f} MB at the end")
+    print(f"memory every {EVERY:g} s, MB: {', '.join(f'{size:.0f}' for size in memory)}")
     if tally.uploads:
         print(f"{len(tally.uploads)} uploads, median {statistics.median(tally.uploads):.2f} s each")
     for one in tally.lost[:5]:

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import secrets
 import signal
 import socket
 from collections.abc import Iterator, Sequence
@@ -11,19 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from raytasks.token import users_token
-
-# Read by Ray when it is imported: no telemetry, and an API that asks for a token, so that other
-# users of this machine cannot run code through the dashboard's port.
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_AUTH_MODE", "token")
-os.environ.setdefault("RAY_AUTH_TOKEN", users_token() or secrets.token_hex(16))
-# A worker that runs out of memory is retried by us, alone, and not by Ray without end.
-os.environ.setdefault("RAY_task_oom_retries", "1")
-
 import ray
+from ray.exceptions import AuthenticationError
 
 from preprocessing.errors import SetupError
+from raytasks.token import OWN_TOKEN, users_token
 
 PACKAGES = ("avcmr", "preprocessing", "raytasks")
 """What travels to the machines of a cluster."""
@@ -75,22 +66,12 @@ def connected(address: str | None = None) -> Iterator[Cluster]:
     """
     address = address or os.environ.get("RAY_ADDRESS")
     try:
-        if address:
-            context = _join(address)
-        else:
-            context = ray.init(
-                address="local",  # and not any that "ray start" has left on this machine
-                include_dashboard=True,
-                dashboard_host="127.0.0.1",
-                object_store_memory=OBJECT_STORE_BYTES,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                _system_config={"metrics_report_interval_ms": METRICS_EVERY_MS},
-            )
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        context = _join(address) if address else _start()
+    except (ConnectionError, RuntimeError, ValueError, OSError, AuthenticationError) as error:
         reason = str(error).strip().partition("\n")[0]
         remedy = (
-            f"check that a Ray cluster runs at {address}, or leave out --address"
+            f"check that a Ray cluster runs at {address}, or leave out --address; "
+            f"{_about_the_token()}"
             if address
             else "check free memory and disk space in /tmp"
         )
@@ -111,6 +92,29 @@ def _cpus_beside_gpu() -> float:
         node["Resources"] for node in ray.nodes() if node["Alive"] and "GPU" in node["Resources"]
     ]
     return min((machine.get("CPU", 0) / machine["GPU"] for machine in machines), default=0.0)
+
+
+def _start() -> Any:
+    """A Ray of our own: no telemetry, and an API that asks for a token, as Ray sees to itself.
+
+    Without it other users of this machine could run code through the dashboard's port.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if not users_token():  # Ray would leave one in the user's home, for all clusters to come
+        os.environ["RAY_AUTH_TOKEN"] = OWN_TOKEN
+    return ray.init(
+        address="local",  # and not any that "ray start" has left on this machine
+        include_dashboard=True,
+        dashboard_host="127.0.0.1",
+        object_store_memory=OBJECT_STORE_BYTES,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        _system_config={
+            "metrics_report_interval_ms": METRICS_EVERY_MS,
+            # A worker that runs out of memory is retried by us, alone, and not by Ray without end.
+            "task_oom_retries": 1,
+        },
+    )
 
 
 def _join(address: str, attempts: int = JOINING_ATTEMPTS) -> Any:
@@ -208,10 +212,23 @@ def _with_descendants(roots: Sequence[int]) -> list[int]:
     return found
 
 
+def _asks_for_token() -> bool:
+    """Whether this process shows one, as the user or Ray itself has decided."""
+    return os.environ.get("RAY_AUTH_MODE") == "token"
+
+
+def _about_the_token() -> str:
+    """What to try where a cluster does not let us in: it and we must be of one mind."""
+    if _asks_for_token():
+        return "if it asks for no token, unset RAY_AUTH_MODE"
+    return "if it asks for a token, set RAY_AUTH_MODE=token"
+
+
 def _dashboard(url: str | None, *, local: bool) -> str:
     if not url:
         return ""
-    token = os.environ["RAY_AUTH_TOKEN"]
+    if not local or not _asks_for_token():
+        return f"http://{url}"
     # The user's own opens more than this Ray, and is not for logs.
-    shown = "as `ray get-auth-token` tells" if token == users_token() else token
-    return f"http://{url}" + (f" (token {shown})" if local else "")
+    shown = "as `ray get-auth-token` tells" if users_token() != OWN_TOKEN else OWN_TOKEN
+    return f"http://{url} (token {shown})"

@@ -7,7 +7,7 @@ metrics port. Nothing here waits for a reader.
 import threading
 import time
 from collections import Counter as Tally
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,8 +26,8 @@ from raytasks.progress import Progress
 if TYPE_CHECKING:  # extractions need nothing of what trains, which takes seconds to import
     from avcmr.training import EpochRecord
 
-SECONDS_BETWEEN = 1.0
-"""How often values are published."""
+PUBLISHED_EVERY = 1.0
+"""Seconds between two publications."""
 
 KINDS = ("decoder", "extractor")
 PHASES = ("starting", "idle", "working")
@@ -69,7 +69,7 @@ class ExtractionBoard:
 
 
 class Publisher:
-    """Publishes an extraction, at most once a second.
+    """Publishes an extraction, at most once a second, and how it ends.
 
     A driver at ``ray://…`` is no process of the cluster, which exports those of its own only: there
     an actor publishes for it.
@@ -85,10 +85,10 @@ class Publisher:
         )
 
     def publish(self, progress: Progress) -> None:
-        """Show how far the extraction is; does not wait."""
-        if time.monotonic() < self._due:
+        """Show how far the extraction is, and its end in any case; does not wait."""
+        if progress.left and time.monotonic() < self._due:
             return
-        self._due = time.monotonic() + SECONDS_BETWEEN
+        self._due = time.monotonic() + PUBLISHED_EVERY
         if self._remote:
             self._board.publish.remote(progress)
         else:
@@ -164,7 +164,7 @@ class TrainingBoard:
             )
         }
         self._map = _gauge("train_val_map", "MAP on the validation clips.", "run", "direction")
-        self._record: EpochRecord | None = None
+        self._record: Mapping[str, Any] | None = None
         _every_second(self._set)
 
     def publish(self, record: "EpochRecord") -> None:
@@ -187,7 +187,7 @@ def _every_second(set_gauges: Callable[[], None]) -> None:
     def keep_setting() -> None:
         while True:
             set_gauges()
-            time.sleep(SECONDS_BETWEEN)
+            time.sleep(PUBLISHED_EVERY)
 
     threading.Thread(target=keep_setting, daemon=True).start()
 

@@ -3,7 +3,7 @@
 import logging
 import os
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 from urllib.request import Request, urlopen
@@ -49,6 +49,21 @@ class WritePublished(Protocol):
 # The same examples in every run, on machines as slow as they come.
 hypothesis.settings.register_profile("avcmr", derandomize=True, deadline=None, max_examples=60)
 hypothesis.settings.load_profile("avcmr")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let a test fail, and not be skipped, for a reason that ``$AVCMR_REQUIRE`` names.
+
+    ``AVCMR_REQUIRE=chromium,promtool`` on a machine that is meant to have both.
+    """
+    report = yield
+    required = filter(None, os.environ.get("AVCMR_REQUIRE", "").lower().split(","))
+    if report.skipped and any(word in str(report.longrepr).lower() for word in required):
+        report.outcome = "failed"
+    return report
 
 
 @pytest.fixture(scope="session")

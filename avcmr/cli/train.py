@@ -136,12 +136,14 @@ def _train_here(
 ) -> None:
     import torch  # noqa: PLC0415
 
+    from avcmr.live import announced  # noqa: PLC0415
     from avcmr.training import train  # noqa: PLC0415
 
     gpu = torch.cuda.is_available() and not cpu
     device = torch.device("cuda" if gpu else "cpu")
     narrator.say(f"training in this process, on the {'GPU' if gpu else 'CPU'}")
-    train(dataset, settings, folder, device=device, on_epoch=narrator)
+    with announced(folder.path):
+        train(dataset, settings, folder, device=device, on_epoch=narrator)
 
 
 def _train_on_ray(

@@ -8,7 +8,6 @@ from pydantic import BaseModel
 from avcmr.collection import Collection
 from avcmr.retriever import Find, Hit
 from avcmr.sources import NO_FILE
-from avcmr.web.projection import Projection
 from preprocessing.decode import Kind
 
 
@@ -34,9 +33,9 @@ class About(BaseModel):
 
 
 class Item(BaseModel):
-    """A clip; its media and previews are found by its row."""
+    """A clip; its media and previews are found by ``at``, as in ``/media/AT``."""
 
-    row: int
+    at: str
     id: str
     label: str
     split: str
@@ -45,11 +44,11 @@ class Item(BaseModel):
     media: bool
 
     @classmethod
-    def of(cls, collection: Collection, row: int) -> Self:
+    def of(cls, collection: Collection, row: int, *, at: str) -> Self:
         """The clip in a row of the collection."""
         start, end = float(collection.starts[row]), float(collection.ends[row])
         return cls(
-            row=row,
+            at=at,
             id=collection.ids[row],
             label=collection.labels[row],
             split=collection.splits[row],
@@ -67,7 +66,7 @@ class Page(BaseModel):
 
 
 class Found(BaseModel):
-    """A clip that was found; right is None where the query has no known class."""
+    """A clip that was found; right is None where its class or the query's is not known."""
 
     rank: int
     score: float
@@ -77,7 +76,7 @@ class Found(BaseModel):
     @classmethod
     def of(cls, hit: Hit, item: Item, wanted: str | None) -> Self:
         """A hit for a query of the class ``wanted``, where that is known."""
-        right = None if not wanted else hit.label == wanted
+        right = hit.label == wanted if wanted and hit.label else None
         return cls(rank=hit.rank, score=hit.score, right=right, item=item)
 
 
@@ -104,13 +103,3 @@ class Map(BaseModel):
     items: list[Item] = []
     audio: list[tuple[float, float]] = []
     visual: list[tuple[float, float]] = []
-
-    @classmethod
-    def of(cls, collection: Collection, projection: Projection) -> Self:
-        """The map, with the clips on it."""
-        return cls(
-            ready=True,
-            items=[Item.of(collection, row) for row in projection.rows.tolist()],
-            audio=projection.audio.tolist(),
-            visual=projection.visual.tolist(),
-        )

@@ -5,32 +5,28 @@ are read when the server starts.
 """
 
 import asyncio
-import mimetypes
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, HTTPException, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
-from starlette.background import BackgroundTask
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from avcmr.query import Attempt
 from avcmr.retriever import Find, Retriever
-from avcmr.sources import NO_FILE
 from avcmr.web import answers, uploads
-from avcmr.web.previews import Previews, nameless
+from avcmr.web.media import ClipMedia, nameless
 from avcmr.web.projection import Projection, load_projection
 from avcmr.web.queries import Queries
 from avcmr.web.security import REPORT_POLICY, Guard
 from preprocessing.decode.attempt import attempt
 from preprocessing.errors import ClipError, SetupError
-from preprocessing.remote import Fetched
 
 MAX_WAITING = 8
 """Uploads that may wait for the networks, which take one after the other."""
@@ -38,11 +34,6 @@ MAX_WAITING = 8
 MAX_TOP = 200
 """Most clips that one search shows."""
 
-PREVIEW_THREADS = 2
-
-A_DAY = {"Cache-Control": "private, max-age=86400"}
-
-Row = Annotated[int, "of a clip in the collection"]
 Text = Annotated[str | None, Query(max_length=1000)]
 
 
@@ -88,15 +79,14 @@ class _Browse:
         decoding: Attempt,
     ) -> None:
         self._retriever, self._collection = retriever, retriever.collection
-        self._name, self._report, self._map_file = name, report, map_file
+        self._name, self._report_file, self._map_file = name, report, map_file
         self._queries = Queries(retriever, decoding)
-        self._previews = Previews(retriever.collection)
+        self._media = ClipMedia(retriever.collection)
         self._page = _page_files()
         self._mixed = _mixed(retriever.collection.labels)
         self._networks = ThreadPoolExecutor(1, "networks")
-        self._drawing = ThreadPoolExecutor(PREVIEW_THREADS, "previews")
         self._waiting = 0
-        self._map: Future[Projection] | None = None
+        self._projection: Future[Projection] | None = None
         self._no_uploads: str | None = None
 
     @asynccontextmanager
@@ -108,8 +98,8 @@ class _Browse:
         with tempfile.TemporaryDirectory(prefix="avcmr-uploads-") as folder:
             self._folder = Path(folder)
             yield
-            for executor in (self._networks, self._drawing):
-                executor.shutdown(wait=False, cancel_futures=True)
+            self._networks.shutdown(wait=False, cancel_futures=True)
+            self._media.close()
 
     def router(self) -> APIRouter:
         router = APIRouter()
@@ -120,15 +110,12 @@ class _Browse:
             "/api/clips": self.clips,
             "/api/search": self.search,
             "/api/map": self.map,
-            "/media/{row}": self.media,
-            "/thumbnails/{row}": self.thumbnail,
-            "/peaks/{row}": self.peaks,
             "/report": self.report,
         }
         for path, answer in answer_of.items():
             router.add_api_route(path, answer, methods=["GET"])
-        router.add_api_route("/media/{row}", self.media, methods=["HEAD"])
         router.add_api_route("/api/queries", self.upload, methods=["POST"])
+        router.include_router(self._media.router())
         return router
 
     async def page(self, file: str = "index.html") -> Response:
@@ -148,7 +135,7 @@ class _Browse:
             warnings=list(self._retriever.warnings),
             no_uploads=self._no_uploads,
             max_bytes=uploads.MAX_BYTES,
-            report=self._report is not None and self._report.is_file(),
+            report=self._report_file is not None and self._report_file.is_file(),
         )
 
     def clips(
@@ -168,9 +155,7 @@ class _Browse:
             and split in (None, collection.splits[row])
         ]
         shown = rows[offset : offset + limit]
-        return answers.Page(
-            total=len(rows), items=[answers.Item.of(collection, row) for row in shown]
-        )
+        return answers.Page(total=len(rows), items=[self._item(row) for row in shown])
 
     def search(
         self,
@@ -186,7 +171,7 @@ class _Browse:
             raise HTTPException(400, "a search needs an id or a query that was uploaded")
         asked = None
         if id is not None:
-            asked = answers.Item.of(self._collection, retriever.row(id))
+            asked = self._item(retriever.row(id))
             hits = retriever.search(id=id, find=find, top=top, label=label, split=split)
         else:
             uploaded = self._queries.get(query or "")
@@ -195,7 +180,7 @@ class _Browse:
             hits = retriever.search_embedding(
                 uploaded.embeddings[find], find=find, top=top, label=label, split=split
             )
-        items = [answers.Item.of(self._collection, retriever.row(hit.id)) for hit in hits]
+        items = [self._item(retriever.row(hit.id)) for hit in hits]
         wanted = asked.label if asked else None
         found = [answers.Found.of(hit, one, wanted) for hit, one in zip(hits, items, strict=True)]
         return answers.Results(find=find, query=asked, hits=found)
@@ -219,54 +204,32 @@ class _Browse:
             self._waiting -= 1
         return answers.Uploaded(query=token, kind=query.kind, finds=sorted(query.embeddings))
 
-    async def media(self, row: Row) -> FileResponse:
-        path = self._collection.paths[self._known(row)]
-        with ExitStack() as until_sent:
-            fetched = until_sent.enter_context(Fetched([path]))
-            loop = asyncio.get_running_loop()
-            try:
-                file = await loop.run_in_executor(self._drawing, fetched.file, path)
-            except ClipError:
-                raise HTTPException(404, "the clip's file cannot be fetched") from None
-            if path == NO_FILE or not file.is_file():
-                raise HTTPException(404, "the clip's file is gone")
-            kind = mimetypes.guess_type(file.name)[0] or ""
-            if not kind.startswith(("video/", "audio/")):
-                kind = "application/octet-stream"
-            removal = BackgroundTask(until_sent.pop_all().close)
-            return FileResponse(file, media_type=kind, headers=A_DAY, background=removal)
-
-    async def thumbnail(self, row: Row) -> Response:
-        loop = asyncio.get_running_loop()
-        picture = self._previews.thumbnail
-        jpeg = await loop.run_in_executor(self._drawing, picture, self._known(row))
-        return Response(jpeg, media_type="image/jpeg", headers=A_DAY)
-
-    async def peaks(self, row: Row) -> Response:
-        loop = asyncio.get_running_loop()
-        outline = self._previews.peaks
-        peaks = await loop.run_in_executor(self._drawing, outline, self._known(row))
-        return JSONResponse(peaks, headers=A_DAY)
-
     async def map(self) -> answers.Map:
-        if self._map is None:
+        if self._projection is None:
             making = ThreadPoolExecutor(1, "map")
-            self._map = making.submit(load_projection, self._collection, self._map_file)
+            self._projection = making.submit(load_projection, self._collection, self._map_file)
             making.shutdown(wait=False)
-        if not self._map.done():
+        if not self._projection.done():
             return answers.Map(ready=False)
-        return await asyncio.to_thread(answers.Map.of, self._collection, self._map.result())
+        return await asyncio.to_thread(self._drawn, self._projection.result())
+
+    def _drawn(self, projection: Projection) -> answers.Map:
+        items = [self._item(row) for row in projection.rows.tolist()]
+        return answers.Map(
+            ready=True,
+            items=items,
+            audio=projection.audio.tolist(),
+            visual=projection.visual.tolist(),
+        )
 
     async def report(self) -> Response:
-        if self._report is None or not self._report.is_file():
+        if self._report_file is None or not self._report_file.is_file():
             raise HTTPException(404, "the run has no report; avcmr evaluate writes it")
         headers = {"Content-Security-Policy": REPORT_POLICY, "Cache-Control": "no-cache"}
-        return FileResponse(self._report, media_type="text/html", headers=headers)
+        return FileResponse(self._report_file, media_type="text/html", headers=headers)
 
-    def _known(self, row: int) -> int:
-        if not 0 <= row < len(self._collection):
-            raise HTTPException(404, f"no clip in row {row}")
-        return row
+    def _item(self, row: int) -> answers.Item:
+        return answers.Item.of(self._collection, row, at=self._media.address(row))
 
 
 def _mixed(labels: Sequence[str]) -> list[int]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from matplotlib.axes import Axes
 from typer.testing import CliRunner
 
 from avcmr.cli import app
@@ -306,6 +307,46 @@ def test_a_collapse_is_told(undrawn: None) -> None:
     assert "collapsed in epoch" not in read(page(history=lines)).text
     lines[4]["distance_spread"] = COLLAPSED_BELOW / 2
     assert "collapsed in epoch 5" in read(page(history=lines)).text
+
+
+def curves(panel: Axes) -> list[tuple[list[float], list[float]]]:
+    """Epochs and values of what is drawn over all of them."""
+    drawn = [line.get_xydata().T.tolist() for line in panel.lines]
+    return [(xs, ys) for xs, ys in drawn if len(xs) > 2]
+
+
+def marks(panel: Axes) -> list[float]:
+    """Where a line goes from the bottom to the top."""
+    drawn = [line.get_xydata().T.tolist() for line in panel.lines]
+    return [xs[0] for xs, ys in drawn if xs[0] == xs[-1] and ys == [0, 1]]
+
+
+def test_training_is_drawn_over_both_stages_with_the_switch_between_them() -> None:
+    records = history(6, switch=4)
+    epochs = [float(line["epoch"]) for line in records]
+    figure = training_figure([Results("one", RESULT, history=records)], LIGHT)
+    loss, quality = figure.axes
+    assert curves(loss) == [(epochs, [line["loss"] for line in records])]
+    for direction in ("audio_to_visual", "visual_to_audio"):
+        assert (epochs, [line[f"val_map_{direction}"] for line in records]) in curves(quality)
+    assert len(curves(quality)) == 2
+    for panel in (loss, quality):
+        assert marks(panel) == [3.5]  # between the last epoch of stage 1 and the first of stage 2
+    assert [text.get_text() for text in loss.texts] == ["stage 2"]
+    both = [
+        Results(name, RESULT, history=history(20, switch=at)) for name, at in (("a", 4), ("b", 15))
+    ]
+    loss, _ = training_figure(both, LIGHT).axes
+    assert len(curves(loss)) == 2 and marks(loss) == [3.5, 14.5]
+
+
+def test_a_collapse_is_drawn_with_the_line_it_is_told_by() -> None:
+    lines = [line | {"distance_spread": 0.2} for line in history()]
+    spread, *others = collapse_figure([Results("one", RESULT, history=lines)], LIGHT).axes
+    levels = [line.get_ydata() for line in spread.lines if list(line.get_xdata()) == [0, 1]]
+    assert [list(level) for level in levels] == [[COLLAPSED_BELOW] * 2]
+    assert curves(spread)[0][1] == [0.2] * 6
+    assert all(marks(panel) == [3.5] for panel in (spread, *others))
 
 
 @pytest.mark.parametrize(

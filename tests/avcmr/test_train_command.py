@@ -4,11 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from avcmr.cli import app
 from avcmr.cli.train import needs_ray
 from avcmr.metrics import COLLAPSED_BELOW
 from avcmr.runs import RunFolder
@@ -52,8 +55,19 @@ def test_one_worker_trains_without_ray_and_a_finished_run_is_left_alone(
     assert RunFolder(tmp_path / "runs" / "a").finished
 
 
-def test_ctrl_c_is_answered_and_the_same_command_goes_on(feature_file, tmp_path) -> None:
-    """What was interrupted ends bit for bit as what was not."""
+def status() -> tuple[int, str]:
+    shown = CliRunner().invoke(app, ["status"])
+    return shown.exit_code, shown.stdout
+
+
+def test_ctrl_c_is_answered_and_the_same_command_goes_on(
+    feature_file, tmp_path, monkeypatch
+) -> None:
+    """What was interrupted ends bit for bit as what was not; ``avcmr status`` knows of both."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     features, settings = feature_file(), [*QUICK, "stage1.max_epochs=60"]
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     _, narration = avcmr_train(whole, features, *settings).communicate(timeout=120)
@@ -62,11 +76,23 @@ def test_ctrl_c_is_answered_and_the_same_command_goes_on(feature_file, tmp_path)
     process = avcmr_train(cut, features, *settings)
     while not measured.exists() or measured.read_text().count("\n") < 10:
         assert process.poll() is None, process.communicate()
+    process.send_signal(signal.SIGSTOP)
+    last = RunFolder(cut / "runs" / "a").history()[-1]
+    code, shown = status()
+    assert code == 0 and "training of a" in shown
+    for text in (
+        f"{last['epoch']}, stage 1",
+        f"{last['loss']:.4f}",
+        f"{last['val_map_audio_to_visual']:.3f}",
+    ):
+        assert text in shown
+    process.send_signal(signal.SIGCONT)
     process.send_signal(signal.SIGINT)
     out, narration = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
     assert "interrupted; the same command goes on from here" in narration
     assert "Traceback" not in narration
+    assert status() == (1, "nothing runs: no extraction, no training\n")
     assert not RunFolder(cut / "runs" / "a").finished
 
     out, narration = avcmr_train(cut, features, *settings).communicate(timeout=120)

@@ -16,6 +16,8 @@ from tests.end_to_end.conftest import AVCMR, eventually, values, write_good_clip
 
 RAY = Path(sys.executable).with_name("ray")
 
+SHORT = ("stage1.max_epochs=2", "stage2.max_epochs=1", "model.hidden=[16]", "batch_size=4")
+
 pytestmark = pytest.mark.slow
 
 
@@ -32,15 +34,16 @@ def answers(port: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The head of a cluster, which asks for a token."""
+    """The head of a cluster, and a folder to work in."""
 
     folder: Path
     environment: dict[str, str]
     port: int
     client_port: int
+    dashboard_port: int
 
     def run(self, *command: object) -> str:
-        """What a command says to the end, with the user's token in the environment."""
+        """What a command says to the end, in the environment that the head was started in."""
         done = subprocess.run(
             [str(word) for word in command],
             cwd=self.folder,
@@ -54,23 +57,28 @@ class Head:
         return done.stdout + done.stderr
 
 
-@pytest.fixture(scope="module")
-def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
+@pytest.fixture(scope="module", params=["open", "token"])
+def head(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Head]:
+    """As ``ray start --head`` starts it by itself, or one that asks for a token."""
     folder = tmp_path_factory.mktemp("cluster")
-    (folder / ".ray").mkdir()
-    (folder / ".ray" / "auth_token").write_text("0123456789abcdef" * 2)
     port, client_port, dashboard_port = free_port(), free_port(), free_port()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
         "HOME": str(folder),
-        "RAY_AUTH_MODE": "token",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{dashboard_port}",
         "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache")),
     }
+    if request.param == "token":
+        environment["RAY_AUTH_MODE"] = "token"
+        (folder / ".ray").mkdir()
+        (folder / ".ray" / "auth_token").write_text("0123456789abcdef" * 2)
     options = (
         *(f"--port={port}", f"--ray-client-server-port={client_port}"),
         *(f"--dashboard-port={dashboard_port}", "--dashboard-host=127.0.0.1"),
+        f"--dashboard-agent-listen-port={free_port()}",  # others may have the usual one
         *("--num-cpus=2", f"--object-store-memory={100 << 20}", "--block"),
     )
     with (folder / "ray.log").open("wb") as log:
@@ -85,21 +93,31 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
             ports = (port, client_port, dashboard_port)
             eventually(lambda: all(map(answers, ports)), (folder / "ray.log").read_text())
             write_good_clips(folder / "raw", 8)
-            yield Head(folder, environment, port, client_port)
+            yield Head(folder, environment, port, client_port, dashboard_port)
         finally:
             os.killpg(ray.pid, signal.SIGKILL)  # asked to end, it takes half a minute
             ray.wait(60)
 
 
-def test_all_ways_give_the_same_features(head: Head) -> None:
-    videos = ("--videos", head.folder / "raw", "--untrained-audio", "--out")
-    command = (AVCMR, "extract", *videos)
-    head.run(*command, "direct.h5", "--address", f"127.0.0.1:{head.port}")
-    head.run(*command, "client.h5", "--address", f"ray://127.0.0.1:{head.client_port}")
-    submitted = head.run(RAY, "job", "submit", "--", *command, head.folder / "job.h5")
-    assert "8 to do" in submitted
+@pytest.mark.parametrize(
+    ("head", "ways"),
+    [("open", ["direct"]), ("token", ["direct", "client", "job"])],
+    indirect=["head"],
+    scope="module",  # one head after the other
+    ids=["open", "token"],
+)
+def test_all_ways_give_the_same_features(head: Head, ways: list[str]) -> None:
+    command = (AVCMR, "extract", "--videos", head.folder / "raw", "--untrained-audio", "--out")
+    commands = {
+        "direct": (*command, "direct.h5", "--address", f"127.0.0.1:{head.port}"),
+        "client": (*command, "client.h5", "--address", f"ray://127.0.0.1:{head.client_port}"),
+        "job": (RAY, "job", "submit", "--", *command, head.folder / "job.h5"),
+    }
     found = []
-    for way in ("direct", "client", "job"):
+    for way in ways:
+        said = head.run(*commands[way])
+        assert "8 to do" in said
+        assert f"dashboard http://127.0.0.1:{head.dashboard_port}\n" in said
         with FeatureStore(head.folder / f"{way}.h5") as store:
             found.append(values(store))
     assert len(found[0]) == 8
@@ -109,10 +127,20 @@ def test_all_ways_give_the_same_features(head: Head) -> None:
             assert all((one == two).all() for one, two in zip(arrays, other[clip], strict=True))
 
 
-def test_training_through_the_client(head: Head) -> None:
+@pytest.mark.parametrize(
+    ("head", "way"),
+    [("open", "job"), ("token", "client")],
+    indirect=["head"],
+    scope="module",  # one head after the other
+    ids=["open", "token"],
+)
+def test_training(head: Head, way: str) -> None:
     """Of features that test_all_ways_give_the_same_features has made."""
-    short = ("stage1.max_epochs=2", "stage2.max_epochs=1", "model.hidden=[16]", "batch_size=4")
-    address = f"ray://127.0.0.1:{head.client_port}"
-    said = head.run(AVCMR, "train", "--features", "direct.h5", "--address", address, *short)
+    command = (AVCMR, "train", "--features", head.folder / "direct.h5", *SHORT, "--runs")
+    runs = head.folder / "runs"
+    if way == "job":
+        said = head.run(RAY, "job", "submit", "--", *command, runs)
+    else:
+        said = head.run(*command, runs, "--address", f"ray://127.0.0.1:{head.client_port}")
     assert "best validation MAP" in said
-    assert (head.folder / "runs" / "direct" / "metrics.jsonl").read_text().count("\n") == 3
+    assert (runs / "direct" / "metrics.jsonl").read_text().count("\n") == 3

@@ -1,17 +1,50 @@
 """What is built and installed is whole, and works outside the checkout."""
 
+import ast
 import os
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("avcmr", "preprocessing", "raytasks")
 
+OPTIONAL = {"torchcodec"}
+"""Imported where they are installed."""
+
 pytestmark = pytest.mark.slow
+
+
+SERVE = """
+import re
+from pathlib import Path
+import numpy, torch
+from fastapi.testclient import TestClient
+from avcmr import Retriever
+from avcmr.collection import Collection
+from avcmr.web import create_app
+
+class Networks:
+    def load(self): pass
+
+nan, one = numpy.array([numpy.nan]), torch.ones(1, 2)
+collection = Collection(("a",), ("b",), ("",), (Path(),), nan, nan, one, one)
+with TestClient(create_app(Retriever(collection, None, Networks()))) as client:
+    page = client.get("/")
+    print(page.status_code, page.headers["Content-Type"])
+    files = re.findall(r'"/page/([^"]+)"', page.text)
+    files += re.findall(r'from "[.]/([^"]+)"', client.get("/page/main.js").text)
+    for file in files:
+        print(client.get(f"/page/{file}").status_code, file)
+"""
+"""Serves a collection of one clip, and asks for the page and all that it loads."""
 
 
 def pip(*arguments: object) -> "subprocess.CompletedProcess[str]":
@@ -86,3 +119,36 @@ def test_what_is_installed_works(wheel, tmp_path) -> None:
     presets = run(site / "bin" / "avcmr", "config", "presets")
     assert {path.stem for path in (ROOT / "configs").glob("*.yaml")} <= set(presets.split())
     assert "stage2" in run(site / "bin" / "avcmr", "config", "show", "--config", "demo")
+    served = run("-c", SERVE).splitlines()
+    assert served[0].startswith("200 text/html")
+    assert len(served) > 5
+    assert all(line.startswith("200 ") for line in served), served
+
+
+def imported() -> set[str]:
+    """Top-level modules that the packages import, wherever in their files."""
+    names = set()
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Import):
+                    names |= {alias.name.partition(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                    names.add(node.module.partition(".")[0])
+    return names - {*PACKAGES, *sys.stdlib_module_names}
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_all_that_is_imported_is_depended_on() -> None:
+    """So that a clean environment, into which the wheel alone is installed, has it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [one for group in project["optional-dependencies"].values() for one in group]
+    needed = {canonical(Requirement(one).name) for one in project["dependencies"]}
+    known = needed | {canonical(Requirement(one).name) for one in extras}
+    provided = packages_distributions()
+    for module in sorted(imported()):
+        of = {canonical(name) for name in provided.get(module, [module])}
+        assert of & (known if module in OPTIONAL else needed), f"{module} ({of})"

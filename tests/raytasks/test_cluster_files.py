@@ -64,6 +64,15 @@ def images_of(part: Any) -> list[str]:
     return [image for one in part for image in images_of(one)] if isinstance(part, list) else []
 
 
+def test_what_is_executed_on_the_head_joins_the_cluster() -> None:
+    """Else the head starts a Ray of its own, and the machines that are paid for wait."""
+    files = [path.read_text() for path in AWS.parent.glob("*.yaml")]
+    text = "\n".join(files).replace("\\\n#", " ")  # one line each
+    commands = re.findall(r"ray exec [^\n']*'(avcmr [^']*)'", text)
+    assert {command.split()[1] for command in commands} == {"extract", "train"}
+    assert all(" --address auto " in command for command in commands)
+
+
 @FILES
 def test_ray_s_image_is_the_version_that_is_tested(path: Path) -> None:
     tags = re.findall(r"rayproject/ray:(\S+)", path.read_text())

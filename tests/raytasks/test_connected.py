@@ -18,6 +18,16 @@ def test_a_cluster_that_is_not_there_is_said_at_once(address: str) -> None:
         pass
 
 
+def test_nothing_is_decided_by_an_import() -> None:
+    """Whether a cluster asks for a token is for the user to say, and else for Ray."""
+    program = (
+        "import os; before = dict(os.environ); import raytasks.cluster, raytasks.train;"
+        "print({*os.environ.items()} ^ {*before.items()})"
+    )
+    printed = subprocess.check_output([sys.executable, "-c", program], text=True)
+    assert "RAY_" not in printed
+
+
 @pytest.mark.parametrize("named", ["RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "HOME"])
 def test_the_user_s_own_token_is_taken(named: str, tmp_path: Path) -> None:
     """From where Ray looks for it, in the order in which it does."""
@@ -31,6 +41,6 @@ def test_the_user_s_own_token_is_taken(named: str, tmp_path: Path) -> None:
         "RAY_AUTH_TOKEN_PATH": str(file),
         "HOME": str(tmp_path),
     }[named]
-    program = "import os, raytasks.cluster; print(os.environ['RAY_AUTH_TOKEN'])"
+    program = "from raytasks.token import users_token; print(users_token())"
     printed = subprocess.check_output([sys.executable, "-c", program], env=environment, text=True)
     assert printed.strip() == "of-the-user"

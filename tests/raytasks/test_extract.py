@@ -1,6 +1,7 @@
 """Extraction through real actors, with clips that kill and hang their decoder."""
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -12,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import ray
 import torch
 from ray import cloudpickle
+from ray.util.state import list_actors, list_tasks
 
 from preprocessing.clips import Clip
 from preprocessing.decode import PyAVDecoder, Sampling
@@ -145,6 +148,20 @@ def test_bad_clips_cost_nothing_but_themselves(cluster: Cluster, tmp_path: Path)
     assert reasons == bad
     assert attempts == dict.fromkeys(bad, 1) | {"segfault": 2, "hang": 2, "too long": 2}
     assert "the networks failed (RuntimeError: out of memory of another kind), 2 times" in said
+    assert_named()
+
+
+def assert_named() -> None:
+    """Ray's dashboard tells actors by what they do, and calls by their clips; it lags a little."""
+    here = ray.get_runtime_context().gcs_address  # and no other Ray of this machine
+    deadline = time.monotonic() + 30
+    while "decode hang" not in (calls := {task.name for task in list_tasks(here, limit=1000)}):
+        assert time.monotonic() < deadline, calls
+        time.sleep(0.5)
+    assert any(re.fullmatch(r"extract \w+.* and \d more", call) for call in calls), calls
+    actors = {actor.name for actor in list_actors(here, limit=1000)}
+    for kind in ("decoder", "extractor"):
+        assert any(re.fullmatch(rf"{kind} \d+", actor) for actor in actors), actors
 
 
 def test_features_are_those_of_a_single_process(cluster: Cluster, tmp_path: Path) -> None:

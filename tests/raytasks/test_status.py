@@ -3,11 +3,14 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import ray
@@ -132,14 +135,43 @@ def test_what_is_measured_is_read_from_any_shell(cluster: Cluster, monkeypatch) 
         "audio_to_visual": 0.61,
         "visual_to_audio": 0.59,
     }
-    exported = {sample.name for sample in reading.samples}
-    assert queried() == exported  # the board shows all there is, and nothing else
+    queries = board_queries()
+    asked = {name for query in queries for name in metrics_in(query)}
+    assert asked == {sample.name for sample in reading.samples}  # all there is, and nothing else
+    for query, labels in queries.items():
+        for sample in reading.samples:
+            if sample.name in metrics_in(query):
+                assert labels <= sample.labels.keys(), query
 
     shown = CliRunner().invoke(app, ["status"])
     assert shown.exit_code == 0
-    for text in ("clips done", "12, about 6 s", "corrupt", "12 for decode, 1 for retry",
-                 "1 idle, 1 working", "training of one", "7, stage 2", "0.610"):  # fmt: skip
+    watched = watch(monkeypatch, looks=2)
+    for text in ("clips done", "12, about 6 s", "2.00 clips/s, 12.5 frames/s", "corrupt",
+                 "12 for decode, 1 for retry", "1 idle, 1 working", "training of one",
+                 "7, stage 2", "0.610"):  # fmt: skip
         assert text in shown.stdout, shown.stdout
+        assert text in watched, watched
+
+    publisher.publish(progress(16, corrupt=2, mute=1))
+    publisher.publish(progress(17, corrupt=2, mute=1))  # soon after, but the end
+    ended = eventually(lambda reading: reading.total("clips_left") == 0)
+    assert ended.by("clips_total", "outcome")["done"] == 17
+
+
+def watch(monkeypatch: pytest.MonkeyPatch, looks: int) -> str:
+    """What ``avcmr status --watch`` shows in so many looks, and a Ctrl-C."""
+    left = iter(range(looks - 1))
+
+    def sleep(seconds: float) -> None:
+        assert 0 < seconds <= 5
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("avcmr.cli.status.time", SimpleNamespace(sleep=sleep))
+        shown = CliRunner().invoke(app, ["status", "--watch"])
+    assert next(left, None) is None, "it did not go on"
+    return shown.stdout
 
 
 @pytest.mark.slow
@@ -166,17 +198,45 @@ def test_a_process_is_seen_until_it_ends_and_then_no_more(cluster: Cluster) -> N
     eventually(lambda reading: not reading.only("WorkerId", worker).samples)
 
 
-def queried() -> set[str]:
-    """The metrics that the Grafana board asks for."""
+def board_queries() -> dict[str, set[str]]:
+    """What the Grafana board asks for, and the labels by which it groups, chooses and names."""
     board = json.loads((CONFIGS / "grafana.json").read_text())
-    queries = [target["expr"] for panel in board["panels"] for target in panel.get("targets", [])]
-    assert all(query.count("(") == query.count(")") for query in queries)
-    return {name for query in queries for name in re.findall(rf"{PREFIX}\w+", query)}
+    targets = [target for panel in board["panels"] for target in panel.get("targets", [])]
+    queries = {}
+    for target in targets:
+        groups = ",".join(re.findall(r"\b(?:by|without|on|ignoring) \(([^)]*)\)", target["expr"]))
+        named = re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])
+        chosen = re.findall(r"[{,]\s*(\w+)\s*[=!]", target["expr"])
+        queries[target["expr"]] = {*re.findall(r"\w+", groups), *named, *chosen}
+        assert set(named) <= {*re.findall(r"\w+", groups)}, "summed away"
+    return queries
+
+
+def metrics_in(query: str) -> set[str]:
+    return set(re.findall(rf"{PREFIX}\w+", query))
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="needs promtool, of Prometheus")
+def test_prometheus_takes_its_file_and_the_board_s_queries(tmp_path: Path) -> None:
+    rules = [{"record": f"panel:{number}", "expr": q} for number, q in enumerate(board_queries())]
+    file = tmp_path / "rules.yaml"
+    for broken in ("", " by ("):
+        groups = [
+            {"name": "board", "rules": [{**rule, "expr": rule["expr"] + broken} for rule in rules]}
+        ]
+        file.write_text(yaml.safe_dump({"groups": groups}))
+        taken = subprocess.run(
+            ["promtool", "check", "rules", file], check=False, capture_output=True
+        )
+        assert (taken.returncode == 0) == (not broken), taken.stderr
+    subprocess.run(["promtool", "check", "config", CONFIGS / "prometheus.yml"], check=True)
 
 
 def test_nothing_runs(tmp_path: Path, monkeypatch) -> None:
     """Not where Ray never was, nor where one has ended and its port is closed, or is another's."""
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
     ended = tmp_path / "ray" / "session_2026-01-01_00-00-00_0_1"
     for content in (None, '[{"targets": ["127.0.0.1:9"]}]', "damaged", "{}"):
         if content:

@@ -11,17 +11,33 @@ export function resultCard(hit, own, search) {
   const { item } = hit;
   const face = player(item);
   face.querySelector(".screen").append(el("span", { class: "rank", "aria-hidden": "true", text: String(hit.rank) }));
+  const score = hit.score.toFixed(3);
   const meter = el("div", { class: "meter", "aria-hidden": "true" }, el("i"));
   meter.firstChild.style.setProperty("--share", `${100 * Math.min(Math.max(hit.score, 0), 1)}%`);
-  const body = el("div", { class: "about" },
+  return el("li", { class: own ? "card own" : "card", "data-id": item.id,
+    "aria-label": `${hit.rank}. ${item.label} ${item.id}, score ${score}` }, face,
+    about(item, [el("span", { class: "score", title: "score", text: score }), meter],
+      el("div", { class: "foot" }, mark(hit.right, own), again(item, search))));
+}
+
+/** A clip of the collection, to begin with. */
+export function itemCard(item, search) {
+  return el("li", { class: "card", "data-id": item.id }, player(item),
+    about(item, [el("span")], el("div", { class: "foot" }, again(item, search))));
+}
+
+/** The clip that is searched with. */
+export function queryCard(item) {
+  return el("div", { class: "card" }, player(item), about(item, [el("span")]));
+}
+
+/** What is said of a clip: its class, the score, and below these where it is from. */
+function about(item, score, foot = null) {
+  return el("div", { class: "about" },
     el("span", { class: "label", text: item.label || item.id }),
-    el("span", { class: "score", title: "score", text: hit.score.toFixed(3) }),
-    meter,
+    ...score,
     el("span", { class: "id", text: [item.id, seconds(item), item.split].filter(Boolean).join(" · ") }),
-    el("div", { class: "foot" }, mark(hit.right, own), again(item, search)));
-  const card = el("li", { class: own ? "card own" : "card", "data-id": item.id,
-    "aria-label": `${hit.rank}. ${item.label} ${item.id}, score ${hit.score.toFixed(3)}` }, face, body);
-  return card;
+    foot);
 }
 
 function mark(right, own) {
@@ -29,24 +45,6 @@ function mark(right, own) {
   if (right === null) return el("span");
   return el("span", { class: right ? "mark right" : "mark wrong" },
     drawing("0 0 20 20", right ? RIGHT : WRONG), right ? "same class" : "other class");
-}
-
-/** A clip of the collection, to begin with. */
-export function itemCard(item, search) {
-  const body = el("div", { class: "about" },
-    el("span", { class: "label", text: item.label || item.id }),
-    el("span"),
-    el("span", { class: "id", text: [item.id, seconds(item), item.split].filter(Boolean).join(" · ") }),
-    el("div", { class: "foot" }, again(item, search)));
-  return el("li", { class: "card", "data-id": item.id }, player(item), body);
-}
-
-/** The clip that is searched with. */
-export function queryCard(item) {
-  return el("div", { class: "card" }, player(item), el("div", { class: "about" },
-    el("span", { class: "label", text: item.label || item.id }),
-    el("span"),
-    el("span", { class: "id", text: [item.id, seconds(item), item.split].filter(Boolean).join(" · ") })));
 }
 
 function again(item, search) {

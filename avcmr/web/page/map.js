@@ -169,8 +169,8 @@ export class CollectionMap {
     if (!this.at) return;
     const { item, kind } = this.at;
     const wave = el("div", { class: "wave untouched" });
-    const image = el("img", { src: `/thumbnails/${item.row}`, alt: "", onerror: () => image.remove() });
-    get(`/peaks/${item.row}`).then((peaks) => wave.replaceChildren(outline(peaks)), () => wave.remove());
+    const image = el("img", { src: `/thumbnails/${item.at}`, alt: "", onerror: () => image.remove() });
+    get(`/peaks/${item.at}`).then((peaks) => wave.replaceChildren(outline(peaks)), () => wave.remove());
     const wanted = kind === "sound" ? "find pictures" : "find sounds";
     tip.replaceChildren(item.media ? image : "", item.media ? wave : "",
       el("p", {}, el("b", { text: item.label })),

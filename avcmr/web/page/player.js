@@ -30,10 +30,10 @@ export function outline(peaks) {
  */
 export function player(item) {
   const first = item.start ?? 0;
-  const source = `/media/${item.row}`;
-  const sound = get(`/peaks/${item.row}`);
+  const source = `/media/${item.at}`;
+  const sound = get(`/peaks/${item.at}`);
   return build({ name: item.id, source, first, last: item.end, sound, media: item.media,
-    poster: `/thumbnails/${item.row}` });
+    poster: `/thumbnails/${item.at}` });
 }
 
 /** A player of a file that was dropped; `peaks` is a promise. */

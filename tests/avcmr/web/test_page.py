@@ -9,9 +9,7 @@ from typing import Any
 import pytest
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
+NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 QUERY = "#query .label"
 RESULTS = "#cards.finds-picture, #cards.finds-sound"
@@ -19,8 +17,6 @@ RESULTS = "#cards.finds-picture, #cards.finds-sound"
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium: no chromium, chromium-browser or google-chrome in PATH")
     arguments = [
         "--no-sandbox",
         "--disable-gpu",
@@ -29,7 +25,11 @@ def browser() -> Iterator[Any]:
         "--use-fake-ui-for-media-stream",
     ]
     with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        own = started.chromium.executable_path  # of "playwright install chromium"
+        found = next(filter(None, map(shutil.which, (*NAMES, own))), None)
+        if found is None:
+            pytest.skip(f"needs Chromium: none of {', '.join(NAMES)} in PATH, and no {own}")
+        browser = started.chromium.launch(executable_path=found, args=arguments)
         yield browser
         browser.close()
 

@@ -25,12 +25,14 @@ from typer.testing import CliRunner
 
 from avcmr.cli import app
 from avcmr.cli.serve import LOOPBACK
+from avcmr.collection import Collection
 from avcmr.previews import PEAKS
 from avcmr.retriever import Retriever
 from avcmr.web import create_app, uploads
+from avcmr.web.app import MAX_WAITING
 from avcmr.web.projection import load_projection
 from preprocessing.decode.process import DecodingProcess
-from preprocessing.errors import SetupError
+from preprocessing.errors import ClipError, SetupError
 from preprocessing.remote import media_path
 
 
@@ -39,6 +41,11 @@ def client(served: Any) -> Iterator[TestClient]:
     app = create_app(served.retriever, name="made", report=served.report, hosts=LOOPBACK)
     with TestClient(app, base_url="http://127.0.0.1:8000") as client:
         yield client
+
+
+def at(collection: Collection, row: int) -> str:
+    """By what a clip's media are asked for."""
+    return f"{collection.fingerprint()}/{row}"
 
 
 def upload(client: TestClient, content: bytes, **headers: str) -> Any:
@@ -67,11 +74,13 @@ def test_search_by_id_is_the_retrievers(client: TestClient, served: Any, find: A
     assert [hit["right"] for hit in results["hits"][:2]] == [True, True]
 
 
-def test_clips_are_listed_by_filter_and_page(client: TestClient) -> None:
+def test_clips_are_listed_by_filter_and_page(client: TestClient, served: Any) -> None:
+    collection = served.retriever.collection
     page = client.get("/api/clips", params={"label": "low", "limit": 3}).json()
-    assert page["total"] == 4 and [item["row"] for item in page["items"]] == [0, 1, 2]
+    assert page["total"] == 4
+    assert [item["at"] for item in page["items"]] == [at(collection, row) for row in range(3)]
     rest = client.get("/api/clips", params={"label": "low", "limit": 3, "offset": 3}).json()
-    assert [item["row"] for item in rest["items"]] == [3]
+    assert [item["at"] for item in rest["items"]] == [at(collection, 3)]
     assert (page["items"][1]["start"], page["items"][1]["end"]) == (0.5, 1.5)
     found = client.get("/api/clips", params={"text": "HIGH_1", "split": "test"}).json()
     assert [item["id"] for item in found["items"]] == ["high/high_11"]
@@ -194,8 +203,33 @@ def test_paths_lead_nowhere(address: str, path: str) -> None:
 
 @pytest.mark.parametrize("what", ["media", "thumbnails", "peaks"])
 @pytest.mark.parametrize("row", ["-1", "12", "99999999999999999999", "1.5", "x"])
-def test_unknown_rows(client: TestClient, what: str, row: str) -> None:
-    assert client.get(f"/{what}/{row}").status_code in (404, 422)
+def test_unknown_rows(client: TestClient, served: Any, what: str, row: str) -> None:
+    of = served.retriever.collection.fingerprint()
+    assert client.get(f"/{what}/{of}/{row}").status_code in (404, 422)
+
+
+def test_media_of_one_collection_are_never_taken_for_anothers(
+    client: TestClient, served: Any
+) -> None:
+    """Browsers keep them for a day, and the next run may be served at the same address."""
+    collection = served.retriever.collection
+    others = replace(collection, paths=collection.paths[::-1])
+    retriever = Retriever(others, served.retriever._network, served.retriever._extractor)
+    with TestClient(create_app(retriever)) as elsewhere:
+        there = elsewhere.get("/api/clips").json()["items"]
+        here = client.get("/api/clips").json()["items"]
+        assert [item["id"] for item in there] == [item["id"] for item in here]
+        for what in ("media", "thumbnails", "peaks"):
+            kept = client.get(f"/{what}/{here[0]['at']}")
+            assert kept.status_code == 200 and "max-age=86400" in kept.headers["Cache-Control"]
+            assert elsewhere.get(f"/{what}/{here[0]['at']}").status_code == 404
+            assert elsewhere.get(f"/{what}/{there[0]['at']}").content != kept.content
+    assert replace(collection).fingerprint() == collection.fingerprint()
+    for other in (
+        replace(collection, ids=("another", *collection.ids[1:])),
+        replace(collection, starts=collection.starts + 0.25),
+    ):
+        assert other.fingerprint() != collection.fingerprint()
 
 
 def test_unknown_names(client: TestClient) -> None:
@@ -254,9 +288,16 @@ def test_the_report_may_run_nothing(client: TestClient) -> None:
 
 
 def test_clips_of_a_web_server(served: Any) -> None:
-    """They are fetched to be shown, and nothing of them stays."""
+    """They are fetched once to be shown, in parts too, and nothing of them stays."""
     collection = served.retriever.collection
-    handler = partial(SimpleHTTPRequestHandler, directory=str(served.folder))
+    asked: list[str] = []
+
+    class Noted(SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            super().do_GET()
+
+    handler = partial(Noted, directory=str(served.folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as elsewhere:
         threading.Thread(target=elsewhere.serve_forever, daemon=True).start()
         root = f"http://127.0.0.1:{elsewhere.server_port}"
@@ -267,15 +308,18 @@ def test_clips_of_a_web_server(served: Any) -> None:
         )
         app = create_app(retriever, name="made", report=None, hosts=LOOPBACK)
         with TestClient(app, base_url="http://127.0.0.1:8000") as client:
-            answer = client.get("/media/3", headers={"range": "bytes=2-9"})
-            assert answer.status_code == 206
-            assert answer.content == collection.paths[3].read_bytes()[2:10]
-            assert client.get("/media/3").content == collection.paths[3].read_bytes()
-            thumbnail = client.get("/thumbnails/3").content
+            third, last = at(retriever.collection, 3), at(retriever.collection, len(paths) - 1)
+            for first in (2, 5, 9):
+                part = client.get(f"/media/{third}", headers={"range": f"bytes={first}-9"})
+                assert part.status_code == 206
+                assert part.content == collection.paths[3].read_bytes()[first:10]
+            assert client.get(f"/media/{third}").content == collection.paths[3].read_bytes()
+            thumbnail = client.get(f"/thumbnails/{third}").content
             assert Image.open(io.BytesIO(thumbnail)).size == (64, 48)
-            assert len(client.get("/peaks/3").json()) == PEAKS
+            assert len(client.get(f"/peaks/{third}").json()) == PEAKS
+            assert asked.count("/03.mp4") == 1
             for what, status in (("media", 404), ("thumbnails", 422), ("peaks", 422)):
-                gone = client.get(f"/{what}/{len(paths) - 1}")
+                gone = client.get(f"/{what}/{last}")
                 assert gone.status_code == status and "http" not in gone.text
         elsewhere.shutdown()
     assert list(Path(tempfile.gettempdir()).glob(f"avcmr-fetched-{os.getpid()}-*")) == []
@@ -283,31 +327,33 @@ def test_clips_of_a_web_server(served: Any) -> None:
 
 def test_media_in_ranges(client: TestClient, served: Any) -> None:
     content = served.retriever.collection.paths[0].read_bytes()
-    whole = client.get("/media/0")
+    media = f"/media/{at(served.retriever.collection, 0)}"
+    whole = client.get(media)
     assert whole.content == content and whole.headers["Content-Type"] == "video/mp4"
     assert whole.headers["Accept-Ranges"] == "bytes"
     for asked, expected in (("2-5", content[2:6]), ("100-", content[100:]), ("-7", content[-7:])):
-        part = client.get("/media/0", headers={"Range": f"bytes={asked}"})
+        part = client.get(media, headers={"Range": f"bytes={asked}"})
         assert part.status_code == 206 and part.content == expected
     first, end = 2, 5
-    part = client.get("/media/0", headers={"Range": f"bytes={first}-{end}"})
+    part = client.get(media, headers={"Range": f"bytes={first}-{end}"})
     assert part.headers["Content-Range"] == f"bytes 2-5/{len(content)}"
-    beyond = client.get("/media/0", headers={"Range": f"bytes={len(content)}-"})
+    beyond = client.get(media, headers={"Range": f"bytes={len(content)}-"})
     assert beyond.status_code == 416
-    head = client.head("/media/0")
+    head = client.head(media)
     assert head.content == b"" and head.headers["Content-Length"] == str(len(content))
 
 
-def test_previews(client: TestClient) -> None:
-    picture = client.get("/thumbnails/0")
+def test_previews(client: TestClient, served: Any) -> None:
+    first, second = (at(served.retriever.collection, row) for row in (0, 1))
+    picture = client.get(f"/thumbnails/{first}")
     red, green, _ = np.asarray(Image.open(io.BytesIO(picture.content))).mean(axis=(0, 1))
     assert abs(red - 200) < 20 and abs(green - 90) < 20
-    peaks = client.get("/peaks/0").json()
+    peaks = client.get(f"/peaks/{first}").json()
     assert len(peaks) == PEAKS and max(peaks) == 1
     # Two seconds of tones that swell anew every half second; of the cut one second.
     assert sum(np.array(peaks[4:]) < 0.25) in range(6, 30)
     assert peaks[1] < 0.3 and peaks[PEAKS // 8] > 0.8
-    cut = client.get("/peaks/1").json()
+    cut = client.get(f"/peaks/{second}").json()
     assert cut[1] < 0.4 and cut[PEAKS // 4] > 0.8
 
 
@@ -322,13 +368,49 @@ def test_media_that_are_gone(served: Any, tmp_path: Path) -> None:
     )
     with TestClient(create_app(retriever)) as client:
         for row in (0, 1):
-            assert client.get(f"/media/{row}").status_code == 404
+            clip = at(retriever.collection, row)
+            assert client.get(f"/media/{clip}").json()["detail"] == "the clip's file is gone"
             for what in ("thumbnails", "peaks"):
-                answer = client.get(f"/{what}/{row}")
+                answer = client.get(f"/{what}/{clip}")
                 assert answer.status_code == 422 and str(tmp_path) not in answer.text
         assert client.get("/api/search", params={"id": "low/low_00"}).status_code == 200
         items = client.get("/api/clips").json()["items"]
-        assert {item["row"] for item in items if not item["media"]} == {1}
+        assert [item["at"] for item in items if not item["media"]] == [clip]
+
+
+def test_clips_of_no_known_class_are_neither_right_nor_wrong(served: Any) -> None:
+    collection = served.retriever.collection
+    labels = ("", "", *collection.labels[2:])
+    retriever = Retriever(
+        replace(collection, labels=labels), served.retriever._network, served.retriever._extractor
+    )
+    with TestClient(create_app(retriever)) as client:
+        for id_, known in (("low/low_00", set()), ("low/low_02", {True, False})):
+            hits = client.get("/api/search", params={"id": id_}).json()["hits"]
+            assert {hit["right"] for hit in hits if hit["item"]["label"]} == (known or {None})
+            assert {hit["right"] for hit in hits if not hit["item"]["label"]} == {None}
+
+
+def test_more_uploads_than_may_wait_are_refused(
+    client: TestClient, served: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+
+    def slow(path: Path) -> Any:
+        go_on.wait(30)
+        raise ClipError("corrupt", "as expected")
+
+    monkeypatch.setattr(served.retriever, "embed_image_file", slow)
+    image = served.image.read_bytes()
+    with ThreadPoolExecutor(MAX_WAITING) as pool:
+        waiting = [pool.submit(upload, client, image + bytes([n])) for n in range(MAX_WAITING)]
+        deadline = time.monotonic() + 20
+        while (refused := upload(client, b"one too many")).status_code == 422:
+            assert time.monotonic() < deadline, "not all of them wait"
+        assert refused.status_code == 503 and refused.headers["Retry-After"] == "5"
+        go_on.set()
+        assert {answer.result().status_code for answer in waiting} == {422}
+    assert upload(client, b"no media").status_code == 422  # and now there is room again
 
 
 def test_without_networks_ids_alone(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -346,7 +428,7 @@ def test_without_networks_ids_alone(served: Any, monkeypatch: pytest.MonkeyPatch
 def test_the_map_is_made_once(client: TestClient, served: Any, tmp_path: Path) -> None:
     while not (made := client.get("/api/map").json())["ready"]:
         time.sleep(0.05)
-    assert [item["row"] for item in made["items"]] == list(range(12))
+    assert [item["id"] for item in made["items"]] == list(served.retriever.collection.ids)
     points = np.array([made["audio"], made["visual"]])
     assert points.shape == (2, 12, 2) and points.min() == 0 and points.max() == 1
 
