@@ -108,13 +108,16 @@ class QueryExtractor:
             if made is None:
                 raise ValueError("its file does not say how it was made")
             networks, sampling = Networks.described(made.config, made.weights, self._weights)
-            if networks.describe(sampling) != made.config:
-                raise ValueError("made with settings that are not known here")
         except (KeyError, ValueError):
             raise SetupError(
                 f"{self._features}: not made by avcmr extract, so that no file can go through the "
                 "same networks; search with --id, or extract the clips and train on them"
             ) from None
+        if networks.describe(sampling) != made.config:
+            raise SetupError(
+                f"{self._features}: made by another version of avcmr, whose steps were others; "
+                "search with --id, or extract the clips again and train on them"
+            )
         for name, origin in networks.origins().items():
             if origin != made.weights.get(name):
                 raise SetupError(

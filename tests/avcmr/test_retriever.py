@@ -366,7 +366,7 @@ def test_other_weights_than_the_stores_are_refused(made) -> None:
         query.pictures(made.clips[0].path)
     later = Provenance(config | {"invented": 1}, origins, "PyAV")
     query = QueryExtractor(made.features, later, None, torch.device("cpu"))
-    with pytest.raises(SetupError, match="not made by avcmr extract"):
+    with pytest.raises(SetupError, match="made by another version of avcmr"):
         query.sound(made.clips[0].path)
 
 
