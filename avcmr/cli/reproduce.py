@@ -11,7 +11,7 @@ Examples:
 
     avcmr reproduce ave15 --features ave.h5 --methods ours,cluster-cca --jobs 4
 
-    avcmr reproduce ave --features ave_feature_norm.h5 model.visual_components=256
+    avcmr reproduce ave --features ave.h5 --out comparisons/ave-256 model.visual_components=256
 """
 
 import json
