@@ -10,7 +10,7 @@ from avcmr.config import ModelConfig
 from avcmr.data import Dataset, PairedFeatures
 from avcmr.dropout import SharedDropout
 from avcmr.posterior import ClassPosterior
-from avcmr.whitening import WhiteningPCA
+from avcmr.whitening import WhiteningPCA, leading_components
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU, "tanh": nn.Tanh}
 
@@ -34,25 +34,30 @@ class Branch(nn.Module):
     split; both statistics are part of the weights.
 
     Args:
-        input_dim: numbers of a feature.
+        input_dim: numbers of a feature, after the PCA.
         config: the branch's shape.
         pca: what the features go through first, if anything.
+        components: how many of the numbers, the first ones, are looked at; by default all.
     """
 
     mean: Tensor
     deviation: Tensor
 
     def __init__(
-        self, input_dim: int, config: ModelConfig, *, pca: WhiteningPCA | None = None
+        self,
+        input_dim: int,
+        config: ModelConfig,
+        *,
+        pca: WhiteningPCA | None = None,
+        components: int | None = None,
     ) -> None:
         super().__init__()
         self.pca = pca
-        if pca is not None:
-            input_dim = len(pca.components)
+        self.components = components or input_dim
         self.register_buffer("mean", torch.zeros(input_dim))
         self.register_buffer("deviation", torch.ones(()))
         layers: list[nn.Module] = [SharedDropout(config.input_dropout)]
-        width = input_dim
+        width = self.components
         for hidden in config.hidden:
             layers += [
                 nn.Linear(width, hidden),
@@ -71,15 +76,16 @@ class Branch(nn.Module):
         if self.pca is not None:
             self.pca.fit(features)
             features = self.pca(features)
-        mean, deviation = mean_and_deviation(features)
-        self.mean.copy_(mean)
-        self.deviation.copy_(deviation)
+        # The mean is kept whole: its length tells what features a saved network was made for.
+        self.mean.copy_(features.mean(dim=0))
+        self.deviation.copy_(mean_and_deviation(features[:, : self.components])[1])
 
     def project(self, features: Tensor) -> Tensor:
         """The embeddings (B, D) before they are scaled to unit length."""
         if self.pca is not None:
             features = self.pca(features)
-        projected: Tensor = self.layers((features - self.mean) / self.deviation)
+        scaled = (features - self.mean) / self.deviation
+        projected: Tensor = self.layers(scaled[:, : self.components])
         return projected
 
     def forward(self, features: Tensor) -> Tensor:
@@ -101,7 +107,13 @@ class TwoBranchNetwork(nn.Module):
         self.audio_dim, self.visual_dim = audio_dim, visual_dim
         self.audio = Branch(audio_dim, config)
         pca = WhiteningPCA(visual_dim, config.visual_pca, config.yt8m_pca)
-        self.visual = Branch(visual_dim, config, pca=pca if config.visual_pca else None)
+        visual_width = config.visual_pca or visual_dim
+        self.visual = Branch(
+            visual_width,
+            config,
+            pca=pca if config.visual_pca else None,
+            components=leading_components(visual_width, config),
+        )
         self.posterior = (
             ClassPosterior(classes, config.embedding_dim, config.posterior_temperature)
             if classes and config.posterior_temperature

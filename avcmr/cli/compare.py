@@ -99,6 +99,7 @@ def run(
     from avcmr.figures import LIGHT, comparison_figure, to_png  # noqa: PLC0415
     from avcmr.methods import check_names  # noqa: PLC0415
     from avcmr.metrics import expected_chance  # noqa: PLC0415
+    from avcmr.whitening import require_fitting_components  # noqa: PLC0415
     from preprocessing.errors import SetupError  # noqa: PLC0415
 
     names = check_names([name.strip() for name in methods.split(",") if name.strip()])
@@ -106,6 +107,7 @@ def run(
     found = len(dataset.train.labels.unique())
     if classes is not None and found != classes:
         raise SetupError(f"{features}: {found} classes, where this data set has {classes}")
+    require_fitting_components(len(dataset.train), dataset.train.visual.shape[1], settings.model)
     console.print(f"{features}: {dataset!r}", markup=False)
     for warning in dataset.warnings:
         console.print(f"warning: {warning}", style="yellow", markup=False)

@@ -2,13 +2,16 @@
 
 Takes the published feature files (audio_train, visual_train, lab_train, …; or audio_feat,
 visual_feat, Label_ID and Train_test or Split), or features of your own extraction. Runs avcmr
-compare with all methods and the data set's settings. Goes on where it was stopped.
+compare with all methods and the data set's settings, but for those that are given. Goes on where
+it was stopped.
 
 Examples:
 
     avcmr reproduce vegas --features vegas_feature.h5
 
     avcmr reproduce ave15 --features ave.h5 --methods ours,cluster-cca --jobs 4
+
+    avcmr reproduce ave --features ave.h5 --out comparisons/ave-256 model.visual_components=256
 """
 
 import json
@@ -25,6 +28,9 @@ from avcmr.published import Preset
 def command(
     dataset: Annotated[Preset, typer.Argument(help="Which data set the features are of.")],
     features: Annotated[Path, typer.Option(help="Published feature file, or feature store.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Settings, such as model.visual_components=256.")
+    ] = None,
     methods: MethodsOption = "all",
     seeds: SeedsOption = 5,
     out: Annotated[
@@ -39,7 +45,7 @@ def command(
     folder = out or Path("comparisons") / dataset
     result = run(
         features,
-        load_config(preset(dataset)),
+        load_config(preset(dataset), overrides or ()),
         methods,
         seeds=seeds,
         folder=folder,

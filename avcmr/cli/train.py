@@ -69,7 +69,7 @@ def command(
     from avcmr.config import load_config  # noqa: PLC0415
     from avcmr.data import load_dataset  # noqa: PLC0415
     from avcmr.runs import RunFolder  # noqa: PLC0415
-    from avcmr.whitening import require_fitting_pca  # noqa: PLC0415
+    from avcmr.whitening import require_fitting_components  # noqa: PLC0415
 
     options = [f"data.unit={unit}"] if unit else []
     settings = load_config(config, [*options, *_pca_settings(yt8m_pca), *(overrides or ())])
@@ -89,7 +89,7 @@ def command(
         )
     classes = len(dataset.train.labels.unique())
     require_fitting_classes(batch_size, settings.classes_per_batch, classes)
-    require_fitting_pca(len(dataset.train), dataset.train.visual.shape[1], settings.model)
+    require_fitting_components(len(dataset.train), dataset.train.visual.shape[1], settings.model)
     if workers:
         require_even_shares(batch_size, workers)  # before Ray starts
     folder = RunFolder(runs / (run or path.stem))

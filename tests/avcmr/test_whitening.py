@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -12,7 +13,7 @@ from avcmr.embeddings import embed_test_split
 from avcmr.model import TwoBranchNetwork
 from avcmr.runs import RunFolder
 from avcmr.training import train
-from avcmr.whitening import WhiteningPCA, require_fitting_pca
+from avcmr.whitening import WhiteningPCA, require_fitting_components
 from preprocessing.errors import SetupError
 
 
@@ -66,15 +67,20 @@ def test_published_matrices(tmp_path) -> None:
     np.testing.assert_allclose(pca(torch.from_numpy(features)), eight_bits(expected), atol=1e-5)
 
 
-def test_a_run_keeps_the_pca_of_its_training_clips(feature_file, tmp_path) -> None:
-    settings = ["model.visual_pca=8", "model.hidden=[16]", "batch_size=16"]
+def trained(features: Path, folder: Path, *settings: str) -> RunFolder:
     epochs = ["stage1.max_epochs=2", "stage2.max_epochs=1"]
-    features = feature_file()
-    config = load_config(None, [*settings, *epochs, f"features={features}"])
+    small = ["model.hidden=[16]", "batch_size=16", f"features={features}"]
+    config = load_config(None, [*small, *epochs, *settings])
     dataset = load_dataset(features, config.data)
-    run = RunFolder(tmp_path / "run")
+    run = RunFolder(folder)
     run.open(config, dataset)
     train(dataset, config, run)
+    return run
+
+
+def test_a_run_keeps_the_pca_of_its_training_clips(feature_file, tmp_path) -> None:
+    run = trained(feature_file(), tmp_path / "run", "model.visual_pca=8")
+    dataset = load_dataset(run.config().features, run.config().data)
     tensors = run.load("best").tensors
     np.testing.assert_allclose(
         tensors["visual.pca.mean"], dataset.train.visual.mean(dim=0), atol=1e-5
@@ -85,10 +91,35 @@ def test_a_run_keeps_the_pca_of_its_training_clips(feature_file, tmp_path) -> No
     assert embedded.visual.std(dim=0).max() > 0.01
 
 
+def test_leading_components_are_as_features_that_were_cut(feature_file, tmp_path) -> None:
+    """In training, in the weights that are read back, and in what is embedded with them."""
+    features = feature_file()
+    found = embed_test_split(trained(features, tmp_path / "set", "model.visual_components=5"))
+    with h5py.File(features, "r+") as file:
+        for name in [name for name in file if name.startswith("visual_")]:
+            leading = file[name][:, :5]
+            del file[name]
+            file[name] = leading
+    expected = embed_test_split(trained(features, tmp_path / "cut"))
+    torch.testing.assert_close(found.visual, expected.visual, atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.audio, expected.audio, atol=1e-5, rtol=0)
+
+
+def test_leading_components_are_those_of_the_pca(feature_file, tmp_path) -> None:
+    """A wider PCA of which the first are taken is a narrower PCA."""
+    settings = ["model.visual_pca=8", "model.visual_components=5"]
+    found = embed_test_split(trained(feature_file(), tmp_path / "both", *settings))
+    expected = embed_test_split(trained(feature_file(), tmp_path / "pca", "model.visual_pca=5"))
+    torch.testing.assert_close(found.visual, expected.visual, atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         (["model.visual_pca=24"], None),
+        (["model.visual_components=24"], None),
+        (["model.visual_components=25"], "there are 24 visual .* set .*=24 or less, or null"),
+        (["model.visual_pca=8", "model.visual_components=9"], "there are 8 visual components"),
         (["model.visual_pca=25"], "24 numbers only; set model.visual_pca=24 or less"),
         (["model.visual_pca=20"], "more than 20 training clips .* there are 16; set .*=15"),
         (["model.visual_pca=8", "model.yt8m_pca=absent"], r"absent/mean.npy.*yt8m_pca.tgz"),
@@ -99,10 +130,10 @@ def test_what_cannot_be_fitted_is_refused(feature_file, settings, message) -> No
     config = load_config(None, settings)
     dataset = load_dataset(features, config.data)
     if message is None:
-        require_fitting_pca(*dataset.train.visual.shape, config.model)
+        require_fitting_components(*dataset.train.visual.shape, config.model)
         return
     with pytest.raises(SetupError, match=message):
-        require_fitting_pca(*dataset.train.visual.shape, config.model)
+        require_fitting_components(*dataset.train.visual.shape, config.model)
     with pytest.raises(SetupError, match=message):
         TwoBranchNetwork.fitting(dataset, config.model).visual.fit_scaling(dataset.train.visual)
 

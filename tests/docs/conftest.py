@@ -35,7 +35,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, write_published) -> Path:
     ):
         number = classes if isinstance(classes, int) else len(classes)
         clips = {split: count * number for split, count in few.items()}
-        write_published(folder / f"{name}.h5", clips, classes=classes, dims=(128, 24), ids=ids)
+        write_published(folder / f"{name}.h5", clips, classes=classes, dims=(128, 1024), ids=ids)
     (folder / "FILE").symlink_to(folder / "ave.h5")
     # So many clips that 1,024 components can be fitted, of several seconds.
     write_published(
