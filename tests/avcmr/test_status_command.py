@@ -43,5 +43,5 @@ def test_watching_goes_on_until_it_is_interrupted(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(status.time, "sleep", sleep)
     result = CliRunner().invoke(app, ["status", "--watch"])
     assert result.exit_code == 130
-    assert naps == [status.SECONDS_BETWEEN] * 3
+    assert naps == [status.SECONDS_BETWEEN_LOOKS] * 3
     assert NOTHING in result.stdout

@@ -33,7 +33,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
         "end_to_end/conftest.py::kit",
     ),
     "train --features --runs --workers --address": (
-        f"{CLUSTER}::test_training_through_the_client",
+        f"{CLUSTER}::test_training",
         f"{COMMANDS}::test_train_evaluate_and_both_again",
         "docs/conftest.py::prepared",
     ),
