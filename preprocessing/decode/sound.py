@@ -5,6 +5,7 @@ every block when it resamples (correlation with the true signal .01 and .97; see
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from av import AudioFrame
 from numpy.typing import NDArray
-from torchaudio.functional import resample
+from torchaudio.transforms import Resample
 
 from preprocessing.audio import EXAMPLE_SAMPLES
 from preprocessing.errors import ClipError
@@ -52,7 +53,7 @@ def read_waveform(
         seconds: how much is wanted; there may be less, and a little more.
     """
     mono, rate, start = _join(frames, origin, seconds)
-    waveform = resample(torch.from_numpy(mono), rate, SAMPLE_RATE, **KAISER_BEST).numpy()
+    waveform: NDArray[np.float32] = _resampler(rate)(torch.from_numpy(mono)).numpy()
     shift = 0 if origin is None else round((start - origin) * SAMPLE_RATE)
     return np.pad(waveform, (shift, 0)) if shift > 0 else waveform[-shift:]
 
@@ -105,6 +106,12 @@ def _join(
         if samples > wanted + rate:  # and a second for the resampler to look ahead
             break
     return np.concatenate(blocks), rate or SAMPLE_RATE, start
+
+
+@lru_cache(maxsize=8)
+def _resampler(rate: int) -> Resample:
+    """From so many samples a second to 16,000; the filter takes as long to make as to use."""
+    return Resample(rate, SAMPLE_RATE, **KAISER_BEST)
 
 
 def _mean(
