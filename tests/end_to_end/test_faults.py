@@ -65,15 +65,18 @@ def test_kill_of_the_extractors_and_a_decoder(
         titles = run.processes().items()
         return {pid for pid, title in titles if title.strip().startswith(beginnings)}
 
-    kit.eventually(lambda: not with_title("ray::ExtractActor."), "all have started")
-    extractors = with_title("ray::extract ", "ray::ExtractActor")
+    kit.eventually(
+        lambda: not with_title("ray::ExtractActor.ready", "ray::ExtractActor.__"),
+        "all have started",
+    )
+    extractors = with_title("ray::ExtractActor")
     assert at_work in extractors, run.processes()
     for pid in extractors:
         os.kill(pid, signal.SIGKILL)
     file = hold.with_suffix(".pid")
     kit.eventually(lambda: int(file.read_text()) != at_work, "another has the held clip")
     decoder = int(file.read_text())
-    assert decoder in with_title(f"ray::decode {HELD}"), run.processes()
+    assert decoder in with_title("ray::DecodeActor.decode"), run.processes()
     os.kill(decoder, signal.SIGKILL)
     hold.unlink()
     run.ends(0)

@@ -16,7 +16,7 @@ import pytest
 import ray
 import torch
 from ray import cloudpickle
-from ray.util.state import list_actors, list_tasks
+from ray.util.state import list_actors
 
 from preprocessing.clips import Clip
 from preprocessing.decode import PyAVDecoder, Sampling
@@ -133,7 +133,7 @@ def test_bad_clips_cost_nothing_but_themselves(cluster: Cluster, tmp_path: Path)
             load=failing_averages,
             layout=Layout.fitting(cluster),
             decoding=Decoding(HostileDecoder, HostileDecoder),
-            clip_seconds=3,
+            clip_seconds=5,
             on_progress=progress.append,
         ).run(clips)
         writer.finish(clips)
@@ -148,17 +148,15 @@ def test_bad_clips_cost_nothing_but_themselves(cluster: Cluster, tmp_path: Path)
     assert reasons == bad
     assert attempts == dict.fromkeys(bad, 1) | {"segfault": 2, "hang": 2, "too long": 2}
     assert "the networks failed (RuntimeError: out of memory of another kind), 2 times" in said
+    assert any(
+        re.fullmatch(r"\w.* and \d more", doing) for p in progress for doing in p.processes.values()
+    )
     assert_named()
 
 
 def assert_named() -> None:
-    """Ray's dashboard tells actors by what they do, and calls by their clips; it lags a little."""
+    """Ray's dashboard tells actors by what they do."""
     here = ray.get_runtime_context().gcs_address  # and no other Ray of this machine
-    deadline = time.monotonic() + 30
-    while "decode hang" not in (calls := {task.name for task in list_tasks(here, limit=1000)}):
-        assert time.monotonic() < deadline, calls
-        time.sleep(0.5)
-    assert any(re.fullmatch(r"extract \w+.* and \d more", call) for call in calls), calls
     actors = {actor.name for actor in list_actors(here, limit=1000)}
     for kind in ("decoder", "extractor"):
         assert any(re.fullmatch(rf"{kind} \d+", actor) for actor in actors), actors
