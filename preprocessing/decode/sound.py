@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torchaudio.transforms import Resample
 
 from preprocessing.audio import EXAMPLE_SAMPLES
+from preprocessing.decode.sampling import MAX_SECONDS
 from preprocessing.errors import ClipError
 from preprocessing.media import SAMPLE_RATE
 
@@ -97,7 +98,8 @@ def _join(
         block = _mean(frame, converters)
         late = 0 if frame.time is None else round((frame.time - start) * rate) - samples
         if late > STAMP_TOLERANCE * rate:
-            blocks.append(np.zeros(min(late, max(wanted, 0)), np.float32))
+            gap = min(late, max(wanted, 0), round(MAX_SECONDS * rate))  # stamps may be anything
+            blocks.append(np.zeros(gap, np.float32))
             samples += len(blocks[-1])
         elif late < -STAMP_TOLERANCE * rate:
             block = block[-late:]
