@@ -40,6 +40,7 @@ def variants(base: Config) -> dict[str, Mapping[str, Any]]:
     one_stage = {"max_epochs": epochs, "patience": patience}
     return {
         "ours": {},
+        "without-relevance": {"model": {"relevance": 0.0}},
         "without-interpolation": {"stage2": {"members": 1}},
         "without-memory": {"stage2": {"memory": False}},
         "literal-stage-2": {"stage2": _LITERAL},

@@ -55,8 +55,8 @@ class ModelConfig(_Section):
     the class posteriors; 0 retrieves by the cosine of the embeddings themselves.
     ``visual_pca``: put visual features through PCA to so many numbers, whitening and 8 bits, as
     YouTube-8M did (1024); 0 takes them as they are. ``yt8m_pca``: the folder of YouTube-8M's
-    matrices, to use instead of fitting on the training clips. ``visual_components``: take only the
-    first so many numbers of visual features, after the PCA if there is one; None takes all.
+    matrices, to use instead of fitting on the training clips. ``relevance``: each number of a
+    feature counts by this power of how much it tells of the class; 0 makes all count alike.
     """
 
     embedding_dim: int = Field(32, ge=2)
@@ -67,7 +67,7 @@ class ModelConfig(_Section):
     posterior_temperature: float = Field(0.1, ge=0)
     visual_pca: int = Field(0, ge=0)
     yt8m_pca: Path | None = None
-    visual_components: int | None = Field(None, ge=1)
+    relevance: float = Field(1.0, ge=0)
 
     @model_validator(mode="after")
     def _matrices_need_a_number_of_components(self) -> Self:

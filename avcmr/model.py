@@ -10,7 +10,8 @@ from avcmr.config import ModelConfig
 from avcmr.data import Dataset, PairedFeatures
 from avcmr.dropout import SharedDropout
 from avcmr.posterior import ClassPosterior
-from avcmr.whitening import WhiteningPCA, leading_components
+from avcmr.relevance import class_relevance
+from avcmr.whitening import WhiteningPCA
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU, "tanh": nn.Tanh}
 
@@ -30,34 +31,30 @@ def mean_and_deviation(features: Tensor) -> tuple[Tensor, Tensor]:
 class Branch(nn.Module):
     """Features of one modality (B, input_dim) → embeddings of unit length (B, D).
 
-    The features are first centred and scaled with :func:`mean_and_deviation` of the training
-    split; both statistics are part of the weights.
+    The features are first centred, and each of their numbers is multiplied with how much it tells
+    of the class (:func:`avcmr.relevance.class_relevance`, to the power of ``config.relevance``),
+    all over one number, so that the deviation of all of them together is 1. What that takes is
+    fitted to the training split and part of the weights.
 
     Args:
         input_dim: numbers of a feature, after the PCA.
         config: the branch's shape.
         pca: what the features go through first, if anything.
-        components: how many of the numbers, the first ones, are looked at; by default all.
     """
 
     mean: Tensor
-    deviation: Tensor
+    scale: Tensor
 
     def __init__(
-        self,
-        input_dim: int,
-        config: ModelConfig,
-        *,
-        pca: WhiteningPCA | None = None,
-        components: int | None = None,
+        self, input_dim: int, config: ModelConfig, *, pca: WhiteningPCA | None = None
     ) -> None:
         super().__init__()
         self.pca = pca
-        self.components = components or input_dim
+        self._relevance = config.relevance
         self.register_buffer("mean", torch.zeros(input_dim))
-        self.register_buffer("deviation", torch.ones(()))
+        self.register_buffer("scale", torch.ones(input_dim))
         layers: list[nn.Module] = [SharedDropout(config.input_dropout)]
-        width = self.components
+        width = input_dim
         for hidden in config.hidden:
             layers += [
                 nn.Linear(width, hidden),
@@ -67,8 +64,12 @@ class Branch(nn.Module):
             width = hidden
         self.layers = nn.Sequential(*layers, nn.Linear(width, config.embedding_dim))
 
-    def fit_scaling(self, features: Tensor) -> None:
-        """Take mean and deviation, and before them the PCA, from training features (N, input_dim).
+    def fit_scaling(self, features: Tensor, labels: Tensor) -> None:
+        """Take mean and scale, and before them the PCA, from training features (N, input_dim).
+
+        Args:
+            features: of the training split.
+            labels: (N,) int64, theirs.
 
         Raises:
             SetupError: the training features are too few for the PCA.
@@ -76,16 +77,15 @@ class Branch(nn.Module):
         if self.pca is not None:
             self.pca.fit(features)
             features = self.pca(features)
-        # The mean is kept whole: its length tells what features a saved network was made for.
+        weights = class_relevance(features, labels) ** self._relevance
         self.mean.copy_(features.mean(dim=0))
-        self.deviation.copy_(mean_and_deviation(features[:, : self.components])[1])
+        self.scale.copy_(weights / mean_and_deviation(features * weights)[1])
 
     def project(self, features: Tensor) -> Tensor:
         """The embeddings (B, D) before they are scaled to unit length."""
         if self.pca is not None:
             features = self.pca(features)
-        scaled = (features - self.mean) / self.deviation
-        projected: Tensor = self.layers(scaled[:, : self.components])
+        projected: Tensor = self.layers((features - self.mean) * self.scale)
         return projected
 
     def forward(self, features: Tensor) -> Tensor:
@@ -107,12 +107,8 @@ class TwoBranchNetwork(nn.Module):
         self.audio_dim, self.visual_dim = audio_dim, visual_dim
         self.audio = Branch(audio_dim, config)
         pca = WhiteningPCA(visual_dim, config.visual_pca, config.yt8m_pca)
-        visual_width = config.visual_pca or visual_dim
         self.visual = Branch(
-            visual_width,
-            config,
-            pca=pca if config.visual_pca else None,
-            components=leading_components(visual_width, config),
+            config.visual_pca or visual_dim, config, pca=pca if config.visual_pca else None
         )
         self.posterior = (
             ClassPosterior(classes, config.embedding_dim, config.posterior_temperature)

@@ -96,8 +96,8 @@ def train(
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         network = TwoBranchNetwork.fitting(dataset, config.model).to(device)
-        network.audio.fit_scaling(train_part.audio)
-        network.visual.fit_scaling(train_part.visual)
+        network.audio.fit_scaling(train_part.audio, train_part.labels)
+        network.visual.fit_scaling(train_part.visual, train_part.labels)
         state, optimizer = _resume(run, network, config)
         if state.finished:
             return state

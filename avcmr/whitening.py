@@ -22,22 +22,6 @@ def require_fitting_components(clips: int, width: int, config: ModelConfig) -> N
     """
     if config.visual_pca:
         WhiteningPCA(width, config.visual_pca, config.yt8m_pca).check(clips)
-    leading_components(config.visual_pca or width, config)
-
-
-def leading_components(width: int, config: ModelConfig) -> int:
-    """How many of the visual features' numbers, after their PCA, the network takes.
-
-    Raises:
-        SetupError: there are fewer than the settings ask for.
-    """
-    wanted = config.visual_components or width
-    if wanted > width:
-        raise SetupError(
-            f"model.visual_components {wanted}: there are {width} visual components only; set "
-            f"model.visual_components={width} or less, or null to take all"
-        )
-    return wanted
 
 
 class WhiteningPCA(nn.Module):

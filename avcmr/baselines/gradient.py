@@ -1,7 +1,9 @@
 """The one training loop of all rivals that learn by gradient.
 
 Network, regularisation, optimiser, batches and number of epochs are those of our own training, so
-that losses are compared and not recipes. The epoch is chosen on validation.
+that losses are compared and not recipes. What the rivals were published without is the weighing of
+features by relevance: it is ours alone, unless a method says otherwise. The epoch is chosen on
+validation.
 """
 
 from abc import ABC, abstractmethod
@@ -48,13 +50,17 @@ class TwoBranchLearner(Learner):
     Args:
         train: training clips, from which the branches take mean and deviation.
         model: the branches' shape.
+        relevance: in place of the model's: all numbers of a feature count alike.
     """
 
-    def __init__(self, train: PairedFeatures, model: ModelConfig) -> None:
+    def __init__(
+        self, train: PairedFeatures, model: ModelConfig, *, relevance: float = 0.0
+    ) -> None:
         super().__init__()
+        model = model.model_copy(update={"relevance": relevance})
         self.network = TwoBranchNetwork(train.audio.shape[1], train.visual.shape[1], model)
-        self.network.audio.fit_scaling(train.audio)
-        self.network.visual.fit_scaling(train.visual)
+        self.network.audio.fit_scaling(train.audio, train.labels)
+        self.network.visual.fit_scaling(train.visual, train.labels)
 
     def embedder(self) -> Embedder:
         return Embedder(self.network.audio, self.network.visual)

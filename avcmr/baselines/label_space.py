@@ -15,9 +15,9 @@ from avcmr.data import PairedFeatures
 
 
 class _LabelSpace(TwoBranchLearner):
-    def __init__(self, train: PairedFeatures, config: Config) -> None:
+    def __init__(self, train: PairedFeatures, config: Config, *, relevance: float = 0.0) -> None:
         shape = config.model.model_copy(update={"embedding_dim": classes_of(train)})
-        super().__init__(train, shape)
+        super().__init__(train, shape, relevance=relevance)
 
     def scores(self, audio: Tensor, visual: Tensor) -> tuple[Tensor, Tensor]:
         return self.network.audio.project(audio), self.network.visual.project(visual)
@@ -35,6 +35,11 @@ class Classification(_LabelSpace):
             lambda audio: softmax(self.network.audio.project(audio), dim=1),
             lambda visual: softmax(self.network.visual.project(visual), dim=1),
         )
+
+
+def of_relevant_features(train: PairedFeatures, config: Config) -> Classification:
+    """The classifiers behind features that are weighed as those of our own method."""
+    return Classification(train, config, relevance=config.model.relevance)
 
 
 class Regression(_LabelSpace):
@@ -55,6 +60,12 @@ METHODS = (
         "trained",
         "Rasiwasia et al. 2010, section 4.2",
         by_gradient(Classification),
+    ),
+    Method(
+        "label-space-relevance",
+        "trained",
+        "label-space, features weighed as ours",
+        by_gradient(of_relevant_features),
     ),
     Method(
         "label-regression",

@@ -23,7 +23,7 @@ class SemiHardTriplets(TwoBranchLearner):
     def __init__(self, projection: Embedder, train: PairedFeatures, config: Config) -> None:
         audio, visual = (part.float() for part in projection(train.audio, train.visual))
         # The projection stands in for what the settings do to visual features.
-        model = config.model.model_copy(update={"visual_pca": 0, "visual_components": None})
+        model = config.model.model_copy(update={"visual_pca": 0})
         super().__init__(replace(train, audio=audio, visual=visual), model)
         self.projection = projection
         self.stage = Stage1Config(margin=config.stage1.margin)

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 import torch
@@ -91,35 +90,10 @@ def test_a_run_keeps_the_pca_of_its_training_clips(feature_file, tmp_path) -> No
     assert embedded.visual.std(dim=0).max() > 0.01
 
 
-def test_leading_components_are_as_features_that_were_cut(feature_file, tmp_path) -> None:
-    """In training, in the weights that are read back, and in what is embedded with them."""
-    features = feature_file()
-    found = embed_test_split(trained(features, tmp_path / "set", "model.visual_components=5"))
-    with h5py.File(features, "r+") as file:
-        for name in [name for name in file if name.startswith("visual_")]:
-            leading = file[name][:, :5]
-            del file[name]
-            file[name] = leading
-    expected = embed_test_split(trained(features, tmp_path / "cut"))
-    torch.testing.assert_close(found.visual, expected.visual, atol=1e-5, rtol=0)
-    torch.testing.assert_close(found.audio, expected.audio, atol=1e-5, rtol=0)
-
-
-def test_leading_components_are_those_of_the_pca(feature_file, tmp_path) -> None:
-    """A wider PCA of which the first are taken is a narrower PCA."""
-    settings = ["model.visual_pca=8", "model.visual_components=5"]
-    found = embed_test_split(trained(feature_file(), tmp_path / "both", *settings))
-    expected = embed_test_split(trained(feature_file(), tmp_path / "pca", "model.visual_pca=5"))
-    torch.testing.assert_close(found.visual, expected.visual, atol=1e-5, rtol=0)
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         (["model.visual_pca=24"], None),
-        (["model.visual_components=24"], None),
-        (["model.visual_components=25"], "there are 24 visual .* set .*=24 or less, or null"),
-        (["model.visual_pca=8", "model.visual_components=9"], "there are 8 visual components"),
         (["model.visual_pca=25"], "24 numbers only; set model.visual_pca=24 or less"),
         (["model.visual_pca=20"], "more than 20 training clips .* there are 16; set .*=15"),
         (["model.visual_pca=8", "model.yt8m_pca=absent"], r"absent/mean.npy.*yt8m_pca.tgz"),
@@ -135,7 +109,9 @@ def test_what_cannot_be_fitted_is_refused(feature_file, settings, message) -> No
     with pytest.raises(SetupError, match=message):
         require_fitting_components(*dataset.train.visual.shape, config.model)
     with pytest.raises(SetupError, match=message):
-        TwoBranchNetwork.fitting(dataset, config.model).visual.fit_scaling(dataset.train.visual)
+        TwoBranchNetwork.fitting(dataset, config.model).visual.fit_scaling(
+            dataset.train.visual, dataset.train.labels
+        )
 
 
 def test_matrices_of_other_features_are_refused(tmp_path) -> None:

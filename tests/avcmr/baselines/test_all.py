@@ -95,6 +95,7 @@ def test_each_ablation_changes_what_its_name_says_and_nothing_else() -> None:
         return {key for key in keys if not key.endswith(but or "-")}
 
     assert changed("ours") == set()
+    assert changed("without-relevance") == {"model.relevance"}
     assert changed("without-interpolation") == {"stage2.members"}
     assert changed("without-memory") == {"stage2.memory"}
     assert changed("literal-stage-2") <= {"stage2.mining", "stage2.interpolation_points"}

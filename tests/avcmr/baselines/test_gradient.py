@@ -6,10 +6,11 @@ import torch
 from avcmr import baselines
 from avcmr.baselines import average_map, cluster_cca, searched
 from avcmr.baselines.gradient import budget, fit_by_gradient
-from avcmr.baselines.label_space import Classification
+from avcmr.baselines.label_space import Classification, of_relevant_features
 from avcmr.baselines.msnsca import MSNSCA
 from avcmr.baselines.tnn_c_cca import SemiHardTriplets
 from avcmr.config import load_config
+from avcmr.relevance import class_relevance
 
 
 @pytest.fixture
@@ -60,25 +61,20 @@ def test_rivals_have_the_network_and_scaling_of_our_method(train, quick) -> None
     torch.testing.assert_close(network.visual.mean, train.visual.mean(dim=0))
     centred = train.visual - train.visual.mean(dim=0)
     deviation = centred.square().mean().sqrt()
-    torch.testing.assert_close(network.visual.deviation, deviation)
+    torch.testing.assert_close(network.visual.scale, (1 / deviation).expand(train.visual.shape[1]))
     scales = MSNSCA(train, quick, joint=False).visual_scales
     torch.testing.assert_close(scales.mean, train.visual.mean(dim=0))
     torch.testing.assert_close(scales.deviation, deviation)
     assert (scales.dropout.p, scales.scales[0][-1].p) == (0.3, 0.5)
 
 
-def test_rivals_take_the_leading_components_that_ours_takes(train, val, quick) -> None:
-    """But TNN-C-CCA, whose branches see projections and no visual features."""
-    model = quick.model.model_copy(update={"visual_components": 5})
-    config = quick.model_copy(update={"model": model})
-    branch = Classification(train, config).network.visual
-    leading = train.visual[:, :5]
-    torch.testing.assert_close(
-        branch.deviation, (leading - leading.mean(dim=0)).square().mean().sqrt()
-    )
-    others = torch.cat([leading, torch.zeros_like(train.visual[:, 5:])], dim=1)
-    branch.eval()
-    assert torch.equal(branch(train.visual), branch(others))
-    projection = cluster_cca.fit(train, val, config).by_cosine
-    network = SemiHardTriplets(projection, train, config).network
-    assert network.visual.components == projection(train.audio, train.visual)[1].shape[1]
+def test_features_are_weighed_by_relevance_for_ours_and_where_a_method_says_so(
+    train, quick
+) -> None:
+    weighed = of_relevant_features(train, quick).network.visual.scale
+    relevance = class_relevance(train.visual, train.labels)
+    torch.testing.assert_close(weighed / relevance, (weighed / relevance)[:1].expand_as(weighed))
+    assert relevance.std() > 0.01
+    projection = cluster_cca.fit(train, train, quick).by_cosine
+    alike = SemiHardTriplets(projection, train, quick).network.visual.scale
+    assert torch.equal(alike, alike[:1].expand_as(alike))
