@@ -4,7 +4,9 @@
                                     [--label-noise SHARE] [--gap G] [--private P]
 
 Features are made up with known structure (:class:`Structure`), so the posterior of the classes is
-known in closed form, and with it the limit: MAP of ranking by the true chance of a common class.
+known in closed form, and with it the ideal: MAP of ranking by the true chance of a common class. No
+ranking finds more of the class among the first k, for any k; of MAP, one that commits itself to the
+likeliest class may have some thousandths more.
 A row for each overlap, a column for each method; MAP is the average of both directions on test
 clips, over seeds. A star marks a training whose embedding space had collapsed after any epoch.
 """
@@ -132,7 +134,7 @@ class Source:
         return torch.randn(*shape, generator=self._generator, dtype=torch.float64)
 
 
-def limit(source: Source, clips: PairedFeatures) -> float:
+def ideal(source: Source, clips: PairedFeatures) -> float:
     """Average MAP of ranking by the true chance of a common class."""
     heard, seen = source.posteriors(clips)
     audio, visual = comparable(heard, "audio"), comparable(seen, "visual")
@@ -184,7 +186,7 @@ def main() -> None:
         private=arguments.private,
     )
     print(f"{easiest}, {arguments.seeds} seeds")
-    print("overlap  chance  limit  " + "  ".join(names))
+    print("overlap  chance  ideal  " + "  ".join(names))
     for overlap in OVERLAPS:
         structure = replace(easiest, overlap=overlap)
         seeds = range(arguments.seeds)
@@ -197,7 +199,7 @@ def main() -> None:
         row = [
             f"{overlap:7.1f}",
             f"{mean(expected_chance(parts[2].labels) for _, parts in drawn):6.3f}",
-            f"{mean(limit(source, parts[2]) for source, parts in drawn):5.3f}",
+            f"{mean(ideal(source, parts[2]) for source, parts in drawn):5.3f}",
         ]
         for name in names:
             of_it = [r for (other, _), r in zip(trials, results, strict=True) if other == name]

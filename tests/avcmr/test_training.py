@@ -208,9 +208,9 @@ def test_metrics_lines_are_json_with_everything_a_plot_needs(feature_file, tmp_p
     assert all(wanted <= json.loads(line).keys() for line in lines)
 
 
-def test_real_paired_features_beat_the_linear_baseline(assets, tmp_path) -> None:
-    """AVE-sized YouTube-8M features: CCA reaches .54 on them by cosine and .65 as ours is
-    searched; chance is .09."""
+def test_real_paired_features_beat_the_baselines_in_closed_form(assets, tmp_path) -> None:
+    """AVE-sized YouTube-8M features: searched as ours is, CCA reaches .647 on them, and kernel
+    ridge regression, the best rival in closed form, .664; chance is .09."""
     features = assets / "yt8m" / "ave_like.h5"
     config = Config(features=features)
     dataset = load_dataset(features, config.data)
