@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -60,14 +59,8 @@ def status() -> tuple[int, str]:
     return shown.exit_code, shown.stdout
 
 
-def test_ctrl_c_is_answered_and_the_same_command_goes_on(
-    feature_file, tmp_path, monkeypatch
-) -> None:
+def test_ctrl_c_is_answered_and_the_same_command_goes_on(feature_file, tmp_path, alone) -> None:
     """What was interrupted ends bit for bit as what was not; ``avcmr status`` knows of both."""
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     features, settings = feature_file(), [*QUICK, "stage1.max_epochs=60"]
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     _, narration = avcmr_train(whole, features, *settings).communicate(timeout=120)
