@@ -52,6 +52,15 @@ hypothesis.settings.register_profile("avcmr", derandomize=True, deadline=None, m
 hypothesis.settings.load_profile("avcmr")
 
 
+LONGEST = {"benchmarks", "end_to_end", "raytasks"}
+"""Folders with files that take minutes."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest, so that in the end no worker waits for one that is busy with them."""
+    items.sort(key=lambda item: LONGEST.isdisjoint(item.path.parts))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
