@@ -23,7 +23,8 @@ import torch
 
 from preprocessing.audio import vggish_examples
 from preprocessing.decode.sampling import frame_times
-from preprocessing.extractor import CLIPS_PER_FORWARD, FeatureExtractor, Networks, Precision
+from preprocessing.direct import CLIPS_PER_FORWARD
+from preprocessing.extractor import FeatureExtractor, Networks, Precision
 from preprocessing.frames import to_inception_input
 from preprocessing.inception import load_inception
 from preprocessing.media import SAMPLE_RATE, Media, Source
