@@ -1,6 +1,6 @@
 """Networks on the CPU against the loop that published extractors use, and against the hardware.
 
-    python benchmarks/networks.py [--cores N] [--clips N] [--rounds N]
+    python benchmarks/networks.py [--cores N] [--clips N] [--length SECONDS] [--rounds N]
 
 The rival takes one clip at a time through the same networks as they come: eager, channels first,
 batch norms apart, one process with as many threads as cores. avcmr has a process a core, of one
@@ -23,26 +23,25 @@ import torch
 
 from preprocessing.audio import vggish_examples
 from preprocessing.decode.sampling import frame_times
-from preprocessing.extractor import CLIPS_PER_FORWARD, FeatureExtractor, Networks, Precision
+from preprocessing.direct import CLIPS_PER_FORWARD
+from preprocessing.extractor import FeatureExtractor, Networks, Precision
 from preprocessing.frames import to_inception_input
 from preprocessing.inception import load_inception
 from preprocessing.media import SAMPLE_RATE, Media, Source
 from preprocessing.vggish import untrained_vggish
 
-SECONDS = 10
-GFLOP_A_CLIP = SECONDS * 11.4 + int(SECONDS / 0.96) * 1.7
 PRODUCTS = 15
 """Matrix products of a round, in each process."""
 
 
 @lru_cache
-def random_clip(seed: int) -> Media:
+def random_clip(seed: int, length: int) -> Media:
     rng = np.random.default_rng(seed)
     return Media(
-        frames=rng.integers(0, 256, (SECONDS, 299, 299, 3), dtype=np.uint8),
-        frame_times=frame_times(SECONDS, 1.0),
-        waveform=rng.normal(0, 0.1, SECONDS * SAMPLE_RATE).astype(np.float32),
-        duration=float(SECONDS),
+        frames=rng.integers(0, 256, (length, 299, 299, 3), dtype=np.uint8),
+        frame_times=frame_times(length, 1.0),
+        waveform=rng.normal(0, 0.1, length * SAMPLE_RATE).astype(np.float32),
+        duration=float(length),
         source=Source(size=0, mtime=0),
     )
 
@@ -58,15 +57,16 @@ def ours(precision: Precision) -> FeatureExtractor:
 
 
 @torch.inference_mode()
-def obvious(seed: int) -> None:
+def obvious(seed: int, length: int) -> None:
     inception, vggish = as_they_come()
-    clip = random_clip(seed)
+    clip = random_clip(seed, length)
     inception(to_inception_input(torch.from_numpy(clip.frames)).contiguous())
     vggish(vggish_examples(torch.from_numpy(clip.waveform)))
 
 
-def together(first: int, precision: Precision = "float32") -> None:
-    ours(precision).extract([random_clip(first + number) for number in range(CLIPS_PER_FORWARD)])
+def together(first: int, length: int, precision: Precision = "float32") -> None:
+    seeds = range(first, first + CLIPS_PER_FORWARD)
+    ours(precision).extract([random_clip(seed, length) for seed in seeds])
 
 
 def product(_: int) -> None:
@@ -90,16 +90,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--clips", type=int, help="of a round; 8 a core, if not given")
+    parser.add_argument("--length", type=int, default=10, help="of a clip, in seconds")
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    cores = arguments.cores
+    cores, length = arguments.cores, arguments.length
     groups = max(cores, (arguments.clips or 8 * cores) // CLIPS_PER_FORWARD)
     clips = groups * CLIPS_PER_FORWARD
-    half = partial(together, precision="bfloat16")
+    loop, full = partial(obvious, length=length), partial(together, length=length)
+    half = partial(full, precision="bfloat16")
     with pool_of(1, threads=cores) as one, pool_of(cores, threads=1) as many:
         ways = {
-            "obvious loop": partial(seconds, one, obvious, range(clips)),
-            "avcmr": partial(seconds, many, together, range(0, clips, CLIPS_PER_FORWARD)),
+            "obvious loop": partial(seconds, one, loop, range(clips)),
+            "avcmr": partial(seconds, many, full, range(0, clips, CLIPS_PER_FORWARD)),
             "avcmr, bfloat16": partial(seconds, many, half, range(0, clips, CLIPS_PER_FORWARD)),
             "matrix product": partial(seconds, many, product, range(cores)),
         }
@@ -109,15 +111,15 @@ def main() -> None:
         for _ in range(arguments.rounds):
             for name, work in ways.items():
                 measured[name].append(work())
-    report(measured, cores, clips)
+    report(measured, cores, clips, length)
 
 
-def report(measured: dict[str, list[float]], cores: int, clips: int) -> None:
+def report(measured: dict[str, list[float]], cores: int, clips: int, length: int) -> None:
     median = {name: statistics.median(values) for name, values in measured.items()}
     gflops = cores * PRODUCTS * 2 * 2.048**3 / median["matrix product"]
-    limit = gflops / GFLOP_A_CLIP
+    limit = gflops / (length * 11.4 + int(length / 0.96) * 1.7)
     rounds = len(measured["avcmr"])
-    print(f"{cores} cores, {clips} clips of {SECONDS} s, {rounds} rounds")
+    print(f"{cores} cores, {clips} clips of {length} s, {rounds} rounds")
     print(f"matrix product {gflops:.0f} GFLOP/s, so at most {limit:.2f} clips/s")
     for name in ("obvious loop", "avcmr", "avcmr, bfloat16"):
         rate = clips / median[name]

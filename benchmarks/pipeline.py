@@ -30,7 +30,8 @@ import torch
 from media_files import media_files
 from preprocessing.clips import Clip
 from preprocessing.decode import PyAVDecoder, Sampling
-from preprocessing.extractor import CLIPS_PER_FORWARD, FeatureExtractor, Networks
+from preprocessing.direct import CLIPS_PER_FORWARD
+from preprocessing.extractor import FeatureExtractor, Networks
 from preprocessing.media import Media
 from preprocessing.store import FeatureWriter, Provenance
 from raytasks.cluster import connected

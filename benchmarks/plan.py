@@ -20,7 +20,8 @@ from rich.table import Table
 from media_files import media_files
 from preprocessing.clips import Clip
 from preprocessing.decode import PyAVDecoder, Sampling
-from preprocessing.extractor import CLIPS_PER_FORWARD, FeatureExtractor, Networks
+from preprocessing.direct import CLIPS_PER_FORWARD
+from preprocessing.extractor import FeatureExtractor, Networks
 
 CLIP_SECONDS = 10
 

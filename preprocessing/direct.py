@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from itertools import islice
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 
@@ -13,9 +13,14 @@ from preprocessing.clips import Clip
 from preprocessing.decode import Decoder, PyAVDecoder, Sampling
 from preprocessing.decode.attempt import try_decode
 from preprocessing.errors import ClipError
-from preprocessing.extractor import CLIPS_PER_FORWARD, FeatureExtractor, Networks
 from preprocessing.media import ClipFeatures, Media
 from preprocessing.remote import Fetched, MediaPath, media_path
+
+if TYPE_CHECKING:  # processes that only decode need not wait for its import, of a second or two
+    from preprocessing.extractor import FeatureExtractor, Networks
+
+CLIPS_PER_FORWARD = 4
+"""Decoded clips to hand over at once: some forty frames, where clips are ten seconds long."""
 
 
 def extract_clip(
@@ -23,7 +28,7 @@ def extract_clip(
     *,
     start: float | None = None,
     end: float | None = None,
-    networks: Networks | None = None,
+    networks: "Networks | None" = None,
     sampling: Sampling | None = None,
     device: str = "cpu",
 ) -> ClipFeatures:
@@ -49,12 +54,16 @@ def extract_clip(
         media = try_decode(PyAVDecoder(), clip, sampling or Sampling(), fetched)
     if isinstance(media, ClipError):
         raise media
+    from preprocessing.extractor import Networks  # noqa: PLC0415
+
     (features,) = _loaded(networks or Networks(), device).extract([media])
     return features
 
 
 @lru_cache(maxsize=1)
-def _loaded(networks: Networks, device: str) -> FeatureExtractor:
+def _loaded(networks: "Networks", device: str) -> "FeatureExtractor":
+    from preprocessing.extractor import FeatureExtractor  # noqa: PLC0415
+
     return FeatureExtractor.load(networks, torch.device(device))
 
 

@@ -30,9 +30,6 @@ Precision = Literal["float32", "bfloat16"]
 
 UNTRAINED_SEED = 0
 
-CLIPS_PER_FORWARD = 4
-"""Decoded clips to hand over at once: some forty frames, where clips are ten seconds long."""
-
 FRAMES_PER_FORWARD: Mapping[str, int] = {"cpu": 8, "cuda": 256}
 """Frames of one forward pass, by device: enough to fill it, and on the CPU few enough to stay in
 its caches."""

@@ -14,9 +14,8 @@ from ray.actor import ActorHandle
 from preprocessing.audio import EXAMPLE_SECONDS
 from preprocessing.clips import Clip
 from preprocessing.decode import Sampling
-from preprocessing.direct import Extractor
+from preprocessing.direct import CLIPS_PER_FORWARD, Extractor
 from preprocessing.errors import ClipError, Reason, SetupError
-from preprocessing.extractor import CLIPS_PER_FORWARD
 from preprocessing.media import ClipFeatures
 from preprocessing.store import FeatureWriter
 from raytasks.actors import DecodeActor, ExtractActor

@@ -19,12 +19,12 @@ from ray.util.client import ray as client
 
 from preprocessing.clips import Clip
 from preprocessing.decode import Decoder, Sampling
-from preprocessing.direct import Extractor
 from preprocessing.media import ClipFeatures, Media
 from raytasks.progress import Progress
 
-if TYPE_CHECKING:  # extractions need nothing of what trains, which takes seconds to import
+if TYPE_CHECKING:  # neither extractions nor trainings need what the other takes seconds to import
     from avcmr.training import EpochRecord
+    from preprocessing.direct import Extractor
 
 PUBLISHED_EVERY = 1.0
 """Seconds between two publications."""
@@ -135,7 +135,7 @@ class TimedDecoder:
 class TimedExtractor:
     """Networks whose seconds are published."""
 
-    extractor: Extractor
+    extractor: "Extractor"
     stopwatch: Stopwatch
 
     def extract(self, clips: Sequence[Media]) -> Sequence[ClipFeatures]:

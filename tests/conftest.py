@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import tempfile
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -49,6 +50,15 @@ class WritePublished(Protocol):
 # The same examples in every run, on machines as slow as they come.
 hypothesis.settings.register_profile("avcmr", derandomize=True, deadline=None, max_examples=60)
 hypothesis.settings.load_profile("avcmr")
+
+
+LONGEST = {"benchmarks", "end_to_end", "raytasks"}
+"""Folders with files that take minutes."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest, so that in the end no worker waits for one that is busy with them."""
+    items.sort(key=lambda item: LONGEST.isdisjoint(item.path.parts))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -122,6 +132,15 @@ def write_published() -> WritePublished:
         return columns
 
     return write
+
+
+@pytest.fixture
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if this machine had no Ray and no training but those of the test: others may run some."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # where trainings announce themselves
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
 
 
 @pytest.fixture

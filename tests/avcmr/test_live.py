@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
 
 from avcmr.live import announced, trainings
+
+pytestmark = pytest.mark.usefixtures("alone")
 
 PROGRAM = """
 import pathlib, sys
@@ -16,12 +17,6 @@ with announced(pathlib.Path(sys.argv[1])):
     print("inside", flush=True)
     sys.stdin.read()
 """
-
-
-@pytest.fixture(autouse=True)
-def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(tempfile, "tempdir", None)
 
 
 def start(run: Path) -> "subprocess.Popen[bytes]":

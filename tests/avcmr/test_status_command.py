@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 from avcmr.cli import app, status
 from raytasks import remote_status
 
+pytestmark = pytest.mark.usefixtures("alone")
+
 NOTHING = "nothing runs: no extraction, no training"
 
 
@@ -31,7 +33,6 @@ def test_a_cluster_is_asked_by_its_address(monkeypatch: pytest.MonkeyPatch, by: 
 
 
 def test_watching_goes_on_until_it_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr("raytasks.status.readings", list)
     naps: list[float] = []
 

@@ -152,28 +152,26 @@ def test_many_workers_give_the_parameters_of_one(
 ) -> None:
     """32 steps of stage 1 and 20 of stage 2 with dropout, over gloo."""
     features, settings = feature_file(), tmp_path / "config.yaml"
-    config = load_config(None, [*QUICK, *overrides, "stage1.max_epochs=8", "stage2.max_epochs=5"])
+    overrides = [*overrides, "stage1.max_epochs=8", "stage2.max_epochs=5"]
+    config = load_config(None, [*QUICK, *overrides])
     assert min(config.model.input_dropout, config.model.dropout) > 0
     settings.write_text(config.to_yaml())
 
-    def launch(world: int) -> dict[str, torch.Tensor]:
-        folder, rendezvous = tmp_path / f"run{world}", tmp_path / f"rendezvous{world}"
-        script = str(Path(__file__).with_name("train_worker.py"))
-        arguments = [str(features), str(settings), str(folder)]
-        processes = [
-            subprocess.Popen(
-                [sys.executable, script, *arguments, str(rank), str(world), str(rendezvous)],
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            for rank in range(world)
-        ]
-        for process in processes:
-            _, errors = process.communicate(timeout=120)
-            assert process.returncode == 0, errors
-        return last_tensors(folder)
-
-    one, many = launch(1), launch(workers)
+    script = str(Path(__file__).with_name("train_worker.py"))
+    arguments = [str(features), str(settings), str(tmp_path / "many")]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, script, *arguments, str(rank), str(workers), tmp_path / "rendezvous"],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(workers)
+    ]
+    run_training(features, tmp_path / "one", *overrides)
+    for process in processes:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    one, many = last_tensors(tmp_path / "one"), last_tensors(tmp_path / "many")
     initial = run_initial_parameters(features, settings)
     for name in (name for name in one if name.startswith("network.")):
         torch.testing.assert_close(many[name], one[name], atol=1e-5, rtol=0)

@@ -14,17 +14,14 @@ from avcmr.training import train
 if __name__ == "__main__":
     features, settings, folder, rank, world, rendezvous = sys.argv[1:]
     torch.set_num_threads(1)
-    if int(world) > 1:
-        dist.init_process_group(
-            "gloo", init_method=f"file://{rendezvous}", rank=int(rank), world_size=int(world)
-        )
+    dist.init_process_group(
+        "gloo", init_method=f"file://{rendezvous}", rank=int(rank), world_size=int(world)
+    )
     config = load_config(Path(settings)).model_copy(update={"features": Path(features)})
     dataset = load_dataset(Path(features), config.data)
     run = RunFolder(Path(folder))
     if rank == "0":
         run.open(config, dataset)
-    if dist.is_initialized():
-        dist.barrier()
+    dist.barrier()
     train(dataset, config, run)
-    if dist.is_initialized():
-        dist.destroy_process_group()
+    dist.destroy_process_group()

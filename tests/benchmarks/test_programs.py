@@ -18,7 +18,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 PROGRAMS = {
     "decode.py CLIPS --rounds 1": r"avcmr, pyav +[\d.]+ CPU s/clip +[\d.]+ \(",
     "key_frames.py CLIPS": r"key frames are [\d.]+ times faster to decode",
-    "networks.py --cores 1 --clips 4 --rounds 1": r"avcmr / obvious loop: [\d.]+ \(",
+    "networks.py --cores 1 --clips 4 --length 1 --rounds 1": r"avcmr / obvious loop: [\d.]+ \(",
     "plan.py CLIPS --count 1": r"AVE +│ 4,143 +│",
     "scale.py --clips 400": r"through Ray: \d+ clips/s, [\d.]+ of the plain loop",
 }

@@ -13,13 +13,21 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
+from avcmr.cli import app
 from preprocessing.store import FeatureStore
 from preprocessing.synthesis import write_clip
 
 AVCMR = Path(sys.executable).with_name("avcmr")
 HOSTILE_AVCMR = Path(__file__).with_name("hostile_avcmr.py")
 OPTIONS = ("--untrained-audio", "--out")
+EXTRACT = [AVCMR, "extract", *OPTIONS]
+HOSTILE_EXTRACT = [sys.executable, HOSTILE_AVCMR, "extract", *OPTIONS]
+
+HELD = "b/7"
+"""The clip at which a run of ``hostile_extract`` can be made to wait."""
 
 Values = tuple[np.ndarray, ...]
 
@@ -54,6 +62,7 @@ class Run:
     """A command in a session of its own, by which all its processes are known."""
 
     process: "subprocess.Popen[bytes]"
+    stdout: Path
     stderr: Path
     abandoned_before: set[str] = field(default_factory=abandoned)
 
@@ -99,6 +108,11 @@ class Run:
         return narration
 
 
+def invoke(*words: object) -> Result:
+    """What a command says and does, in this process: for commands that start no other."""
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
 def write_good_clips(root: Path, count: int) -> None:
     """Clips of 2 to 4 seconds, ``a/0``, ``b/1`` and so on."""
     for number in range(count):
@@ -142,17 +156,17 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
     runs: list[Run] = []
 
     def start(command: Sequence[object], **environment: str) -> Run:
-        stderr = tmp_path / f"stderr-{len(runs)}"
-        with stderr.open("wb") as file:
+        stdout, stderr = (tmp_path / f"{name}-{len(runs)}" for name in ("stdout", "stderr"))
+        with stdout.open("wb") as results, stderr.open("wb") as narration:
             process = subprocess.Popen(
                 [str(part) for part in command],
                 cwd=tmp_path,
                 env=os.environ | environment,
-                stdout=subprocess.DEVNULL,
-                stderr=file,
+                stdout=results,
+                stderr=narration,
                 start_new_session=True,
             )
-        runs.append(Run(process, stderr))
+        runs.append(Run(process, stdout, stderr))
         return runs[-1]
 
     yield start
@@ -160,6 +174,27 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
         for pid in run.processes():
             os.kill(pid, signal.SIGKILL)
         run.process.wait()
+
+
+@pytest.fixture
+def hold(tmp_path: Path) -> Path:
+    """While this file is there, a run of ``hostile_extract`` waits at the clip :data:`HELD`."""
+    file = tmp_path / "hold"
+    file.touch()
+    return file
+
+
+def start_held(
+    start: Callable[..., Run], good_clips: Path, hold: Path, *options: str
+) -> tuple[Run, int]:
+    """A run that has come to the held clip; and the process that decodes it."""
+    command = [*HOSTILE_EXTRACT, "out.h5", "--videos", good_clips, *options]
+    pid = hold.with_suffix(".pid")
+    pid.unlink(missing_ok=True)
+    run = start(command, HOSTILE_HOLD=f"{HELD} {hold}")
+    eventually(lambda: pid.exists() or run.process.poll() is not None, "held clip")
+    assert pid.exists(), run.narration
+    return run, int(pid.read_text())
 
 
 @pytest.fixture(scope="session")
@@ -170,12 +205,18 @@ def good_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(good_clips: Path) -> dict[str, Values]:
+def undisturbed_store(good_clips: Path) -> Path:
     """What a run that nothing disturbs makes of the good clips."""
     out = good_clips.with_name("undisturbed.h5")
-    command = [AVCMR, "extract", "--videos", good_clips, *OPTIONS, out]
+    command = [*EXTRACT, out, "--videos", good_clips]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
-    with FeatureStore(out) as store:
+    return out
+
+
+@pytest.fixture(scope="session")
+def undisturbed(undisturbed_store: Path) -> dict[str, Values]:
+    """All that is in it."""
+    with FeatureStore(undisturbed_store) as store:
         assert len(store) == 12
         return values(store)
 
@@ -184,8 +225,8 @@ def undisturbed(good_clips: Path) -> dict[str, Values]:
 def kit() -> SimpleNamespace:
     """The helpers above, for tests: their modules cannot import this one."""
     return SimpleNamespace(
-        extract=[AVCMR, "extract", *OPTIONS],
-        hostile_extract=[sys.executable, HOSTILE_AVCMR, "extract", *OPTIONS],
+        extract=EXTRACT,
+        hostile_extract=HOSTILE_EXTRACT,
         eventually=eventually,
         values=values,
         check=check,

@@ -10,47 +10,34 @@ import re
 import shutil
 import signal
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from preprocessing.store import FeatureStore
+from tests.end_to_end.conftest import HELD, OPTIONS, invoke, start_held
 
 pytestmark = pytest.mark.slow
 
-HELD = "b/7"
-"""The clip at which a run waits until the fault has happened."""
 
+def test_kill_of_the_driver_and_a_decoder_that_hangs(
+    kit, start, good_clips, undisturbed, hold, tmp_path
+) -> None:
+    """Nothing that was saved is done again; what was killed does not disturb the next run.
 
-@pytest.fixture
-def hold(tmp_path: Path) -> Path:
-    """While this file is there, a run of ``hostile_extract`` waits at the clip :data:`HELD`."""
-    file = tmp_path / "hold"
-    file.touch()
-    return file
-
-
-def start_held(kit, start, good_clips: Path, hold: Path, *options: str):
-    """A run that has come to the held clip; and the process that decodes it."""
-    command = [*kit.hostile_extract, "out.h5", "--videos", good_clips, *options]
-    run = start(command, HOSTILE_HOLD=f"{HELD} {hold}")
-    pid = hold.with_suffix(".pid")
-    kit.eventually(lambda: pid.exists() or run.process.poll() is not None, "held clip")
-    assert pid.exists(), run.narration
-    return run, int(pid.read_text())
-
-
-def test_kill_of_the_driver(kit, start, good_clips, undisturbed, hold, tmp_path) -> None:
-    """Nothing that was saved is done again; what was killed does not disturb the next run."""
-    run, _ = start_held(kit, start, good_clips, hold)
+    In that run the clip still hangs its decoder. It is tried twice, and its process is gone in the
+    end.
+    """
+    run, _ = start_held(start, good_clips, hold)
     saved = tmp_path / "out.h5.parts"
     kit.eventually(lambda: any(saved.glob("part-*.h5")), "a part is saved")
     run.process.kill()
-    hold.unlink()
-    again = start([*kit.extract, "out.h5", "--videos", good_clips])
-    narration = again.ends(0)
+    again, _ = start_held(start, good_clips, hold, "--clip-timeout", "5")
+    narration = again.ends(1)
     assert re.search(r"plan: 12 clips: [1-9]\d? done, \d+ to do", narration)
-    kit.check(tmp_path / "out.h5", undisturbed)
+    assert f"{HELD}: decode_timeout: " in narration
+    kit.check(tmp_path / "out.h5", undisturbed, {HELD: "decode_timeout"})
+    with FeatureStore(tmp_path / "out.h5") as store:
+        assert [failure.attempts for failure in store.failures] == [2]
     # Nobody but they themselves can end Ray's agents now, and they look for their GCS for a minute.
     run.ends(-signal.SIGKILL, seconds_after=150)
 
@@ -58,8 +45,15 @@ def test_kill_of_the_driver(kit, start, good_clips, undisturbed, hold, tmp_path)
 def test_kill_of_the_extractors_and_a_decoder(
     kit, start, good_clips, undisturbed, hold, tmp_path
 ) -> None:
-    """All extractors at once, at work or idle; then the decoder that has taken over their clip."""
-    run, at_work = start_held(kit, start, good_clips, hold)
+    """All extractors at once, at work or idle; then the decoder that has taken over their clip.
+
+    Before that, a second run on the same store, which is refused.
+    """
+    run, at_work = start_held(start, good_clips, hold)
+    second = invoke("extract", "--videos", good_clips, *OPTIONS, tmp_path / "out.h5")
+    assert second.exit_code == 2
+    assert f"is being written by process {run.process.pid} on" in second.stderr
+    assert second.stderr.count("error: ") == 1
 
     def with_title(*beginnings: str) -> set[int]:
         titles = run.processes().items()
@@ -83,28 +77,17 @@ def test_kill_of_the_extractors_and_a_decoder(
     kit.check(tmp_path / "out.h5", undisturbed)
 
 
-def test_kill_of_ray(kit, start, good_clips, undisturbed, hold, tmp_path) -> None:
-    run, _ = start_held(kit, start, good_clips, hold)
+def test_kill_of_ray_and_a_decoder_that_eats_memory(
+    kit, start, good_clips, undisturbed, hold, tmp_path
+) -> None:
+    """The next run completes the store, but for the clip that then eats memory."""
+    run, _ = start_held(start, good_clips, hold)
     run.kill("/raylet ")
     run.kill("/gcs_server ")
     assert re.search(r"Ray's (raylet|gcs_server|gcs_server and raylet) died", run.ends(2))
     hold.unlink()
-    start([*kit.extract, "out.h5", "--videos", good_clips]).ends(0)
-    kit.check(tmp_path / "out.h5", undisturbed)
-
-
-def test_two_runs_on_one_store(kit, start, good_clips, undisturbed, hold, tmp_path) -> None:
-    first, _ = start_held(kit, start, good_clips, hold)
-    second = start([*kit.extract, "out.h5", "--videos", good_clips])
-    assert f"is being written by process {first.process.pid} on" in second.ends(2)
-    hold.unlink()
-    first.ends(0)
-    kit.check(tmp_path / "out.h5", undisturbed)
-
-
-def test_decoder_that_eats_memory(kit, start, good_clips, undisturbed, tmp_path) -> None:
-    command = [*kit.hostile_extract, "out.h5", "--videos", good_clips]
-    narration = start(command, HOSTILE_EAT=HELD).ends(1)
+    again = [*kit.hostile_extract, "out.h5", "--videos", good_clips]
+    narration = start(again, HOSTILE_EAT=HELD).ends(1)
     assert f"{HELD}: out_of_memory: {good_clips / HELD}.mp4: " in narration
     kit.check(tmp_path / "out.h5", undisturbed, {HELD: "out_of_memory"})
 
@@ -139,21 +122,21 @@ def on_a_disk(size: str, commands: str) -> list[str]:
     return [*enter, f"mkdir disk; mount -t tmpfs -o size={size} tmpfs disk; {commands}"]
 
 
-@pytest.mark.parametrize(
-    ("room", "done"), [("64k", 0), ("600k", 12)], ids=["for no part", "for parts alone"]
-)
-def test_full_disk(room, done, kit, start, good_clips, undisturbed, tmp_path) -> None:
+def test_full_disk(kit, start, good_clips, undisturbed, tmp_path) -> None:
+    """First there is room for no part, then for parts alone, and then for all."""
     extract = f"{' '.join(map(str, kit.extract))} disk/out.h5 --videos {good_clips}"
-    free_some = "mount -o remount,size=64m disk"
-    commands = on_a_disk(room, f"{extract} || [ $? = 2 ]; {free_some}; {extract}; mv disk/out.h5 .")
-    run = start(commands)
+    refused = f"{extract} || [ $? = 2 ]"
+    more, enough = (f"mount -o remount,size={size} disk" for size in ("600k", "64m"))
+    steps = (refused, more, refused, enough, extract, "mv disk/out.h5 .")
+    run = start(on_a_disk("64k", "; ".join(steps)))
     run.process.wait(timeout=300)
-    first, _, second = run.narration.partition("error: ")
-    assert "plan: 12 clips: 0 done, 12 to do" in first
-    assert second.startswith("no room left to write ")
-    assert "disk/out.h5" in second
-    assert "free some space and run the same command again" in second
-    assert f"plan: 12 clips: {done} done, {12 - done} to do" in second
+    first, second, third = run.narration.split("error: ")
+    for narration, done in ((first, 0), (second, 0), (third, 12)):
+        assert f"plan: 12 clips: {done} done, {12 - done} to do" in narration
+    for narration in (second, third):
+        assert narration.startswith("no room left to write ")
+        assert "disk/out.h5" in narration
+        assert "free some space and run the same command again" in narration
     kit.eventually(lambda: not run.processes(), "end of all processes", 30)
     assert run.process.returncode == 0
     assert "Traceback" not in run.narration
@@ -167,13 +150,3 @@ def test_read_only_output(kit, start, good_clips) -> None:
     assert "disk/out.h5" in narration
     assert "change its permissions or choose another --out" in narration
     assert "starting Ray" not in narration
-
-
-def test_decoder_that_hangs(kit, start, good_clips, hold, tmp_path) -> None:
-    """A clip that hangs its decoder is tried twice, and its process is gone in the end."""
-    run, _ = start_held(kit, start, good_clips, hold, "--clip-timeout", "5")
-    narration = run.ends(1)
-    assert f"{HELD}: decode_timeout: " in narration
-    with FeatureStore(tmp_path / "out.h5") as store:
-        (failure,) = store.failures
-    assert (failure.clip.id, failure.reason, failure.attempts) == (HELD, "decode_timeout", 2)

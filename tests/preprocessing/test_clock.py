@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -93,19 +94,29 @@ def require_together(decoder: Decoder, path: Path, moments: tuple[float, ...]) -
     assert flashes == pytest.approx(moments, abs=1.01 / FPS)  # AVI's first frame lasts two
 
 
-@pytest.mark.parametrize("kind", CONTAINERS)
-def test_every_container(decoder: Decoder, tmp_path: Path, kind: str) -> None:
-    suffix, video, audio = CONTAINERS[kind]
-    path = tmp_path / f"clip{suffix}"
-    write_flashes(path, video, audio)
-    require_together(decoder, path, MOMENTS)
-
-
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("plain") / "plain.mp4"
-    write_flashes(path, "libx264", "aac")
-    return path
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Gives a file of flashes in a container, encoded but once for all decoders."""
+    folder = tmp_path_factory.mktemp("recorded")
+
+    @cache
+    def record(kind: str) -> Path:
+        suffix, video, audio = CONTAINERS[kind]
+        path = folder / f"{kind}{suffix}"
+        write_flashes(path, video, audio)
+        return path
+
+    return record
+
+
+@pytest.mark.parametrize("kind", CONTAINERS)
+def test_every_container(decoder: Decoder, recorded, kind: str) -> None:
+    require_together(decoder, recorded(kind), MOMENTS)
+
+
+@pytest.fixture
+def plain(recorded: Callable[[str], Path]) -> Path:
+    return recorded("mp4")
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])

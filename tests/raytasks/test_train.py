@@ -144,13 +144,16 @@ def test_starts_that_keep_failing_or_cannot_succeed_are_given_up(
 
 
 def worker_process() -> int:
-    """The process in which Ray Train runs the loop."""
-    for entry in Path("/proc").iterdir():
+    """The process in which Ray Train runs the loop; of this Ray, as others may train, too."""
+    (raylet,) = ray._private.worker._global_node.all_processes["raylet"]
+    for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
-            if entry.name.isdigit() and b"RayTrainWorker" in (entry / "cmdline").read_bytes():
-                return int(entry.name)
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            title = (stat.parent / "cmdline").read_bytes()
         except OSError:
             continue  # it ended while we looked
+        if parent == raylet.process.pid and b"RayTrainWorker" in title:
+            return int(stat.parent.name)
     raise AssertionError("no Ray Train worker is running")
 
 
