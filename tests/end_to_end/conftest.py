@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -219,15 +218,3 @@ def undisturbed(undisturbed_store: Path) -> dict[str, Values]:
     with FeatureStore(undisturbed_store) as store:
         assert len(store) == 12
         return values(store)
-
-
-@pytest.fixture(scope="session")
-def kit() -> SimpleNamespace:
-    """The helpers above, for tests: their modules cannot import this one."""
-    return SimpleNamespace(
-        extract=EXTRACT,
-        hostile_extract=HOSTILE_EXTRACT,
-        eventually=eventually,
-        values=values,
-        check=check,
-    )

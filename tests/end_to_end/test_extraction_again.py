@@ -10,14 +10,21 @@ import numpy as np
 import pytest
 
 from preprocessing.store import FeatureStore
-from tests.end_to_end.conftest import OPTIONS, Run, invoke, start_held
+from tests.end_to_end.conftest import (
+    EXTRACT,
+    OPTIONS,
+    Run,
+    check,
+    eventually,
+    invoke,
+    start_held,
+    values,
+)
 
 pytestmark = pytest.mark.slow
 
 
-def test_an_interrupted_extraction_goes_on(
-    kit, start, good_clips, undisturbed, hold, tmp_path
-) -> None:
+def test_an_interrupted_extraction_goes_on(start, good_clips, undisturbed, hold, tmp_path) -> None:
     """Ctrl-C: nothing that was finished is done again, nothing is lost or doubled."""
     run, _ = start_held(start, good_clips, hold)  # so that something is left to do
 
@@ -26,22 +33,22 @@ def test_an_interrupted_extraction_goes_on(
         numbers = re.findall(r"^extract (\d+)/12", run.narration, re.MULTILINE)
         return int(numbers[-1]) if numbers else 0
 
-    kit.eventually(lambda: told(run) >= 4, "some clips are done")
+    eventually(lambda: told(run) >= 4, "some clips are done")
     run.process.send_signal(signal.SIGINT)
     narration = run.ends(130)
     assert not (tmp_path / "out.h5").exists()
     assert "interrupted; the same command goes on" in narration
     hold.unlink()
 
-    again = start([*kit.extract, "out.h5", "--videos", good_clips]).ends(0)
+    again = start([*EXTRACT, "out.h5", "--videos", good_clips]).ends(0)
     (done_before,) = map(int, re.findall(r"^plan: 12 clips: (\d+) done", again, re.MULTILINE))
     assert told(run) <= done_before < 12
     assert f"clips done   │ {12 - done_before} " in again
-    kit.check(tmp_path / "out.h5", undisturbed)
+    check(tmp_path / "out.h5", undisturbed)
 
 
 def test_other_settings_make_features_anew(
-    kit, start, good_clips, undisturbed, undisturbed_store, tmp_path
+    start, good_clips, undisturbed, undisturbed_store, tmp_path
 ) -> None:
     """The plan says so first; and what cannot be made anew is not given up for it."""
     out = tmp_path / "out.h5"
@@ -62,9 +69,9 @@ def test_other_settings_make_features_anew(
     assert refused.exit_code == 2
     assert "holds features of 12 clips" in refused.stderr
     out.unlink()
-    start([kit.extract[0], "extract", *extract]).ends(0)
+    start([EXTRACT[0], "extract", *extract]).ends(0)
     with FeatureStore(out) as store:
-        found = kit.values(store)
+        found = values(store)
     assert {Path(clip_id).name for clip_id in found} == {path.stem for path in clips}
     for clip_id, (visual, *_) in found.items():
         once = undisturbed[f"a/{Path(clip_id).name}"][0]
@@ -74,7 +81,7 @@ def test_other_settings_make_features_anew(
 
 
 def test_the_second_run_has_nothing_to_do_and_a_changed_clip_is_redone(
-    kit, start, good_clips, undisturbed_store, tmp_path
+    start, good_clips, undisturbed_store, tmp_path
 ) -> None:
     out = tmp_path / "out.h5"
     shutil.copy(undisturbed_store, out)
@@ -92,13 +99,13 @@ def test_the_second_run_has_nothing_to_do_and_a_changed_clip_is_redone(
     assert "13 clips: 11 done, 2 to do (1 new, 1 changed on disk)" in look.stderr
     assert (look.exit_code, look.stdout) == (0, "")
 
-    stopped = start([kit.extract[0], *extract, "--fail-fast"])
+    stopped = start([EXTRACT[0], *extract, "--fail-fast"])
     narration = stopped.ends(2)
     assert "a/broken: not_media" in narration
     assert "clips failed │" not in narration
     assert stopped.stdout.read_text() == ""
 
-    once = start([kit.extract[0], *extract]).ends(1)
+    once = start([EXTRACT[0], *extract]).ends(1)
     assert "1 failed before" in once
     twice = invoke(*extract)
     assert twice.exit_code == 1

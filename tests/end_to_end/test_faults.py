@@ -14,13 +14,22 @@ import subprocess
 import pytest
 
 from preprocessing.store import FeatureStore
-from tests.end_to_end.conftest import HELD, OPTIONS, invoke, start_held
+from tests.end_to_end.conftest import (
+    EXTRACT,
+    HELD,
+    HOSTILE_EXTRACT,
+    OPTIONS,
+    check,
+    eventually,
+    invoke,
+    start_held,
+)
 
 pytestmark = pytest.mark.slow
 
 
 def test_kill_of_the_driver_and_a_decoder_that_hangs(
-    kit, start, good_clips, undisturbed, hold, tmp_path
+    start, good_clips, undisturbed, hold, tmp_path
 ) -> None:
     """Nothing that was saved is done again; what was killed does not disturb the next run.
 
@@ -29,13 +38,13 @@ def test_kill_of_the_driver_and_a_decoder_that_hangs(
     """
     run, _ = start_held(start, good_clips, hold)
     saved = tmp_path / "out.h5.parts"
-    kit.eventually(lambda: any(saved.glob("part-*.h5")), "a part is saved")
+    eventually(lambda: any(saved.glob("part-*.h5")), "a part is saved")
     run.process.kill()
     again, _ = start_held(start, good_clips, hold, "--clip-timeout", "5")
     narration = again.ends(1)
     assert re.search(r"plan: 12 clips: [1-9]\d? done, \d+ to do", narration)
     assert f"{HELD}: decode_timeout: " in narration
-    kit.check(tmp_path / "out.h5", undisturbed, {HELD: "decode_timeout"})
+    check(tmp_path / "out.h5", undisturbed, {HELD: "decode_timeout"})
     with FeatureStore(tmp_path / "out.h5") as store:
         assert [failure.attempts for failure in store.failures] == [2]
     # Nobody but they themselves can end Ray's agents now, and they look for their GCS for a minute.
@@ -43,7 +52,7 @@ def test_kill_of_the_driver_and_a_decoder_that_hangs(
 
 
 def test_kill_of_the_extractors_and_a_decoder(
-    kit, start, good_clips, undisturbed, hold, tmp_path
+    start, good_clips, undisturbed, hold, tmp_path
 ) -> None:
     """All extractors at once, at work or idle; then the decoder that has taken over their clip.
 
@@ -59,7 +68,7 @@ def test_kill_of_the_extractors_and_a_decoder(
         titles = run.processes().items()
         return {pid for pid, title in titles if title.strip().startswith(beginnings)}
 
-    kit.eventually(
+    eventually(
         lambda: not with_title("ray::ExtractActor.ready", "ray::ExtractActor.__"),
         "all have started",
     )
@@ -68,17 +77,17 @@ def test_kill_of_the_extractors_and_a_decoder(
     for pid in extractors:
         os.kill(pid, signal.SIGKILL)
     file = hold.with_suffix(".pid")
-    kit.eventually(lambda: int(file.read_text()) != at_work, "another has the held clip")
+    eventually(lambda: int(file.read_text()) != at_work, "another has the held clip")
     decoder = int(file.read_text())
     assert decoder in with_title("ray::DecodeActor.decode"), run.processes()
     os.kill(decoder, signal.SIGKILL)
     hold.unlink()
     run.ends(0)
-    kit.check(tmp_path / "out.h5", undisturbed)
+    check(tmp_path / "out.h5", undisturbed)
 
 
 def test_kill_of_ray_and_a_decoder_that_eats_memory(
-    kit, start, good_clips, undisturbed, hold, tmp_path
+    start, good_clips, undisturbed, hold, tmp_path
 ) -> None:
     """The next run completes the store, but for the clip that then eats memory."""
     run, _ = start_held(start, good_clips, hold)
@@ -86,26 +95,26 @@ def test_kill_of_ray_and_a_decoder_that_eats_memory(
     run.kill("/gcs_server ")
     assert re.search(r"Ray's (raylet|gcs_server|gcs_server and raylet) died", run.ends(2))
     hold.unlink()
-    again = [*kit.hostile_extract, "out.h5", "--videos", good_clips]
+    again = [*HOSTILE_EXTRACT, "out.h5", "--videos", good_clips]
     narration = start(again, HOSTILE_EAT=HELD).ends(1)
     assert f"{HELD}: out_of_memory: {good_clips / HELD}.mp4: " in narration
-    kit.check(tmp_path / "out.h5", undisturbed, {HELD: "out_of_memory"})
+    check(tmp_path / "out.h5", undisturbed, {HELD: "out_of_memory"})
 
 
-def test_source_files_that_vanish(kit, start, good_clips, undisturbed, tmp_path) -> None:
+def test_source_files_that_vanish(start, good_clips, undisturbed, tmp_path) -> None:
     """They are listed as missing, and done once they are back, though nothing else has changed."""
     videos = tmp_path / "videos"
     shutil.copytree(good_clips, videos)
-    run = start([*kit.extract, "out.h5", "--videos", videos])
+    run = start([*EXTRACT, "out.h5", "--videos", videos])
     run.says("plan: 12 clips: 0 done, 12 to do")  # so Ray has yet to start
     (videos / "a").rename(tmp_path / "a")
     gone = {clip_id: "missing" for clip_id in undisturbed if clip_id.startswith("a/")}
     assert f"a/0: missing: {videos}/a/0.mp4: No such file" in run.ends(1)
-    kit.check(tmp_path / "out.h5", undisturbed, gone)
+    check(tmp_path / "out.h5", undisturbed, gone)
     (tmp_path / "a").rename(videos / "a")
-    again = start([*kit.extract, "out.h5", "--videos", videos]).ends(0)
+    again = start([*EXTRACT, "out.h5", "--videos", videos]).ends(0)
     assert "12 clips: 6 done, 6 to do" in again
-    kit.check(tmp_path / "out.h5", undisturbed)
+    check(tmp_path / "out.h5", undisturbed)
 
 
 def on_a_disk(size: str, commands: str) -> list[str]:
@@ -122,9 +131,9 @@ def on_a_disk(size: str, commands: str) -> list[str]:
     return [*enter, f"mkdir disk; mount -t tmpfs -o size={size} tmpfs disk; {commands}"]
 
 
-def test_full_disk(kit, start, good_clips, undisturbed, tmp_path) -> None:
+def test_full_disk(start, good_clips, undisturbed, tmp_path) -> None:
     """First there is room for no part, then for parts alone, and then for all."""
-    extract = f"{' '.join(map(str, kit.extract))} disk/out.h5 --videos {good_clips}"
+    extract = f"{' '.join(map(str, EXTRACT))} disk/out.h5 --videos {good_clips}"
     refused = f"{extract} || [ $? = 2 ]"
     more, enough = (f"mount -o remount,size={size} disk" for size in ("600k", "64m"))
     steps = (refused, more, refused, enough, extract, "mv disk/out.h5 .")
@@ -137,14 +146,14 @@ def test_full_disk(kit, start, good_clips, undisturbed, tmp_path) -> None:
         assert narration.startswith("no room left to write ")
         assert "disk/out.h5" in narration
         assert "free some space and run the same command again" in narration
-    kit.eventually(lambda: not run.processes(), "end of all processes", 30)
+    eventually(lambda: not run.processes(), "end of all processes", 30)
     assert run.process.returncode == 0
     assert "Traceback" not in run.narration
-    kit.check(tmp_path / "out.h5", undisturbed)
+    check(tmp_path / "out.h5", undisturbed)
 
 
-def test_read_only_output(kit, start, good_clips) -> None:
-    extract = f"{' '.join(map(str, kit.extract))} disk/out.h5 --videos {good_clips}"
+def test_read_only_output(start, good_clips) -> None:
+    extract = f"{' '.join(map(str, EXTRACT))} disk/out.h5 --videos {good_clips}"
     narration = start(on_a_disk("1m", f"mount -o remount,ro disk; {extract}")).ends(2)
     assert "error: not allowed to write " in narration
     assert "disk/out.h5" in narration

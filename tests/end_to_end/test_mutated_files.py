@@ -13,6 +13,7 @@ import pytest
 
 from preprocessing.store import FeatureStore
 from preprocessing.synthesis import write_clip
+from tests.end_to_end.conftest import EXTRACT, values
 
 pytestmark = pytest.mark.slow
 
@@ -164,23 +165,21 @@ def memory(pids: list[int]) -> dict[int, int]:
     return found
 
 
-def test_mutated_files_among_good_ones(
-    kit, start, good_clips, undisturbed, originals, tmp_path
-) -> None:
+def test_mutated_files_among_good_ones(start, good_clips, undisturbed, originals, tmp_path) -> None:
     videos = tmp_path / "videos"
     videos.mkdir()
     for folder in good_clips.iterdir():
         (videos / folder.name).symlink_to(folder)
     expected = dict(undisturbed)
     (videos / "copies").mkdir()
-    for number, (clip_id, values) in enumerate([*undisturbed.items()][:8]):
+    for number, (clip_id, features) in enumerate([*undisturbed.items()][:8]):
         shutil.copy(good_clips / f"{clip_id}.mp4", videos / "copies" / f"{number}.mp4")
-        expected[f"copies/{number}"] = values
+        expected[f"copies/{number}"] = features
     assert len(expected) == 20
     allowed = write_mutated(videos / "mutated", originals)
     assert len(allowed) == 200
     options = ["--follow-links", "--clip-timeout", "20"]
-    run = start([*kit.extract, "out.h5", "--videos", videos, *options])
+    run = start([*EXTRACT, "out.h5", "--videos", videos, *options])
     samples: list[dict[int, int]] = []
     deadline = time.monotonic() + 500
     while run.process.poll() is None:
@@ -191,7 +190,7 @@ def test_mutated_files_among_good_ones(
     run.ends(1)
 
     with FeatureStore(tmp_path / "out.h5") as store:
-        found = kit.values(store)
+        found = values(store)
         failures = {failure.clip.id: failure for failure in store.failures}
     assert found.keys() | failures.keys() == expected.keys() | allowed.keys()
     assert expected.keys() <= found.keys()
@@ -210,8 +209,8 @@ def test_mutated_files_among_good_ones(
         assert failure.message.startswith(f"{failure.clip.path}: ")
         assert "\n" not in failure.message
         assert not re.search(r"\b[A-Z]\w+Error\b", failure.message)  # said in our own words
-    for clip_id, values in expected.items():
-        for one, other in zip(found[clip_id], values, strict=True):
+    for clip_id, features in expected.items():
+        for one, other in zip(found[clip_id], features, strict=True):
             np.testing.assert_array_equal(one, other, strict=True)
     middle = len(samples) // 2
     later = {pid: max(sample.get(pid, 0) for sample in samples[middle:]) for pid in samples[middle]}
