@@ -135,6 +135,7 @@ def test_a_collapse_is_warned_of_once_and_the_curriculum_does_not_collapse(
         done = CliRunner().invoke(app, [str(word) for word in (*words, *common, *settings)])
         narration = done.stderr
         assert done.exit_code == 0, narration
+        assert done.stdout == f"{tmp_path / name / 'a'}\n"
         history = RunFolder(tmp_path / name / "a").history()
         spreads = [record["distance_spread"] for record in history]
         assert narration.count("warning: the embedding space collapsed") == (name == "hard")
