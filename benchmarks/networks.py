@@ -21,7 +21,7 @@ from functools import lru_cache, partial
 import numpy as np
 import torch
 
-from preprocessing.audio import vggish_examples
+from preprocessing.audio import EXAMPLE_SECONDS, vggish_examples
 from preprocessing.decode.sampling import frame_times
 from preprocessing.direct import CLIPS_PER_FORWARD
 from preprocessing.extractor import FeatureExtractor, Networks, Precision
@@ -29,6 +29,9 @@ from preprocessing.frames import to_inception_input
 from preprocessing.inception import load_inception
 from preprocessing.media import SAMPLE_RATE, Media, Source
 from preprocessing.vggish import untrained_vggish
+
+GFLOP_A_FRAME, GFLOP_AN_EXAMPLE = 11.4, 1.7
+"""Of Inception-v3 and of VGGish."""
 
 PRODUCTS = 15
 """Matrix products of a round, in each process."""
@@ -117,7 +120,8 @@ def main() -> None:
 def report(measured: dict[str, list[float]], cores: int, clips: int, length: int) -> None:
     median = {name: statistics.median(values) for name, values in measured.items()}
     gflops = cores * PRODUCTS * 2 * 2.048**3 / median["matrix product"]
-    limit = gflops / (length * 11.4 + int(length / 0.96) * 1.7)
+    examples = int(length / EXAMPLE_SECONDS)
+    limit = gflops / (length * GFLOP_A_FRAME + examples * GFLOP_AN_EXAMPLE)
     rounds = len(measured["avcmr"])
     print(f"{cores} cores, {clips} clips of {length} s, {rounds} rounds")
     print(f"matrix product {gflops:.0f} GFLOP/s, so at most {limit:.2f} clips/s")
