@@ -50,7 +50,7 @@ class TwoBranchLearner(Learner):
     Args:
         train: training clips, from which the branches take mean and deviation.
         model: the branches' shape.
-        relevance: in place of the model's: all numbers of a feature count alike.
+        relevance: in place of the model's; at 0 all numbers of a feature count alike.
     """
 
     def __init__(
