@@ -1,6 +1,7 @@
 """Training on Ray: the loop of ``avcmr.training`` in N workers of a Ray Train job."""
 
 import logging
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -85,6 +86,7 @@ def train_on_ray(run: RunFolder, plan: WorkerPlan, on_epoch: Callable[[EpochReco
 
     Raises:
         SetupError: the job failed; what was reached is kept, and the same command resumes it.
+        KeyboardInterrupt: Ctrl-C; as above.
     """
     logging.getLogger("ray.train").setLevel(logging.ERROR)
     # On the driver's node, so that it outlives any other.
@@ -94,7 +96,7 @@ def train_on_ray(run: RunFolder, plan: WorkerPlan, on_epoch: Callable[[EpochReco
         for restarts_left in reversed(range(RESTARTS + 1)):
             try:
                 # Checkpoints are ours; what Ray keeps of the job serves nobody after it.
-                with TemporaryDirectory(prefix=".ray-", dir=run.path) as scratch:
+                with TemporaryDirectory(prefix=".ray-", dir=run.path) as scratch, _interruptible():
                     _trainer(run, plan, epochs, Path(scratch)).fit()
                 return
             except ray.train.TrainingFailedError as error:
@@ -105,6 +107,22 @@ def train_on_ray(run: RunFolder, plan: WorkerPlan, on_epoch: Callable[[EpochReco
                     f"{run.path}: training failed ({reason}); "
                     "what was reached is kept, and the same command goes on from there"
                 ) from error
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C raise KeyboardInterrupt once Ray Train has stopped its workers.
+
+    Ray Train's handler ends the process as if all were well, and is never taken off again.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit:
+        raise KeyboardInterrupt from None
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
 
 
 def _died_while_starting(error: ray.train.TrainingFailedError) -> bool:

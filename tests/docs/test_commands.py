@@ -30,7 +30,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "extract --videos --out --address": (f"{CLUSTER}::test_all_ways_give_the_same_features",),
     "extract s3 --videos --out": (
         "end_to_end/test_remote_clips.py::test_a_bucket_gives_the_features_of_a_folder",
-        "end_to_end/conftest.py::kit",
+        "end_to_end/conftest.py::OPTIONS",
     ),
     "train --features --runs --workers --address": (
         f"{CLUSTER}::test_training",
