@@ -18,9 +18,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from preprocessing.clips import Clip, scan_folder
+from preprocessing.clips import Clip
 from preprocessing.decode import Sampling
 from preprocessing.decode.sampling import frame_times
+from preprocessing.folders import scan_folder
 from preprocessing.media import ClipFeatures, Media
 from preprocessing.store import FeatureWriter, Provenance
 from preprocessing.store.plan import source_of

@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from preprocessing.clips import Clip, Split, stratified_split
+from preprocessing.clips import Clip, Split
 from preprocessing.errors import SetupError
 from preprocessing.quantization import dequantize
+from preprocessing.splits import stratified_split
 from preprocessing.store import Block, Provenance, Record, Rows, write_store
 from preprocessing.store.plan import source_of
 from preprocessing.tfrecord import read_examples

@@ -172,7 +172,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 
 def _divide(listing: "Listing", val: float, test: float, seed: int) -> "Divide | None":
     """How clips without splits are divided; None if they have some."""
-    from preprocessing.clips import stratified_split  # noqa: PLC0415
+    from preprocessing.splits import stratified_split  # noqa: PLC0415
 
     if any(clip.split for clip in listing.clips):
         return None
@@ -189,8 +189,8 @@ def _survey_and_write(
     divide: "Divide | None" = None,
     as_json: bool,
 ) -> None:
-    from preprocessing.clips import write_manifest  # noqa: PLC0415
     from preprocessing.datasets import survey  # noqa: PLC0415
+    from preprocessing.manifest import write_manifest  # noqa: PLC0415
 
     with ProgressLine("look at clips", len(listing.clips)) as line:
         found = survey(

@@ -156,7 +156,8 @@ def command(
 
 
 def _clips(videos: str | None, manifest: Path | None, *, follow_links: bool) -> "list[Clip]":
-    from preprocessing.clips import read_manifest, scan_folder  # noqa: PLC0415
+    from preprocessing.folders import scan_folder  # noqa: PLC0415
+    from preprocessing.manifest import read_manifest  # noqa: PLC0415
     from preprocessing.remote import media_path  # noqa: PLC0415
 
     if videos and not manifest:

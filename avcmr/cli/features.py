@@ -52,8 +52,8 @@ def import_(
 
         avcmr features import output/ --manifest clips.csv --visual-key resnet --out features.h5
     """
-    from preprocessing.clips import read_manifest  # noqa: PLC0415
     from preprocessing.interchange import import_features, read_published  # noqa: PLC0415
+    from preprocessing.manifest import read_manifest  # noqa: PLC0415
 
     clips = read_manifest(manifest) if manifest else None
     features = read_published(file.resolve(), manifest=clips, visual_key=visual_key)
@@ -237,8 +237,8 @@ def _published(
     file: Path, manifest: Path | None, visual_key: str | None
 ) -> "PublishedFeatures | None":
     """Features in a published layout; None where it is something else, such as a store."""
-    from preprocessing.clips import read_manifest  # noqa: PLC0415
     from preprocessing.interchange import layout_of, read_published  # noqa: PLC0415
+    from preprocessing.manifest import read_manifest  # noqa: PLC0415
 
     if layout_of(file) is None and manifest is None and visual_key is None:
         return None

@@ -21,9 +21,10 @@ from typing import Literal
 import h5py
 import numpy as np
 
-from preprocessing.clips import SPLITS, Clip, Split, is_video
+from preprocessing.clips import SPLITS, Clip, Split
 from preprocessing.datasets.listing import Listing
 from preprocessing.errors import SetupError, faults_in
+from preprocessing.folders import is_video
 
 AVE_CLASSES = (
     "Church bell",

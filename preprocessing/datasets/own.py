@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from preprocessing.clips import SPLITS, Clip, read_manifest, scan_folder
+from preprocessing.clips import SPLITS, Clip
 from preprocessing.datasets.listing import Listing
 from preprocessing.errors import SetupError
+from preprocessing.folders import scan_folder
+from preprocessing.manifest import read_manifest
 
 
 def list_folder(root: Path, *, follow_links: bool = False) -> Listing:

@@ -9,10 +9,11 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from preprocessing.clips import Clip, Split, is_video, refuse_duplicate_ids
+from preprocessing.clips import Clip, Split, refuse_duplicate_ids
 from preprocessing.datasets.folds import balanced_folds
 from preprocessing.datasets.listing import Listing
 from preprocessing.errors import SetupError, faults_in
+from preprocessing.folders import is_video
 
 VEGAS_CLASSES = (
     "baby_cry",

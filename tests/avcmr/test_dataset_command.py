@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 from avcmr.cli import app
 from avcmr.config import DataConfig
 from avcmr.data import load_dataset
-from preprocessing.clips import Clip, read_manifest
+from preprocessing.clips import Clip
+from preprocessing.manifest import read_manifest
 from preprocessing.media import ClipFeatures, Source
 from preprocessing.store import FeatureWriter, Provenance
 from preprocessing.synthesis import write_clip

@@ -9,8 +9,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from avcmr.cli import app
-from preprocessing.clips import scan_folder
 from preprocessing.extractor import Networks
+from preprocessing.folders import scan_folder
 from preprocessing.media import ClipFeatures
 from preprocessing.store import FeatureStore, FeatureWriter, Provenance
 from preprocessing.store.plan import source_of

@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 
 from preprocessing import remote
-from preprocessing.clips import Clip, read_manifest, scan_folder, write_manifest
+from preprocessing.clips import Clip
 from preprocessing.decode import PyAVDecoder, Sampling
 from preprocessing.decode.attempt import try_decode
 from preprocessing.direct import extract_clip
 from preprocessing.errors import ClipError, SetupError
+from preprocessing.folders import scan_folder
+from preprocessing.manifest import read_manifest, write_manifest
 from preprocessing.media import ClipFeatures, Media
 from preprocessing.remote import Fetched, media_path
 from preprocessing.store import FeatureWriter, Provenance

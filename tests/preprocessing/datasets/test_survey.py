@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from preprocessing.clips import Clip, stratified_split
+from preprocessing.clips import Clip
 from preprocessing.datasets import Listing, list_csv, list_folder, survey
 from preprocessing.errors import SetupError
+from preprocessing.splits import stratified_split
 from preprocessing.synthesis import write_clip
 
 

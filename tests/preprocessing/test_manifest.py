@@ -1,79 +1,12 @@
-"""Which clips there are, and how they are divided."""
+"""CSV files that list clips."""
 
-from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from preprocessing.clips import (
-    Clip,
-    read_manifest,
-    scan_folder,
-    stratified_split,
-    write_manifest,
-)
+from preprocessing.clips import Clip
 from preprocessing.errors import SetupError
-
-
-def touch(*paths: Path) -> None:
-    for path in paths:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"x")
-
-
-def test_a_folder_per_class(tmp_path: Path) -> None:
-    touch(
-        tmp_path / "dog" / "a.mp4",
-        tmp_path / "dog" / "deep" / "a.MKV",
-        tmp_path / "猫" / "a.v2.webm",
-        tmp_path / "dog" / "notes.txt",
-        tmp_path / "dog" / ".b.mp4",
-        tmp_path / ".cache" / "c.mp4",
-        tmp_path / "labels.csv",
-    )
-    clips = scan_folder(tmp_path)
-    assert [(clip.id, clip.label, clip.split) for clip in clips] == [
-        ("dog/a", "dog", ""),
-        ("dog/deep/a", "dog", ""),
-        ("猫/a.v2", "猫", ""),
-    ]
-    assert all(clip.path.exists() for clip in clips)
-
-
-@pytest.mark.parametrize(
-    ("files", "wanted"),
-    [
-        ([], "no videos found"),
-        (["dog/readme.txt"], "no videos found"),
-        (["a.mp4", "dog/b.mp4"], "outside any class folder"),
-        (["dog/a.mp4", "dog/a.webm"], "share the id 'dog/a'"),
-    ],
-)
-def test_folders_that_cannot_be_used(tmp_path: Path, files: list[str], wanted: str) -> None:
-    touch(*(tmp_path / name for name in files))
-    with pytest.raises(SetupError, match=wanted):
-        scan_folder(tmp_path)
-
-
-def test_links_out_of_the_folder_need_leave(tmp_path: Path, caplog) -> None:
-    root, elsewhere = tmp_path / "raw", tmp_path / "elsewhere"
-    touch(root / "dog" / "a.mp4", elsewhere / "b.mp4", elsewhere / "cats" / "c.mp4")
-    (root / "dog" / "inward.mp4").symlink_to(root / "dog" / "a.mp4")
-    (root / "dog" / "outward.mp4").symlink_to(elsewhere / "b.mp4")
-    (root / "dog" / "dangling.mp4").symlink_to(elsewhere / "gone.mp4")
-    (root / "cat").symlink_to(elsewhere / "cats")
-    (root / "dog" / "deep").mkdir()
-    (root / "dog" / "deep" / "cats").symlink_to(elsewhere / "cats")
-    (root / "dog" / "deep" / "circle").symlink_to(root / "dog")
-    assert [clip.id for clip in scan_folder(root)] == ["dog/a", "dog/inward"]
-    assert "3 symbolic links lead out of the folder" in caplog.text
-    followed = [clip.id for clip in scan_folder(root, follow_links=True)]
-    assert followed == ["cat/c", "dog/a", "dog/deep/cats/c", "dog/inward", "dog/outward"]
-
-
-def test_a_missing_folder(tmp_path: Path) -> None:
-    with pytest.raises(SetupError, match="no such folder"):
-        scan_folder(tmp_path / "raw")
+from preprocessing.manifest import read_manifest, write_manifest
 
 
 def test_manifest_with_every_column(tmp_path: Path) -> None:
@@ -176,39 +109,6 @@ def test_manifest_that_is_no_text(tmp_path: Path) -> None:
         read_manifest(path)
     with pytest.raises(SetupError, match="no such manifest"):
         read_manifest(tmp_path / "none.csv")
-
-
-def test_split_is_stratified_seeded_and_blind_to_order() -> None:
-    labels = ["a"] * 50 + ["b"] * 10 + ["c"] * 3 + ["d"] * 2 + ["e"]
-    ids = [f"{label}{row}" for row, label in enumerate(labels)]
-    splits = stratified_split(ids, labels, val=0.1, test=0.2, seed=1)
-    counted = Counter(zip(labels, splits, strict=True))
-    assert counted == {
-        ("a", "train"): 35, ("a", "val"): 5, ("a", "test"): 10,
-        ("b", "train"): 7, ("b", "val"): 1, ("b", "test"): 2,
-        ("c", "train"): 1, ("c", "val"): 1, ("c", "test"): 1,
-        ("d", "train"): 1, ("d", "test"): 1,
-        ("e", "train"): 1,
-    }  # fmt: skip
-    backwards = stratified_split(ids[::-1], labels[::-1], val=0.1, test=0.2, seed=1)
-    assert backwards[::-1] == splits
-    assert stratified_split(ids, labels, val=0.1, test=0.2, seed=2) != splits
-    assert set(stratified_split(ids, labels, val=0.1, test=0, seed=1)) == {"train", "val"}
-    with pytest.raises(ValueError, match="under 1"):
-        stratified_split(ids, labels, val=0.5, test=0.5)
-
-
-def test_clips_of_one_origin_stay_together() -> None:
-    """Five cuts of each of 20 files, some of two classes; all else is as for 20 clips."""
-    files = [f"{number:02}" for number in range(20)]
-    kinds = ["ab"[number % 2] for number in range(20)]
-    ids = [f"{name}@{cut}" for name in files for cut in range(5)]
-    labels = [kinds[row // 5] if row % 5 < 4 else "b" for row in range(100)]
-    origins = [ids[row][:2] for row in range(100)]
-    splits = stratified_split(ids, labels, origins=origins, val=0.1, test=0.2, seed=1)
-    whole = stratified_split([f"{name}@0" for name in files], kinds, val=0.1, test=0.2, seed=1)
-    assert splits == [split for split in whole for _ in range(5)]
-    assert set(splits) == {"train", "val", "test"}
 
 
 def test_the_origin_is_the_file_unless_a_source_is_named(tmp_path: Path) -> None:
