@@ -25,6 +25,7 @@ from avcmr.distributed import agree, gather, replicate, world
 from avcmr.losses import TripletLoss, cross_modal_loss, smooth_hard_loss
 from avcmr.metrics import collapse_gauges, distance_spread, map_both_ways
 from avcmr.model import TwoBranchNetwork
+from avcmr.optimizer import AdamW
 from avcmr.runs import Checkpoint, RunFolder
 
 
@@ -221,7 +222,7 @@ def stage_loss(
 
 def _train_epoch(
     network: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: AdamW,
     clips: PairedFeatures,
     *,
     batches: list[Tensor],
@@ -236,7 +237,7 @@ def _train_epoch(
         audio, visual = network(clips.audio[share], clips.visual[share])  # (B / workers, D)
         labels = clips.labels[batch.to(clips.labels.device)]  # (B,)
         mined = loss(gather(audio), gather(visual), labels)
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         mined.value.backward()
         optimizer.step()
         total += mined.value.detach()
@@ -249,22 +250,20 @@ def _train_epoch(
     }
 
 
-def _optimizer(network: nn.Module, config: Config, state: Curriculum) -> torch.optim.AdamW:
+def _optimizer(network: nn.Module, config: Config, state: Curriculum) -> AdamW:
     # A new stage starts with fresh moments: it returns to the best weights of the stage before,
     # which the moments of the last epochs do not belong to.
     rate = state.settings(config).learning_rate
-    return torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=config.weight_decay)
+    return AdamW(network.parameters(), rate=rate, weight_decay=config.weight_decay)
 
 
-def _resume(
-    run: RunFolder, network: TwoBranchNetwork, config: Config
-) -> tuple[Curriculum, torch.optim.AdamW]:
+def _resume(run: RunFolder, network: TwoBranchNetwork, config: Config) -> tuple[Curriculum, AdamW]:
     last = run.load("last") if run.has("last") else None
     state = Curriculum(**last.metadata["curriculum"]) if last else Curriculum()
     optimizer = _optimizer(network, config, state)
     if last:
         network.load_state_dict(_below("network.", last.tensors))
-        _load_moments(optimizer, _below("optimizer.", last.tensors))
+        optimizer.load_state_dict(_below("optimizer.", last.tensors))
     return state, optimizer
 
 
@@ -283,28 +282,12 @@ def _best_checkpoint(network: TwoBranchNetwork, dataset: Dataset, state: Curricu
 
 
 def _last_checkpoint(
-    network: TwoBranchNetwork,
-    optimizer: torch.optim.Optimizer,
-    dataset: Dataset,
-    state: Curriculum,
+    network: TwoBranchNetwork, optimizer: AdamW, dataset: Dataset, state: Curriculum
 ) -> Checkpoint:
-    moments = {
-        f"optimizer.{index}.{name}": value
-        for index, slots in optimizer.state_dict()["state"].items()
-        for name, value in slots.items()
-    }
     weights = {f"network.{name}": value for name, value in network.state_dict().items()}
+    moments = {f"optimizer.{name}": value for name, value in optimizer.state_dict().items()}
     metadata = {"curriculum": state.to_dict(), "fingerprint": dataset.fingerprint}
     return Checkpoint(weights | moments, metadata)
-
-
-def _load_moments(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    slots: dict[int, dict[str, Tensor]] = {}
-    for name, value in tensors.items():
-        index, _, slot = name.partition(".")
-        slots.setdefault(int(index), {})[slot] = value
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": slots, "param_groups": groups})
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -31,6 +31,7 @@ from avcmr.config import Config, Stage1Config, load_config
 from avcmr.data import Dataset, PairedFeatures
 from avcmr.losses import cross_modal_loss
 from avcmr.model import TwoBranchNetwork
+from avcmr.optimizer import AdamW
 from avcmr.runs import RunFolder
 from avcmr.training import BatchLoss, stage_loss, train
 
@@ -204,7 +205,7 @@ def one_worker_parts(dataset: Dataset, config: Config) -> None:
     torch.set_num_threads(1)
     clips, size = dataset.train[range(config.batch_size)], config.batch_size
     network = TwoBranchNetwork.fitting(dataset, config.model)
-    optimizer = torch.optim.AdamW(network.parameters())
+    optimizer = AdamW(network.parameters(), rate=1e-3, weight_decay=0.01)
 
     def embed_and_back() -> None:
         audio, visual = network(clips.audio, clips.visual)

@@ -19,6 +19,7 @@ from avcmr.batches import fitting_batch_size, global_batches
 from avcmr.config import Config, ModelConfig
 from avcmr.data import PairedFeatures
 from avcmr.model import TwoBranchNetwork
+from avcmr.optimizer import AdamW
 
 
 def budget(config: Config) -> tuple[int, int]:
@@ -89,8 +90,10 @@ def fit_by_gradient(
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         learner = make()
-        optimizer = torch.optim.AdamW(
-            learner.parameters(), config.stage1.learning_rate, weight_decay=config.weight_decay
+        optimizer = AdamW(
+            learner.parameters(),
+            rate=config.stage1.learning_rate,
+            weight_decay=config.weight_decay,
         )
         selection, waited = Selection(train, val, config), 0
         for epoch in range(epochs):
@@ -100,7 +103,7 @@ def fit_by_gradient(
                 train.labels, batch_size, classes_per_batch=0, seed=config.seed, epoch=epoch
             ):
                 loss = learner.loss(train.audio[batch], train.visual[batch], train.labels[batch])
-                optimizer.zero_grad(set_to_none=True)
+                optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
             waited = 0 if selection.offer(_frozen(learner, train).embedder()) else waited + 1
