@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
@@ -128,32 +129,30 @@ def average_precisions(
     comes after the sort is done for the relevant items alone.
     """
     query, gallery = _unit_rows(query, gallery, query_labels, gallery_labels)
-    precisions = []
-    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+    workers = torch.get_num_threads() if query.is_cpu else 1
+    precisions: list[Tensor] = []
+    with ThreadPoolExecutor(workers) as threads:
         for rows in _chunks(len(query), len(gallery)):
             relevant = query_labels[rows, None] == gallery_labels  # (C, G)
             keys = _on_grid(-query[rows], gallery).int()  # (C, G), best first; 25 bits
-            keys = _sorted_rows(keys.mul_(2).add_(relevant), threads)
-            precisions.append(_average_precision_of_sorted(keys, relevant.sum(1)))
+            keys = keys.mul_(2).add_(relevant)
+            shares = min(workers, len(keys))
+            precisions += threads.map(
+                _average_precision_of_keys,
+                keys.tensor_split(shares),
+                relevant.sum(1).tensor_split(shares),
+            )
     return torch.cat(precisions)
 
 
-def _sorted_rows(keys: Tensor, threads: ThreadPoolExecutor) -> Tensor:
-    """(C, G), each row in ascending order; on a CPU in place."""
-    if not keys.is_cpu:
-        return keys.sort(dim=1).values
-    # NumPy sorts by vector instructions, which torch's sort does not use, but on one thread.
-    parts = keys.tensor_split(torch.get_num_threads())
-    list(threads.map(lambda part: part.numpy().sort(axis=1), parts))
-    return keys
+def _average_precision_of_keys(keys: Tensor, relevant: Tensor) -> Tensor:
+    """(C, G) keys, odd where the item is relevant, (C,) numbers of these → (C,) float64.
 
-
-def _average_precision_of_sorted(keys: Tensor, relevant: Tensor) -> Tensor:
-    """(C, G) sorted keys, odd where the item is relevant, (C,) numbers of these → (C,) float64."""
-    queries, items = keys.shape
-    flat = (keys & 1).bool().flatten().nonzero()[:, 0]  # (M,) places of the relevant items
+    On a CPU the keys are sorted in place.
+    """
+    keys, flat = _sorted_with_hits(keys)
     row = torch.repeat_interleave(relevant)
-    rank = flat - row * items + 1
+    rank = flat - row * keys.shape[1] + 1
     place = torch.arange(len(flat), device=flat.device)
     hit = place - (relevant.cumsum(0) - relevant)[row]  # relevant items of the row before this one
     # Tied items share one rank, the last. There a relevant item stands, since its key is greater.
@@ -162,9 +161,20 @@ def _average_precision_of_sorted(keys: Tensor, relevant: Tensor) -> Tensor:
     tied[:-1] = (key[:-1] == key[1:]) & (row[:-1] == row[1:])
     last = place.masked_fill(tied, len(flat)).flip(0).cummin(0).values.flip(0)
     # By row, and not by index_add, whose order of adding is left to chance on GPUs.
-    precision = key.new_zeros(queries, int(relevant.max()), dtype=torch.float64)
+    precision = key.new_zeros(len(keys), int(relevant.max()), dtype=torch.float64)
     precision[row, hit] = (hit[last] + 1).double() / rank[last]
     return precision.sum(1) / relevant
+
+
+def _sorted_with_hits(keys: Tensor) -> tuple[Tensor, Tensor]:
+    """(C, G) with each row in ascending order, and the (M,) places of odd keys in all of it."""
+    if not keys.is_cpu:
+        keys = keys.sort(dim=1).values
+        return keys, (keys & 1).flatten().nonzero()[:, 0]
+    # NumPy does both by vector instructions, which torch does not use.
+    rows = keys.numpy()
+    rows.sort(axis=1)
+    return keys, torch.from_numpy(np.flatnonzero((rows & 1).astype(bool)))
 
 
 def _unit_rows(
