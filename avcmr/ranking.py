@@ -16,9 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-# Query-gallery pairs ranked at once: 2¹⁹ of them take about 40 MB with all that is derived, so
-# that 28,000 × 28,000 fits anywhere. More is not faster, and results do not depend on it.
-PAIRS_AT_ONCE = 2**19
+# Query-gallery pairs taken at once, so that 100,000 × 100,000 fits anywhere: about 40 MB, whether
+# they are ranked with all that is derived or only sorted. More is not faster, and results do not
+# depend on it.
+PAIRS_RANKED_AT_ONCE = 2**19
+PAIRS_SORTED_AT_ONCE = 2**21
 
 # Embeddings come in float32, whose rounding makes equal ones differ by about 2⁻²³ in cosine.
 # On this grid they are equal again, and each of its points is a float32.
@@ -113,8 +115,8 @@ def cosine_rankings(
 
     Items of the query's label are relevant.
     """
-    query, gallery = _unit_rows(query, gallery, query_labels, gallery_labels)
-    for rows in _chunks(len(query), len(gallery)):
+    query, gallery = _unit_vectors(query, gallery, query_labels, gallery_labels)
+    for rows in _chunks(len(query), gallery.shape[1], PAIRS_RANKED_AT_ONCE):
         similarity = _on_grid(query[rows], gallery).float() / _COSINE_STEPS  # (C, G)
         yield rows, Ranking.of(similarity, query_labels[rows, None] == gallery_labels)
 
@@ -128,11 +130,11 @@ def average_precisions(
     the last bit of the key that is sorted, so no order has to be kept and followed, and all that
     comes after the sort is done for the relevant items alone.
     """
-    query, gallery = _unit_rows(query, gallery, query_labels, gallery_labels)
+    query, gallery = _unit_vectors(query, gallery, query_labels, gallery_labels)
     workers = torch.get_num_threads() if query.is_cpu else 1
     precisions: list[Tensor] = []
     with ThreadPoolExecutor(workers) as threads:
-        for rows in _chunks(len(query), len(gallery)):
+        for rows in _chunks(len(query), gallery.shape[1], PAIRS_SORTED_AT_ONCE):
             relevant = query_labels[rows, None] == gallery_labels  # (C, G)
             keys = _on_grid(-query[rows], gallery).int()  # (C, G), best first; 25 bits
             keys = keys.mul_(2).add_(relevant)
@@ -177,28 +179,29 @@ def _sorted_with_hits(keys: Tensor) -> tuple[Tensor, Tensor]:
     return keys, torch.from_numpy(np.flatnonzero((rows & 1).astype(bool)))
 
 
-def _unit_rows(
+def _unit_vectors(
     query: Tensor, gallery: Tensor, query_labels: Tensor, gallery_labels: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Checked query and gallery as float64 rows of unit length."""
+    """Checked query and gallery as float64 of unit length: (Q, D) rows and (D, G) columns."""
     check_embeddings("query", query, query_labels)
     check_embeddings("gallery", gallery, gallery_labels)
     if query.shape[1] != gallery.shape[1]:
         raise ValueError(
             f"query embeddings have {query.shape[1]} dimensions, gallery ones {gallery.shape[1]}"
         )
-    return normalize(query.detach().double(), dim=1), normalize(gallery.detach().double(), dim=1)
+    rows, columns = query.detach().double(), gallery.detach().double().T.contiguous()
+    return normalize(rows, dim=1), normalize(columns, dim=0)
 
 
-def _chunks(queries: int, items: int) -> Iterator[slice]:
-    chunk = max(1, PAIRS_AT_ONCE // items)
+def _chunks(queries: int, items: int, pairs: int) -> Iterator[slice]:
+    chunk = max(1, pairs // items)
     for first in range(0, queries, chunk):
         yield slice(first, first + chunk)
 
 
 def _on_grid(query: Tensor, gallery: Tensor) -> Tensor:
-    """(C, D), (G, D) → (C, G) float64 cosines as whole numbers of grid steps."""
-    return (query * _COSINE_STEPS @ gallery.T).round_()
+    """(C, D), (D, G) → (C, G) float64 cosines as whole numbers of grid steps."""
+    return (query * _COSINE_STEPS @ gallery).round_()
 
 
 def check_embeddings(name: str, embeddings: Tensor, labels: Tensor) -> None:

@@ -135,7 +135,7 @@ class TestEvaluateRetrieval:
         visual[10:40] = visual[10]
         whole = evaluate_retrieval(audio, visual, labels, labels, 4)
         shuffled = torch.randperm(90, generator=seeded())
-        monkeypatch.setattr(ranking, "PAIRS_AT_ONCE", 7 * 90)
+        monkeypatch.setattr(ranking, "PAIRS_RANKED_AT_ONCE", 7 * 90)
         for other in (
             evaluate_retrieval(audio, visual, labels, labels, 4),
             evaluate_retrieval(audio, visual[shuffled], labels, labels[shuffled], 4),

@@ -85,7 +85,7 @@ class TestAveragePrecisions:
         query, gallery = (torch.randn(n, 5, generator=seeded(n)) for n in (23, 40))
         labels, gallery_labels = torch.arange(23) % 3, torch.arange(40) % 3
         whole = average_precisions(query, gallery, labels, gallery_labels)
-        monkeypatch.setattr("avcmr.ranking.PAIRS_AT_ONCE", 100)
+        monkeypatch.setattr("avcmr.ranking.PAIRS_SORTED_AT_ONCE", 100)
         assert torch.equal(average_precisions(query, gallery, labels, gallery_labels), whole)
 
 
