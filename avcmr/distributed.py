@@ -24,7 +24,10 @@ def world() -> tuple[int, int]:
 
 def replicate(module: nn.Module) -> nn.Module:
     """The module as it is on one worker; with synchronised gradients on several."""
-    return module if world()[1] == 1 else DistributedDataParallel(module)
+    if world()[1] == 1:
+        return module
+    # Buffers are alike when it begins, and no step changes them.
+    return DistributedDataParallel(module, broadcast_buffers=False)
 
 
 def gather(rows: Tensor) -> Tensor:
