@@ -70,6 +70,10 @@ class AdamW:
         }
 
     def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on where an optimiser of the same parameters stood."""
-        for name, value in self.state_dict().items():
-            value.copy_(tensors[name])
+        """Go on where an optimiser of the same parameters stood.
+
+        Parameters without moments start anew, as torch's class has none before the first step.
+        """
+        moments = self.state_dict()
+        for name, value in tensors.items():
+            moments[name].copy_(value)

@@ -43,6 +43,14 @@ def test_steps_are_those_of_torch_bit_for_bit(weight_decay: float) -> None:
             assert torch.equal(optimizer.state_dict()[f"{index}.{name}"], value)
 
 
+def test_moments_that_are_not_given_are_those_before_the_first_step() -> None:
+    ours, another = (AdamW(learner(), rate=0.01, weight_decay=0.1) for _ in range(2))
+    ours.load_state_dict({"0.step": torch.tensor(5.0)})
+    assert ours.state_dict().pop("0.step") == 5
+    for name, value in another.state_dict().items():
+        assert name == "0.step" or torch.equal(ours.state_dict()[name], value)
+
+
 def test_it_goes_on_where_another_stood() -> None:
     whole, halves = learner(), learner()
     optimizer, first = (AdamW(one, rate=0.01, weight_decay=0.1) for one in (whole, halves))
