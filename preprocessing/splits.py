@@ -1,6 +1,6 @@
 """How clips are divided into training, validation and test."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -33,12 +33,8 @@ def stratified_split(
         return [part_of[origin] for origin in origins]
     if not (val >= 0 and test >= 0 and val + test < 1):
         raise ValueError(f"val ({val}) and test ({test}) must not be negative and sum to under 1")
-    members: dict[str, list[str]] = {}
-    for clip_id, label in sorted(zip(ids, labels, strict=True)):
-        members.setdefault(label, []).append(clip_id)
     split_of: dict[str, Split] = {}
-    for index, label in enumerate(sorted(members)):
-        shuffled = np.random.default_rng([seed, index]).permutation(members[label]).tolist()
+    for shuffled in shuffled_classes(ids, labels, seed=seed):
         count = len(shuffled)
         n_test = max(round(test * count), int(count >= 2)) if test else 0
         n_val = max(round(val * count), int(count >= 3)) if val else 0
@@ -47,3 +43,17 @@ def stratified_split(
                 "test" if position < n_test else "val" if position < n_test + n_val else "train"
             )
     return [split_of[clip_id] for clip_id in ids]
+
+
+def shuffled_classes(
+    ids: Sequence[str], labels: Sequence[str], *, seed: int
+) -> Iterator[list[str]]:
+    """The ids of each class in random order, classes by name.
+
+    Depends on the set of (id, label) and the seed alone, not on the order of the clips.
+    """
+    members: dict[str, list[str]] = {}
+    for clip_id, label in sorted(zip(ids, labels, strict=True)):
+        members.setdefault(label, []).append(clip_id)
+    for index, label in enumerate(sorted(members)):
+        yield np.random.default_rng([seed, index]).permutation(members[label]).tolist()

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocessing.splits import shuffled_classes
+
 
 def balanced_folds(
     ids: Sequence[str], labels: Sequence[str], *, folds: int = 5, seed: int = 0
@@ -16,11 +18,8 @@ def balanced_folds(
     """
     if folds < 2:
         raise ValueError(f"{folds} folds; there must be 2 or more")
-    members: dict[str, list[str]] = {}
-    for clip_id, label in sorted(zip(ids, labels, strict=True)):
-        members.setdefault(label, []).append(clip_id)
     fold_of: dict[str, int] = {}
-    for index, label in enumerate(sorted(members)):
-        for clip_id in np.random.default_rng([seed, index]).permutation(members[label]).tolist():
+    for shuffled in shuffled_classes(ids, labels, seed=seed):
+        for clip_id in shuffled:
             fold_of[clip_id] = len(fold_of) % folds  # a class begins where the one before ended
     return np.array([fold_of[clip_id] for clip_id in ids], dtype=np.int64)
