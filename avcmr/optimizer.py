@@ -56,11 +56,6 @@ class AdamW:
             maximize=False,
         )
 
-    def zero_grad(self) -> None:
-        """Forget the gradients."""
-        for parameter in self._parameters:
-            parameter.grad = None
-
     def state_dict(self) -> dict[str, Tensor]:
         """``INDEX.NAME`` → tensor: ``step``, ``exp_avg`` and ``exp_avg_sq`` of each parameter."""
         return {

@@ -237,7 +237,7 @@ def _train_epoch(
         audio, visual = network(clips.audio[share], clips.visual[share])  # (B / workers, D)
         labels = clips.labels[batch.to(clips.labels.device)]  # (B,)
         mined = loss(gather(audio), gather(visual), labels)
-        optimizer.zero_grad()
+        network.zero_grad()
         mined.value.backward()
         optimizer.step()
         total += mined.value.detach()

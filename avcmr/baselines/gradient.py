@@ -103,7 +103,7 @@ def fit_by_gradient(
                 train.labels, batch_size, classes_per_batch=0, seed=config.seed, epoch=epoch
             ):
                 loss = learner.loss(train.audio[batch], train.visual[batch], train.labels[batch])
-                optimizer.zero_grad()
+                learner.zero_grad()
                 loss.backward()
                 optimizer.step()
             waited = 0 if selection.offer(_frozen(learner, train).embedder()) else waited + 1

@@ -31,7 +31,7 @@ def test_steps_are_those_of_torch_bit_for_bit(weight_decay: float) -> None:
     optimizer = AdamW(ours, rate=0.01, weight_decay=weight_decay)
     reference = torch.optim.AdamW(theirs, lr=0.01, weight_decay=weight_decay)
     for mine, other in zip(losses(ours), losses(theirs), strict=True):
-        optimizer.zero_grad()
+        ours.zero_grad()
         mine.backward()
         optimizer.step()
         reference.zero_grad()
@@ -59,10 +59,10 @@ def test_it_goes_on_where_another_stood() -> None:
             second = AdamW(halves, rate=0.01, weight_decay=0.1)
             second.load_state_dict(first.state_dict())
             first = second
-        for optimizer_, loss in ((optimizer, mine), (first, other)):
-            optimizer_.zero_grad()
+        for learned, stepper, loss in ((whole, optimizer, mine), (halves, first, other)):
+            learned.zero_grad()
             loss.backward()
-            optimizer_.step()
+            stepper.step()
     assert all(torch.equal(a, b) for a, b in zip(whole, halves, strict=True))
 
 
