@@ -12,7 +12,7 @@ def __getattr__(name: str) -> Any:
     # When first asked for, as torch takes seconds to import.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from avcmr import retriever  # noqa: PLC0415
+    from avcmr import retriever
 
     return getattr(retriever, name)
 

@@ -17,8 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from avcmr.sources import NO_FILE
-from preprocessing.clips import Clip
+from preprocessing.clips import NO_FILE, Clip
 from preprocessing.errors import SetupError
 from preprocessing.remote import MediaPath, media_path
 from preprocessing.store import Provenance

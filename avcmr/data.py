@@ -12,9 +12,9 @@ from torch import Tensor
 
 from avcmr.config import DataConfig
 from avcmr.units import Units, units_of
+from preprocessing.catalog.splits import stratified_split
 from preprocessing.errors import SetupError
 from preprocessing.interchange import PublishedFeatures, layout_of, read_published
-from preprocessing.splits import stratified_split
 from preprocessing.store import FeatureStore
 
 

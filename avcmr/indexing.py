@@ -6,13 +6,7 @@ from pathlib import Path
 
 import torch
 
-from avcmr.collection import (
-    Collection,
-    Origin,
-    read_collection,
-    read_origin,
-    write_collection,
-)
+from avcmr.collection import Collection, Origin, read_collection, read_origin, write_collection
 from avcmr.config import Config
 from avcmr.data import load_dataset, open_features
 from avcmr.model import TwoBranchNetwork
@@ -22,8 +16,8 @@ from avcmr.trained import trained_network
 from avcmr.units import Units, units_of
 from preprocessing.clips import Clip
 from preprocessing.errors import SetupError
+from preprocessing.networks.weights import sha256
 from preprocessing.store import Provenance
-from preprocessing.weights import sha256
 
 logger = logging.getLogger(__name__)
 

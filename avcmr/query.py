@@ -12,16 +12,16 @@ import torch
 from numpy.typing import NDArray
 
 from preprocessing.clips import Clip
-from preprocessing.decode import Sampling, decode_image, decode_pictures, decode_sound
-from preprocessing.decode.attempt import Decoded, attempt
-from preprocessing.decode.sampling import MAX_SECONDS
 from preprocessing.errors import ClipError, SetupError
-from preprocessing.extractor import FeatureExtractor, Networks
+from preprocessing.media import Sampling, decode_image, decode_pictures, decode_sound
+from preprocessing.media.attempt import Decoded, attempt
+from preprocessing.media.sampling import MAX_SECONDS
+from preprocessing.networks.extractor import FeatureExtractor, Networks
 from preprocessing.store import Provenance
 
 
 class Attempt(Protocol):
-    """Where queries are decoded: :func:`preprocessing.decode.attempt.attempt` does it here."""
+    """Where queries are decoded: :func:`preprocessing.media.attempt.attempt` does it here."""
 
     def __call__(self, path: Path, decode: Callable[[], Decoded]) -> Decoded | ClipError:
         """What ``decode``, which can be pickled, makes of a file, or what is wrong with it."""

@@ -34,11 +34,11 @@ from avcmr.figures import (
     training_figure,
 )
 from avcmr.metrics import DirectionResult
-from avcmr.previews import PEAKS
 from avcmr.results import History, Results, classes_of, collapse_of, comparability
 from avcmr.runs import write_whole
 from avcmr.tiles import HEIGHT, Answers, Tiles
 from preprocessing.errors import SetupError
+from preprocessing.media.previews import PEAKS
 
 
 @dataclass(frozen=True, slots=True)

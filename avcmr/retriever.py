@@ -18,9 +18,9 @@ from avcmr.query import Attempt, QueryExtractor
 from avcmr.runs import RunFolder
 from avcmr.search import top_k
 from avcmr.trained import trained_network
-from preprocessing.decode.attempt import attempt
-from preprocessing.decode.sampling import MAX_SECONDS
 from preprocessing.errors import SetupError
+from preprocessing.media.attempt import attempt
+from preprocessing.media.sampling import MAX_SECONDS
 from preprocessing.remote import MediaPath
 
 Find = Literal["picture", "sound"]

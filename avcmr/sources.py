@@ -2,18 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from avcmr.units import Features, Units
-from preprocessing.clips import Clip
+from preprocessing.clips import NO_FILE, Clip
 from preprocessing.interchange import PublishedFeatures
 from preprocessing.store import Provenance
-
-NO_FILE = Path()
-"""The path of a clip of which there are features alone."""
 
 
 def provenance_of(source: Features) -> Provenance | None:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import cache
 
 from avcmr.examples import Example, Examples
-from avcmr.previews import outline, thumbnail
 from avcmr.retriever import Find
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipError
+from preprocessing.media.previews import outline, thumbnail
 
 THUMBNAIL = 200
 """Longer side of a tile's picture, in pixels: as large as it is shown, on a dense display."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from avcmr.config import ModelConfig
 from preprocessing.errors import SetupError
-from preprocessing.quantization import QUANTIZE_RANGE, dequantize
+from preprocessing.networks.quantization import QUANTIZE_RANGE, dequantize
 
 EIGENVALUE_FLOOR = 1e-4
 """Added to each eigenvalue before its root is divided by, in YouTube-8M's feature extractor."""
@@ -72,7 +72,7 @@ class WhiteningPCA(nn.Module):
         if self._published is not None:
             mean, components, eigenvalues = self._read_published(self._published)
         else:
-            from sklearn.decomposition import PCA  # noqa: PLC0415  takes long to import
+            from sklearn.decomposition import PCA  # takes long to import
 
             # Exact and without chance, whichever of N and D is larger.
             pca = PCA(len(self.components), svd_solver="covariance_eigh")

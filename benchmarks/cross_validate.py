@@ -24,8 +24,7 @@ from avcmr.baselines import average_map
 from avcmr.config import load_config, preset
 from avcmr.data import PairedFeatures, load_dataset
 from avcmr.methods import all_methods, check_names
-from preprocessing.datasets.folds import balanced_folds
-from preprocessing.splits import stratified_split
+from preprocessing.catalog.splits import balanced_folds, stratified_split
 
 
 def learning_clips(features: Path, config: Path) -> PairedFeatures:

@@ -21,11 +21,11 @@ import torch
 
 from media_files import media_files
 from preprocessing.clips import Clip
-from preprocessing.decode import DECODERS, Decoder, Sampling
-from preprocessing.decode.attempt import try_decode
-from preprocessing.decode.headers import opened, read_headers
-from preprocessing.decode.sound import read_waveform
 from preprocessing.errors import ClipError, SetupError
+from preprocessing.media import DECODERS, Decoder, Sampling
+from preprocessing.media.attempt import try_decode
+from preprocessing.media.headers import opened, read_headers
+from preprocessing.media.sound import read_waveform
 from preprocessing.remote import Fetched
 
 LIMIT = "ffmpeg -f null (the limit)"

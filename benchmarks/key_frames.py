@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from media_files import media_files
 from preprocessing.clips import Clip
-from preprocessing.decode import PyAVDecoder, Sampling
-from preprocessing.decode.sampling import nearest
-from preprocessing.extractor import FeatureExtractor, Networks
-from preprocessing.media import Media
+from preprocessing.media import PyAVDecoder, Sampling
+from preprocessing.media.sampling import nearest
+from preprocessing.media.types import Media
+from preprocessing.networks.extractor import FeatureExtractor, Networks
 
 MODES = {"as shown": Sampling(), "key frames": Sampling(key_frames=True)}
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from preprocessing.folders import MEDIA_SUFFIXES
+from preprocessing.catalog.folders import MEDIA_SUFFIXES
 
 
 def media_files(given: Iterable[Path]) -> list[Path]:

@@ -21,14 +21,14 @@ from functools import lru_cache, partial
 import numpy as np
 import torch
 
-from preprocessing.audio import EXAMPLE_SECONDS, vggish_examples
-from preprocessing.decode.sampling import frame_times
-from preprocessing.direct import CLIPS_PER_FORWARD
-from preprocessing.extractor import FeatureExtractor, Networks, Precision
-from preprocessing.frames import to_inception_input
-from preprocessing.inception import load_inception
-from preprocessing.media import SAMPLE_RATE, Media, Source
-from preprocessing.vggish import untrained_vggish
+from preprocessing.media.sampling import frame_times
+from preprocessing.media.types import SAMPLE_RATE, Media, Source
+from preprocessing.networks.extract_clip import CLIPS_PER_FORWARD
+from preprocessing.networks.extractor import FeatureExtractor, Networks, Precision
+from preprocessing.networks.frames import to_inception_input
+from preprocessing.networks.inception import load_inception
+from preprocessing.networks.log_mel import EXAMPLE_SECONDS, vggish_examples
+from preprocessing.networks.vggish import untrained_vggish
 
 GFLOP_A_FRAME, GFLOP_AN_EXAMPLE = 11.4, 1.7
 """Of Inception-v3 and of VGGish."""

@@ -29,10 +29,10 @@ import torch
 
 from media_files import media_files
 from preprocessing.clips import Clip
-from preprocessing.decode import PyAVDecoder, Sampling
-from preprocessing.direct import CLIPS_PER_FORWARD
-from preprocessing.extractor import FeatureExtractor, Networks
-from preprocessing.media import Media
+from preprocessing.media import PyAVDecoder, Sampling
+from preprocessing.media.types import Media
+from preprocessing.networks.extract_clip import CLIPS_PER_FORWARD
+from preprocessing.networks.extractor import FeatureExtractor, Networks
 from preprocessing.store import FeatureWriter, Provenance
 from raytasks.cluster import connected
 from raytasks.extract import Extraction
@@ -40,7 +40,7 @@ from raytasks.layout import Layout
 
 Result = TypeVar("Result")
 
-IMPORTS = "import avcmr.cli, raytasks.extract, preprocessing.extractor"
+IMPORTS = "import avcmr.cli, raytasks.extract, preprocessing.networks.extractor"
 """Of a command that is going to extract."""
 
 load = partial(FeatureExtractor.load, Networks(untrained_audio=True))

@@ -19,9 +19,9 @@ from rich.table import Table
 
 from media_files import media_files
 from preprocessing.clips import Clip
-from preprocessing.decode import PyAVDecoder, Sampling
-from preprocessing.direct import CLIPS_PER_FORWARD
-from preprocessing.extractor import FeatureExtractor, Networks
+from preprocessing.media import PyAVDecoder, Sampling
+from preprocessing.networks.extract_clip import CLIPS_PER_FORWARD
+from preprocessing.networks.extractor import FeatureExtractor, Networks
 
 CLIP_SECONDS = 10
 

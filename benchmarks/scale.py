@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from preprocessing.catalog.folders import scan_folder
 from preprocessing.clips import Clip
-from preprocessing.decode import Sampling
-from preprocessing.decode.sampling import frame_times
-from preprocessing.folders import scan_folder
-from preprocessing.media import ClipFeatures, Media
+from preprocessing.media import Sampling
+from preprocessing.media.sampling import frame_times
+from preprocessing.media.types import ClipFeatures, Media
 from preprocessing.store import FeatureWriter, Provenance
 from preprocessing.store.plan import source_of
 from raytasks.cluster import connected

@@ -32,10 +32,9 @@ from avcmr.posterior import comparable
 from avcmr.query import QueryExtractor
 from avcmr.retriever import Retriever
 from avcmr.search import top_k
-from avcmr.sources import NO_FILE
-from preprocessing.clips import Clip
-from preprocessing.decode import Sampling, decode_image, decode_pictures, decode_sound
-from preprocessing.extractor import Networks
+from preprocessing.clips import NO_FILE, Clip
+from preprocessing.media import Sampling, decode_image, decode_pictures, decode_sound
+from preprocessing.networks.extractor import Networks
 from preprocessing.store import Provenance
 
 CLASSES, TOP = 30, 10
@@ -64,7 +63,7 @@ def full_sort(gallery: Floats) -> Search:
 
 
 def faiss_flat(gallery: Floats) -> Search:
-    import faiss  # noqa: PLC0415
+    import faiss
 
     faiss.omp_set_num_threads(1)
     index = faiss.IndexFlatIP(gallery.shape[1])
@@ -73,7 +72,7 @@ def faiss_flat(gallery: Floats) -> Search:
 
 
 def faiss_hnsw(gallery: Floats) -> Search:
-    import faiss  # noqa: PLC0415
+    import faiss
 
     faiss.omp_set_num_threads(1)
     index = faiss.IndexHNSWFlat(gallery.shape[1], 32, faiss.METRIC_INNER_PRODUCT)
@@ -83,7 +82,7 @@ def faiss_hnsw(gallery: Floats) -> Search:
 
 
 def usearch_hnsw(gallery: Floats) -> Search:
-    from usearch.index import Index  # noqa: PLC0415
+    from usearch.index import Index
 
     index = Index(ndim=gallery.shape[1], metric="ip", dtype="f32")
     index.add(np.arange(len(gallery)), gallery, threads=1)

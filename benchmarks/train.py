@@ -72,7 +72,7 @@ class Rival:
 
     def __init__(self) -> None:
         try:
-            from pytorch_metric_learning import distances, losses, miners  # noqa: PLC0415
+            from pytorch_metric_learning import distances, losses, miners
         except ImportError:
             raise SystemExit("the rival is missing: pip install pytorch-metric-learning") from None
         cosine = distances.CosineSimilarity()

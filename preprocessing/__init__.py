@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from preprocessing.direct import extract_clip
-    from preprocessing.media import ClipFeatures
+    from preprocessing.media.types import ClipFeatures
+    from preprocessing.networks.extract_clip import extract_clip
 
 __all__ = ["ClipFeatures", "extract_clip"]
 
@@ -13,7 +13,7 @@ def __getattr__(name: str) -> Any:
     # When first asked for, as torch takes seconds to import.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from preprocessing import direct  # noqa: PLC0415
+    from preprocessing.networks import extract_clip as direct
 
     return getattr(direct, name)
 

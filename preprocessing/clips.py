@@ -12,6 +12,9 @@ Split = Literal["train", "val", "test", ""]
 SPLITS: tuple[Split, ...] = tuple(split for split in get_args(Split) if split)
 """Those that have a name; a clip may be in none."""
 
+NO_FILE = Path()
+"""The path of a clip of which there are features alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Clip:

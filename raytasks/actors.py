@@ -6,11 +6,11 @@ import ray
 import torch
 
 from preprocessing.clips import Clip
-from preprocessing.decode import Decoder, Sampling
-from preprocessing.decode.attempt import try_decode
-from preprocessing.direct import DirectExtractor, Extractor
 from preprocessing.errors import ClipError
-from preprocessing.media import ClipFeatures, Media
+from preprocessing.media import Decoder, Sampling
+from preprocessing.media.attempt import try_decode
+from preprocessing.media.types import ClipFeatures, Media
+from preprocessing.networks.extract_clip import DirectExtractor, Extractor
 from preprocessing.remote import Fetched
 from raytasks.layout import Layout
 from raytasks.memory import MemoryGuard

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
-from preprocessing.decode import DECODERS, Backend, Decoder, PyAVDecoder
 from preprocessing.errors import SetupError
+from preprocessing.media import DECODERS, Backend, Decoder, PyAVDecoder
 from raytasks.cluster import Cluster
 
 

@@ -11,12 +11,12 @@ import ray
 import torch
 from ray.actor import ActorHandle
 
-from preprocessing.audio import EXAMPLE_SECONDS
 from preprocessing.clips import Clip
-from preprocessing.decode import Sampling
-from preprocessing.direct import CLIPS_PER_FORWARD, Extractor
 from preprocessing.errors import ClipError, Reason, SetupError
-from preprocessing.media import ClipFeatures
+from preprocessing.media import Sampling
+from preprocessing.media.types import ClipFeatures
+from preprocessing.networks.extract_clip import CLIPS_PER_FORWARD, Extractor
+from preprocessing.networks.log_mel import EXAMPLE_SECONDS
 from preprocessing.store import FeatureWriter
 from raytasks.actors import DecodeActor, ExtractActor
 from raytasks.cluster import require_ray

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
-from preprocessing.direct import CLIPS_PER_FORWARD
+from preprocessing.networks.extract_clip import CLIPS_PER_FORWARD
 from raytasks.cluster import Cluster
 
 EXTRACTOR_BYTES = 2 << 30

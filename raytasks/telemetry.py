@@ -18,13 +18,13 @@ from ray.util import metrics
 from ray.util.client import ray as client
 
 from preprocessing.clips import Clip
-from preprocessing.decode import Decoder, Sampling
-from preprocessing.media import ClipFeatures, Media
+from preprocessing.media import Decoder, Sampling
+from preprocessing.media.types import ClipFeatures, Media
 from raytasks.progress import Progress
 
 if TYPE_CHECKING:  # neither extractions nor trainings need what the other takes seconds to import
     from avcmr.training import EpochRecord
-    from preprocessing.direct import Extractor
+    from preprocessing.networks.extract_clip import Extractor
 
 PUBLISHED_EVERY = 1.0
 """Seconds between two publications."""

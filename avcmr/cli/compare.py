@@ -50,7 +50,7 @@ def command(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    from avcmr.config import load_config  # noqa: PLC0415
+    from avcmr.config import load_config
 
     settings = load_config(config, overrides or ())
     folder = out or Path("comparisons") / features.stem
@@ -81,26 +81,26 @@ def run(
         classes: how many the features must have; any number if not given.
         published: numbers to set beside ours.
     """
-    from avcmr.comparison import (  # noqa: PLC0415
+    from avcmr.comparison import (
         Comparison,
         code_version,
         compare,
         to_dict,
         trials,
     )
-    from avcmr.comparison_summary import caveats, summarise  # noqa: PLC0415
-    from avcmr.comparison_tables import (  # noqa: PLC0415
+    from avcmr.comparison_summary import caveats, summarise
+    from avcmr.comparison_tables import (
         csv_table,
         markdown_table,
         published_table,
         rich_table,
     )
-    from avcmr.data import load_dataset  # noqa: PLC0415
-    from avcmr.figures import LIGHT, comparison_figure, to_png  # noqa: PLC0415
-    from avcmr.methods import check_names  # noqa: PLC0415
-    from avcmr.metrics import expected_chance  # noqa: PLC0415
-    from avcmr.whitening import require_fitting_components  # noqa: PLC0415
-    from preprocessing.errors import SetupError  # noqa: PLC0415
+    from avcmr.data import load_dataset
+    from avcmr.figures import LIGHT, comparison_figure, to_png
+    from avcmr.methods import check_names
+    from avcmr.metrics import expected_chance
+    from avcmr.whitening import require_fitting_components
+    from preprocessing.errors import SetupError
 
     names = check_names([name.strip() for name in methods.split(",") if name.strip()])
     dataset = load_dataset(features, settings.data)

@@ -26,7 +26,7 @@ from avcmr.cli.survey_table import as_json_text, show
 from preprocessing.errors import SetupError
 
 if TYPE_CHECKING:
-    from preprocessing.datasets import Divide, Listing
+    from preprocessing.catalog.datasets import Divide, Listing
 
 OutOption = Annotated[Path, typer.Option(help="The manifest to write.")]
 AcrossSplitsOption = Annotated[
@@ -76,7 +76,7 @@ def ave(
 
         avcmr dataset ave --annotations AVE/Annotations.txt --videos AVE/AVE --subset ave15
     """
-    from preprocessing.datasets import AVE15_CLASSES, AVE_CLASSES, list_ave  # noqa: PLC0415
+    from preprocessing.catalog.datasets import AVE15_CLASSES, AVE_CLASSES, list_ave
 
     listing = list_ave(
         annotations,
@@ -105,7 +105,7 @@ def vegas(
 
         avcmr dataset vegas --videos VEGAS/data --fold 2 --out vegas-2.csv
     """
-    from preprocessing.datasets import list_vegas, vegas_splits  # noqa: PLC0415
+    from preprocessing.catalog.datasets import list_vegas, vegas_splits
 
     divide = partial(vegas_splits, fold=fold, seed=seed)
     _survey_and_write(list_vegas(videos), out, divide=divide, as_json=as_json)
@@ -129,7 +129,7 @@ def folder(
 
         avcmr dataset folder raw/ --out clips.csv          (raw/CLASS/clip.mp4)
     """
-    from preprocessing.datasets import list_folder  # noqa: PLC0415
+    from preprocessing.catalog.datasets import list_folder
 
     listing = list_folder(root, follow_links=follow_links)
     divide = _divide(listing, val, test, seed)
@@ -151,7 +151,7 @@ def csv(
 
         avcmr dataset csv mine.csv --out clips.csv
     """
-    from preprocessing.datasets import list_csv  # noqa: PLC0415
+    from preprocessing.catalog.datasets import list_csv
 
     if out.resolve() == file.resolve():
         raise SetupError(f"{out} is the list itself; choose another --out")
@@ -172,7 +172,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 
 def _divide(listing: "Listing", val: float, test: float, seed: int) -> "Divide | None":
     """How clips without splits are divided; None if they have some."""
-    from preprocessing.splits import stratified_split  # noqa: PLC0415
+    from preprocessing.catalog.splits import stratified_split
 
     if any(clip.split for clip in listing.clips):
         return None
@@ -189,8 +189,8 @@ def _survey_and_write(
     divide: "Divide | None" = None,
     as_json: bool,
 ) -> None:
-    from preprocessing.datasets import survey  # noqa: PLC0415
-    from preprocessing.manifest import write_manifest  # noqa: PLC0415
+    from preprocessing.catalog.datasets import survey
+    from preprocessing.catalog.manifest import write_manifest
 
     with ProgressLine("look at clips", len(listing.clips)) as line:
         found = survey(

@@ -35,7 +35,7 @@ def command(
 
         avcmr dataset yt8m --shards 'validate*.tfrecord' --vocabulary vocabulary.csv --classes 15
     """
-    from preprocessing.yt8m import read_vocabulary, select, write_benchmark  # noqa: PLC0415
+    from preprocessing.interchange.youtube8m import read_vocabulary, select, write_benchmark
 
     paths = sorted({Path(path) for pattern in shards for path in glob.glob(pattern)})  # noqa: PTH207
     if not paths:

@@ -18,7 +18,7 @@ def command(
     per_class: Annotated[int, typer.Option(help="Clips of each class.", min=3)] = 14,
     seed: Annotated[int, typer.Option(help="Another seed, other clips.", min=0)] = 0,
 ) -> None:
-    from preprocessing.synthesis import DEMO_CLASSES, write_demo_clips  # noqa: PLC0415
+    from preprocessing.demo import DEMO_CLASSES, write_demo_clips
 
     total = per_class * len(DEMO_CLASSES)
     with ProgressLine("demo clips", total) as line:

@@ -23,9 +23,9 @@ def command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all rows as JSON.")] = False,
 ) -> None:
-    from rich.console import Console  # noqa: PLC0415
+    from rich.console import Console
 
-    from avcmr.cli.checks import all_checks, run  # noqa: PLC0415
+    from avcmr.cli.checks import all_checks, run
 
     output = Console(highlight=False, soft_wrap=True)
     styles = {"ok": "green", "warning": "yellow", "error": "bold red"}

@@ -20,12 +20,12 @@ def command(
     run: Annotated[Path, typer.Argument(help="Folder of the run, such as runs/NAME.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print all measures as JSON.")] = False,
 ) -> None:
-    import torch  # noqa: PLC0415
+    import torch
 
-    from avcmr.embeddings import embed_test_split, write_embeddings  # noqa: PLC0415
-    from avcmr.report import render  # noqa: PLC0415
-    from avcmr.results import measure  # noqa: PLC0415
-    from avcmr.runs import RunFolder  # noqa: PLC0415
+    from avcmr.embeddings import embed_test_split, write_embeddings
+    from avcmr.report import render
+    from avcmr.results import measure
+    from avcmr.runs import RunFolder
 
     folder = RunFolder(run)
     embedded = embed_test_split(folder)

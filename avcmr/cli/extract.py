@@ -87,14 +87,14 @@ def command(
 ) -> None:
     clips = _clips(videos, manifest, follow_links=follow_links)  # before what takes long to import
 
-    from preprocessing.decode import DECODERS, Sampling, best_decoder  # noqa: PLC0415
-    from preprocessing.extractor import FeatureExtractor, Networks  # noqa: PLC0415
-    from preprocessing.networks import multiplies_bfloat16  # noqa: PLC0415
-    from preprocessing.store import FeatureWriter, Provenance  # noqa: PLC0415
-    from raytasks.cluster import connected  # noqa: PLC0415
-    from raytasks.decoding import Decoding, describe  # noqa: PLC0415
-    from raytasks.extract import Extraction  # noqa: PLC0415
-    from raytasks.layout import Layout  # noqa: PLC0415
+    from preprocessing.media import DECODERS, Sampling, best_decoder
+    from preprocessing.networks.extractor import FeatureExtractor, Networks
+    from preprocessing.networks.loading import multiplies_bfloat16
+    from preprocessing.store import FeatureWriter, Provenance
+    from raytasks.cluster import connected
+    from raytasks.decoding import Decoding, describe
+    from raytasks.extract import Extraction
+    from raytasks.layout import Layout
 
     sampling = Sampling(frames_per_second=fps, key_frames=frames == "key")
     networks = Networks(
@@ -156,9 +156,9 @@ def command(
 
 
 def _clips(videos: str | None, manifest: Path | None, *, follow_links: bool) -> "list[Clip]":
-    from preprocessing.folders import scan_folder  # noqa: PLC0415
-    from preprocessing.manifest import read_manifest  # noqa: PLC0415
-    from preprocessing.remote import media_path  # noqa: PLC0415
+    from preprocessing.catalog.folders import scan_folder
+    from preprocessing.catalog.manifest import read_manifest
+    from preprocessing.remote import media_path
 
     if videos and not manifest:
         root = media_path(videos)

@@ -52,8 +52,8 @@ def import_(
 
         avcmr features import output/ --manifest clips.csv --visual-key resnet --out features.h5
     """
-    from preprocessing.interchange import import_features, read_published  # noqa: PLC0415
-    from preprocessing.manifest import read_manifest  # noqa: PLC0415
+    from preprocessing.catalog.manifest import read_manifest
+    from preprocessing.interchange import import_features, read_published
 
     clips = read_manifest(manifest) if manifest else None
     features = read_published(file.resolve(), manifest=clips, visual_key=visual_key)
@@ -80,8 +80,8 @@ def export(
 
         avcmr features export features.h5 --layout numpy --out arrays/
     """
-    from preprocessing.interchange import export as write  # noqa: PLC0415
-    from preprocessing.store import FeatureStore  # noqa: PLC0415
+    from preprocessing.interchange import export as write
+    from preprocessing.store import FeatureStore
 
     with FeatureStore(store) as opened:
         write(opened, layout, out, sequences=sequences)
@@ -131,7 +131,7 @@ def validate(
 
         avcmr features validate features.h5
     """
-    from preprocessing.store.validate import (  # noqa: PLC0415
+    from preprocessing.store.validate import (
         REMEDIES,
         duplicates,
         row_findings,
@@ -170,7 +170,7 @@ def merge(
 
         avcmr features merge monday.h5 tuesday.h5 --out week.h5
     """
-    from preprocessing.store import FeatureStore, merge_stores  # noqa: PLC0415
+    from preprocessing.store import FeatureStore, merge_stores
 
     merge_stores([_existing(store) for store in stores], out, prefer=prefer)
     with FeatureStore(out) as merged:
@@ -202,7 +202,7 @@ def subset(
 
         avcmr features subset features.h5 --split train --per-class 20 --out small.h5
     """
-    from preprocessing.store import FeatureStore, Record, subset_store  # noqa: PLC0415
+    from preprocessing.store import FeatureStore, Record, subset_store
 
     with FeatureStore(store) as opened:
         _require_known(store, "class", classes, set(opened.labels.tolist()))
@@ -237,8 +237,8 @@ def _published(
     file: Path, manifest: Path | None, visual_key: str | None
 ) -> "PublishedFeatures | None":
     """Features in a published layout; None where it is something else, such as a store."""
-    from preprocessing.interchange import layout_of, read_published  # noqa: PLC0415
-    from preprocessing.manifest import read_manifest  # noqa: PLC0415
+    from preprocessing.catalog.manifest import read_manifest
+    from preprocessing.interchange import layout_of, read_published
 
     if layout_of(file) is None and manifest is None and visual_key is None:
         return None
@@ -249,21 +249,21 @@ def _published(
 def _opened(
     file: Path, manifest: Path | None, visual_key: str | None
 ) -> "FeatureStore | PublishedFeatures":
-    from preprocessing.store import FeatureStore  # noqa: PLC0415
+    from preprocessing.store import FeatureStore
 
     return _published(file, manifest, visual_key) or FeatureStore(file)
 
 
 def _sha256_here(folder: Path | None, name: str) -> str | None:
     """Of the weights that avcmr extract would use on this machine; None where there are none."""
-    from preprocessing.weights import SOURCES, find  # noqa: PLC0415
+    from preprocessing.networks.weights import SOURCES, find
 
     found = [find(one, folder) for one in SOURCES if one == name]
     return found[0].sha256 if found and found[0] else None
 
 
 def _facts(source: "FeatureStore | PublishedFeatures") -> dict[str, Any]:
-    from preprocessing.interchange import PublishedFeatures  # noqa: PLC0415
+    from preprocessing.interchange import PublishedFeatures
 
     facts: dict[str, Any] = {"clips": len(source)}
     for stream, means in (("visual", source.visual_means), ("audio", source.audio_means)):
@@ -283,7 +283,7 @@ def _facts(source: "FeatureStore | PublishedFeatures") -> dict[str, Any]:
 
 
 def _row_counts(source: "FeatureStore | PublishedFeatures", stream: str) -> list[int]:
-    from preprocessing.store import FeatureStore  # noqa: PLC0415
+    from preprocessing.store import FeatureStore
 
     if isinstance(source, FeatureStore):
         return [getattr(record, stream)[0] for record in source.records]
@@ -292,7 +292,7 @@ def _row_counts(source: "FeatureStore | PublishedFeatures", stream: str) -> list
 
 
 def _existing(path: Path) -> Path:
-    from preprocessing.store import FeatureStore  # noqa: PLC0415
+    from preprocessing.store import FeatureStore
 
     if not path.exists():
         FeatureStore(path).close()  # says what is missing, and of parts that wait

@@ -26,10 +26,10 @@ def command(
         Path | None, typer.Option(help="HTML file; by default report.html beside the first run.")
     ] = None,
 ) -> None:
-    from avcmr.embeddings import embed_test_split  # noqa: PLC0415
-    from avcmr.report import render  # noqa: PLC0415
-    from avcmr.results import comparability, measure  # noqa: PLC0415
-    from avcmr.runs import RunFolder  # noqa: PLC0415
+    from avcmr.embeddings import embed_test_split
+    from avcmr.report import render
+    from avcmr.results import comparability, measure
+    from avcmr.runs import RunFolder
 
     page = out or runs[0].resolve().parent / "report.html"
     if page.is_dir():

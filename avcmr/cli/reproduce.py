@@ -39,8 +39,8 @@ def command(
     jobs: JobsOption = 1,
     as_json: JsonOption = False,
 ) -> None:
-    from avcmr.config import load_config, preset  # noqa: PLC0415
-    from avcmr.published import PRESETS, PUBLISHED  # noqa: PLC0415
+    from avcmr.config import load_config, preset
+    from avcmr.published import PRESETS, PUBLISHED
 
     folder = out or Path("comparisons") / dataset
     result = run(

@@ -65,8 +65,8 @@ def command(
     ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    from avcmr.retriever import Retriever  # noqa: PLC0415
-    from avcmr.runs import RunFolder  # noqa: PLC0415
+    from avcmr.retriever import Retriever
+    from avcmr.runs import RunFolder
 
     _announce_indexing(RunFolder(run), features)
     retriever = Retriever.load(run, features=features, weights=weights, device=device)
@@ -92,8 +92,8 @@ def command(
 
 
 def _announce_indexing(run: "RunFolder", features: Path | None) -> None:
-    from avcmr.collection import read_origin  # noqa: PLC0415
-    from avcmr.indexing import is_current  # noqa: PLC0415
+    from avcmr.collection import read_origin
+    from avcmr.indexing import is_current
 
     run.config()  # a folder that is no run is told first
     origin = read_origin(run.index_file)
@@ -126,6 +126,6 @@ def _time(hit: "Hit") -> str:
 
 
 def _path(hit: "Hit") -> str:
-    from avcmr.sources import NO_FILE  # noqa: PLC0415
+    from preprocessing.clips import NO_FILE
 
     return "" if hit.path == NO_FILE else str(hit.path)

@@ -50,12 +50,12 @@ def command(
     open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     listening = _listen(host, port)
-    import uvicorn  # noqa: PLC0415
+    import uvicorn
 
-    from avcmr.retriever import Retriever  # noqa: PLC0415
-    from avcmr.runs import RunFolder  # noqa: PLC0415
-    from avcmr.web import create_app  # noqa: PLC0415
-    from preprocessing.decode.process import DecodingProcess  # noqa: PLC0415
+    from avcmr.retriever import Retriever
+    from avcmr.runs import RunFolder
+    from avcmr.web import create_app
+    from preprocessing.media.process import DecodingProcess
 
     decoding = DecodingProcess(MAX_DECODING_SECONDS)
     retriever = Retriever.load(

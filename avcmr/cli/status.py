@@ -56,12 +56,12 @@ def _shown(tables: list[Table]) -> Group:
 @contextmanager
 def _looking(address: str | None) -> "Iterator[Callable[[], list[Table]]]":
     if address:
-        from raytasks.remote_status import reader  # noqa: PLC0415
+        from raytasks.remote_status import reader
 
         with reader(address) as read:
             yield lambda: _on_ray(read())
     else:
-        from raytasks.status import readings  # noqa: PLC0415
+        from raytasks.status import readings
 
         yield lambda: [*_on_ray(readings()), *_without_ray()]
 
@@ -77,11 +77,11 @@ def _on_ray(found: "list[Reading]") -> list[Table]:
 
 
 def _without_ray() -> list[Table]:
-    from avcmr.live import trainings  # noqa: PLC0415
+    from avcmr.live import trainings
 
     tables = []
     for path in trainings():
-        from avcmr.runs import RunFolder  # noqa: PLC0415  (only then, as it takes seconds)
+        from avcmr.runs import RunFolder  # (only then, as it takes seconds)
 
         epochs = RunFolder(path).history()
         tables.append(_training(path.name, epochs[-1] if epochs else None))

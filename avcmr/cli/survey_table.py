@@ -11,7 +11,7 @@ from rich.text import Text
 from avcmr.cli.console import console
 
 if TYPE_CHECKING:
-    from preprocessing.datasets import ClassRow, Survey
+    from preprocessing.catalog.datasets import ClassRow, Survey
 
 
 def show(found: "Survey") -> None:
@@ -54,7 +54,7 @@ def _table(found: "Survey") -> Table:
 
 def _remarks(found: "Survey") -> list[str]:
     """What the table cannot show, a line each."""
-    from preprocessing.datasets import some  # noqa: PLC0415
+    from preprocessing.catalog.datasets import some
 
     lines = []
     if found.missing:

@@ -61,15 +61,15 @@ def command(
         typer.Option(help="Ray cluster to train on; also $RAY_ADDRESS. Default: this machine."),
     ] = None,
 ) -> None:
-    from avcmr.batches import (  # noqa: PLC0415
+    from avcmr.batches import (
         fitting_batch_size,
         require_even_shares,
         require_fitting_classes,
     )
-    from avcmr.config import load_config  # noqa: PLC0415
-    from avcmr.data import load_dataset  # noqa: PLC0415
-    from avcmr.runs import RunFolder  # noqa: PLC0415
-    from avcmr.whitening import require_fitting_components  # noqa: PLC0415
+    from avcmr.config import load_config
+    from avcmr.data import load_dataset
+    from avcmr.runs import RunFolder
+    from avcmr.whitening import require_fitting_components
 
     options = [f"data.unit={unit}"] if unit else []
     settings = load_config(config, [*options, *_pca_settings(yt8m_pca), *(overrides or ())])
@@ -122,7 +122,7 @@ def _pca_settings(yt8m_pca: Path | None) -> list[str]:
 
 def needs_ray(workers: int | None, *, cpu: bool, address: str | None) -> bool:
     """Whether the work is for several processes or for a cluster; one worker needs no Ray."""
-    import torch  # noqa: PLC0415
+    import torch
 
     if address or os.environ.get("RAY_ADDRESS"):
         return True
@@ -134,10 +134,10 @@ def needs_ray(workers: int | None, *, cpu: bool, address: str | None) -> bool:
 def _train_here(
     folder: "RunFolder", narrator: "_Narrator", dataset: "Dataset", settings: "Config", *, cpu: bool
 ) -> None:
-    import torch  # noqa: PLC0415
+    import torch
 
-    from avcmr.live import announced  # noqa: PLC0415
-    from avcmr.training import train  # noqa: PLC0415
+    from avcmr.live import announced
+    from avcmr.training import train
 
     gpu = torch.cuda.is_available() and not cpu
     device = torch.device("cuda" if gpu else "cpu")
@@ -154,8 +154,8 @@ def _train_on_ray(
     cpu: bool,
     address: str | None,
 ) -> None:
-    from raytasks.cluster import connected  # noqa: PLC0415
-    from raytasks.train import WorkerPlan, train_on_ray  # noqa: PLC0415
+    from raytasks.cluster import connected
+    from raytasks.train import WorkerPlan, train_on_ray
 
     narrator.say("starting Ray …")
     with connected(address) as cluster:
@@ -190,7 +190,7 @@ class _Narrator:
             self.say(f"stage {record['stage']} ends after {state}")
 
     def _warn_of_collapse(self, record: "EpochRecord") -> None:
-        from avcmr.metrics import COLLAPSED_BELOW  # noqa: PLC0415
+        from avcmr.metrics import COLLAPSED_BELOW
 
         spread = record["distance_spread"]
         if self._collapsed or spread >= COLLAPSED_BELOW:

@@ -15,7 +15,7 @@ from avcmr.cli.console import console
 from preprocessing.errors import SetupError
 
 if TYPE_CHECKING:
-    from preprocessing.weights import WeightsName
+    from preprocessing.networks.weights import WeightsName
 
 MAIN = ("inception_v3_2015", "vggish", "vggish_pca")
 """What avcmr extract needs with its defaults."""
@@ -35,7 +35,7 @@ def list_weights(
 
         avcmr weights list                  (--json for a machine-readable result)
     """
-    from preprocessing.weights import SOURCES, find  # noqa: PLC0415
+    from preprocessing.networks.weights import SOURCES, find
 
     rows: list[dict[str, Any]] = []
     for name, sources in SOURCES.items():
@@ -84,7 +84,7 @@ def get(
 
         avcmr weights get vggish --to weights --mirror https://files.example.org/weights
     """
-    from preprocessing.weights import resolve, to_folder  # noqa: PLC0415
+    from preprocessing.networks.weights import resolve, to_folder
 
     for name in _names(names or MAIN):
         if to:
@@ -107,8 +107,8 @@ def verify(
 
         avcmr weights verify vggish --weights weights
     """
-    from preprocessing.smoke_tests import smoke_test  # noqa: PLC0415
-    from preprocessing.weights import SOURCES, find  # noqa: PLC0415
+    from preprocessing.networks.reference_checks import smoke_test
+    from preprocessing.networks.weights import SOURCES, find
 
     pca = find("vggish_pca", weights)
     failed = tested = 0
@@ -149,8 +149,8 @@ def convert(
 
         avcmr weights convert vggish vggish_model.ckpt --to weights
     """
-    from preprocessing.conversion import convert as converted  # noqa: PLC0415
-    from preprocessing.weights import cache_directory  # noqa: PLC0415
+    from preprocessing.networks.conversion import convert as converted
+    from preprocessing.networks.weights import cache_directory
 
     conversion = converted(_names([name])[0], file, to or cache_directory())
     for finding in conversion.findings:
@@ -162,7 +162,7 @@ def convert(
 
 
 def _names(given: Sequence[str]) -> "list[WeightsName]":
-    from preprocessing.weights import SOURCES  # noqa: PLC0415
+    from preprocessing.networks.weights import SOURCES
 
     unknown = [name for name in given if name not in SOURCES]
     if unknown:

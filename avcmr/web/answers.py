@@ -7,8 +7,8 @@ from pydantic import BaseModel
 
 from avcmr.collection import Collection
 from avcmr.retriever import Find, Hit
-from avcmr.sources import NO_FILE
-from preprocessing.decode import Kind
+from preprocessing.clips import NO_FILE
+from preprocessing.media import Kind
 
 
 class Group(BaseModel):

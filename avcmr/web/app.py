@@ -25,8 +25,8 @@ from avcmr.web.media import ClipMedia, nameless
 from avcmr.web.projection import Projection, load_projection
 from avcmr.web.queries import Queries
 from avcmr.web.security import REPORT_POLICY, Guard
-from preprocessing.decode.attempt import attempt
 from preprocessing.errors import ClipError, SetupError
+from preprocessing.media.attempt import attempt
 
 MAX_WAITING = 8
 """Uploads that may wait for the networks, which take one after the other."""

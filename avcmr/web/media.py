@@ -15,11 +15,10 @@ from fastapi import APIRouter, HTTPException
 from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.background import BackgroundTask
 
-from avcmr import previews
 from avcmr.collection import Collection
-from avcmr.sources import NO_FILE
-from preprocessing.clips import Clip
+from preprocessing.clips import NO_FILE, Clip
 from preprocessing.errors import ClipError
+from preprocessing.media import previews
 from preprocessing.remote import Fetched, MediaPath
 
 Argument = TypeVar("Argument")

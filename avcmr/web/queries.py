@@ -9,8 +9,8 @@ from torch import Tensor
 
 from avcmr.query import Attempt
 from avcmr.retriever import Find, Retriever
-from preprocessing.decode import Kind, media_kind
 from preprocessing.errors import ClipError
+from preprocessing.media import Kind, media_kind
 
 KEPT = 256
 """Queries that are remembered, so that other filters need no new upload; 128 bytes or so each."""

@@ -11,10 +11,9 @@ from pathlib import Path
 
 from preprocessing.clips import Clip
 from preprocessing.errors import SetupError
-from preprocessing.interchange.export import export
+from preprocessing.interchange.export import export, import_features
 from preprocessing.interchange.features import Layout, PublishedFeatures
 from preprocessing.interchange.hdf5 import hdf5_layout, read_hdf5
-from preprocessing.interchange.importing import import_features
 from preprocessing.interchange.numpy_folder import has_arrays, read_folder
 
 __all__ = [

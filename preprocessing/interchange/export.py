@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.errors import SetupError
-from preprocessing.interchange.features import Layout
-from preprocessing.store import Block, FeatureStore, Rows
+from preprocessing.interchange.features import Layout, PublishedFeatures
+from preprocessing.media.types import Source
+from preprocessing.store import Block, FeatureStore, Provenance, Record, Rows, write_store
+from preprocessing.store.plan import source_of
 
 VISUAL_KEY = "visual"
 
@@ -127,3 +129,47 @@ def _file_names(store: FeatureStore) -> Sequence[str]:
     if usable and len(stems) == len(ids) and all(p.name and not p.suffix for p in paths):
         return ids
     return [f"{number:06d}" for number in range(len(ids))]
+
+
+def import_features(features: PublishedFeatures, out: Path, *, made_by: str | None = None) -> None:
+    """Write published features to a new store.
+
+    Args:
+        features: what :func:`preprocessing.interchange.read_published` read.
+        out: the store, not yet there.
+        made_by: how the features were made, for the store's provenance; by default the name of
+            their file. Stores made in one way can be merged.
+
+    Raises:
+        SetupError: ``out`` exists, or clips share an id.
+    """
+    provenance = Provenance(
+        config={"imported": made_by or features.path.name, "layout": features.layout},
+        weights={},
+        decoder="none: imported features",
+    )
+    block = features.block
+    shapes = [
+        [(rows, stream.values.shape[1]) for rows in np.diff(stream.offsets).tolist()]
+        for stream in (block.visual, block.audio)
+    ]
+    sources: dict[Path, Source] = {}
+    records = [
+        Record(
+            clip=clip,
+            source=sources.setdefault(clip.path, source_of(clip.path)),
+            duration=_duration(features, index),
+            visual=visual,
+            audio=audio,
+        )
+        for index, (clip, visual, audio) in enumerate(zip(features.clips, *shapes, strict=True))
+    ]
+    write_store(out, provenance, records, features.blocks())
+
+
+def _duration(features: PublishedFeatures, index: int) -> float:
+    """Seconds of sound; 0 where a single row may be the mean of any number."""
+    times = features.block.audio.clip(index).times
+    if features.layout != "numpy" and len(times) == 1:
+        return 0.0
+    return float(times[0] + times[-1])  # the rows' middles, evenly spaced from 0

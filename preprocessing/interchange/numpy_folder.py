@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.audio import example_times
 from preprocessing.clips import Clip
 from preprocessing.errors import SetupError
 from preprocessing.interchange.features import PublishedFeatures
+from preprocessing.networks.log_mel import example_times
 from preprocessing.store import Block, Rows
 
 AUDIO_KEY = "vggish"

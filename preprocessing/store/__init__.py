@@ -7,12 +7,12 @@ into ``features.h5``.
 
 from preprocessing.store.blocks import Block, Rows
 from preprocessing.store.combine import merge_stores, subset_store
+from preprocessing.store.create import write_store
 from preprocessing.store.plan import Cause, Plan
 from preprocessing.store.reader import FeatureStore
 from preprocessing.store.records import Failure, Provenance, Record
 from preprocessing.store.storefile import NotAStoreError
 from preprocessing.store.validate import Finding, validate_store
-from preprocessing.store.whole import write_store
 from preprocessing.store.writer import FeatureWriter
 
 __all__ = [

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.media import ClipFeatures
+from preprocessing.media.types import ClipFeatures
 
 
 @dataclass(frozen=True, slots=True)

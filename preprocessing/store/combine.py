@@ -7,11 +7,11 @@ from typing import Literal
 import numpy as np
 
 from preprocessing.errors import SetupError
+from preprocessing.store.create import write_store
 from preprocessing.store.ledger import Entry
 from preprocessing.store.merge import stored_blocks
 from preprocessing.store.records import Failure, Provenance, Record
 from preprocessing.store.storefile import StoreFile
-from preprocessing.store.whole import write_store
 
 Prefer = Literal["first", "last"]
 

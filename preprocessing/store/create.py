@@ -2,18 +2,28 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocessing.errors import SetupError
 from preprocessing.store.blocks import Block, Rows, row_offsets
-from preprocessing.store.disk import NewFile
+from preprocessing.store.disk import NewFile, replacing
 from preprocessing.store.image import hdf5_image
-from preprocessing.store.layout import CLIPS, FAILURES, FORMAT, VERSION, clip_row, failure_row
+from preprocessing.store.layout import (
+    CLIPS,
+    FAILURES,
+    FORMAT,
+    VERSION,
+    clip_row,
+    failure_row,
+    write_table,
+)
+from preprocessing.store.parts import Parts
 from preprocessing.store.records import Failure, Provenance, Record, to_json
-from preprocessing.store.tables import write_table
 
 
 def write_file(
@@ -93,3 +103,45 @@ class _Space:
         """Put rows at row number ``row`` and on."""
         data = np.ascontiguousarray(values, self._dtype)
         file.write(self._start + row * self._row_bytes, data)
+
+
+def write_store(
+    path: Path,
+    provenance: Provenance,
+    records: Sequence[Record],
+    blocks: Iterable[tuple[int, Block]],
+    failures: Sequence[Failure] = (),
+) -> None:
+    """Write a whole new store, or nothing.
+
+    Args:
+        path: not yet there.
+        provenance: of all features.
+        records: the clips, in order, with ids of their own.
+        blocks: their rows, in pieces of any size and order: (index of the first clip, block).
+        failures: the clips that could not be used.
+
+    Raises:
+        SetupError: there is a file or an unfinished extraction at ``path``, clips share an id,
+            differ in the width of their rows, or the disk is full.
+    """
+    first: dict[str, Record] = {}
+    for record in records:
+        if first.setdefault(record.clip.id, record) is not record:
+            raise SetupError(f"{path}: two clips have the id {record.clip.id!r}; rename one")
+    for stream in ("visual", "audio"):
+        widths = sorted({getattr(record, stream)[1] for record in records})
+        if len(widths) > 1:
+            raise SetupError(
+                f"{path}: {stream} rows of different widths, {widths}, cannot lie in one store; "
+                "make two stores"
+            )
+    parts = Parts(path)
+    parts.acquire()
+    try:
+        if parts.store.exists() or parts.paths():
+            raise SetupError(f"{path}: exists already; choose another --out, or remove it")
+        with replacing(parts.store, parts.aside(parts.store)) as file:
+            write_file(file, provenance, records, failures, blocks)
+    finally:
+        parts.release()

@@ -9,7 +9,7 @@ from typing import Literal
 
 from preprocessing.clips import Clip
 from preprocessing.errors import SetupError
-from preprocessing.media import Source
+from preprocessing.media.types import Source
 from preprocessing.remote import AT_ONCE, MediaPath, size_and_mtime
 from preprocessing.store.ledger import Entry, Ledger
 from preprocessing.store.records import Failure, Record

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.errors import SetupError
-from preprocessing.media import ClipFeatures
+from preprocessing.media.types import ClipFeatures
 from preprocessing.store.blocks import Block
 from preprocessing.store.parts import Parts
 from preprocessing.store.records import Failure, Provenance, Record

@@ -7,7 +7,7 @@ from typing import Any
 
 from preprocessing.clips import Clip
 from preprocessing.errors import Reason
-from preprocessing.media import Source
+from preprocessing.media.types import Source
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,11 @@ from preprocessing.store.layout import (
     FORMAT,
     VERSION,
     failure_of,
+    read_column,
+    read_table,
     record_of,
 )
 from preprocessing.store.records import Failure, Provenance, Record
-from preprocessing.store.tables import read_column, read_table
 
 
 class NotAStoreError(SetupError):

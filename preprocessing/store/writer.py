@@ -8,7 +8,7 @@ from typing import Self
 
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipError
-from preprocessing.media import ClipFeatures, Source
+from preprocessing.media.types import ClipFeatures, Source
 from preprocessing.store.blocks import Block
 from preprocessing.store.create import write_file
 from preprocessing.store.disk import disk_errors, replacing

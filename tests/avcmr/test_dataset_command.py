@@ -11,11 +11,11 @@ from typer.testing import CliRunner
 from avcmr.cli import app
 from avcmr.config import DataConfig
 from avcmr.data import load_dataset
+from preprocessing.catalog.manifest import read_manifest
 from preprocessing.clips import Clip
-from preprocessing.manifest import read_manifest
-from preprocessing.media import ClipFeatures, Source
+from preprocessing.media.encode import write_clip
+from preprocessing.media.types import ClipFeatures, Source
 from preprocessing.store import FeatureWriter, Provenance
-from preprocessing.synthesis import write_clip
 
 VEGAS = ("dog", "drum", "rail_transport")
 

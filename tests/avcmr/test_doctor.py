@@ -219,9 +219,9 @@ class TestDecoders:
         self, monkeypatch: Patch, check: str, status: str
     ) -> None:
         """Only the default decoder stops the main job."""
-        pytest.importorskip(f"preprocessing.decode.{check}", exc_type=ImportError)
+        pytest.importorskip(f"preprocessing.media.{check}", exc_type=ImportError)
         fault = ClipError("corrupt", "no H.264 in this build")
-        monkeypatch.setattr("preprocessing.decode.decode_sample", raising(fault))
+        monkeypatch.setattr("preprocessing.media.decode_sample", raising(fault))
         assert_row(getattr(decoders, check)(), status, "no H.264 in this build")
 
     def test_torchcodec_without_ffmpeg(self, monkeypatch: Patch) -> None:
@@ -258,12 +258,12 @@ class TestWeights:
 
     @pytest.fixture(autouse=True)
     def _nowhere(self, monkeypatch: Patch) -> None:
-        monkeypatch.setattr("preprocessing.weights.find", returning(None))
-        monkeypatch.setattr("preprocessing.weights.download_urls", returning([self.URL]))
+        monkeypatch.setattr("preprocessing.networks.weights.find", returning(None))
+        monkeypatch.setattr("preprocessing.networks.weights.download_urls", returning([self.URL]))
 
     @pytest.mark.parametrize(("answers", "status"), [(True, "ok"), (False, "error")])
     def test_not_here(self, monkeypatch: Patch, answers: bool, status: str) -> None:
-        monkeypatch.setattr("preprocessing.weights.answers", returning(answers))
+        monkeypatch.setattr("preprocessing.networks.weights.answers", returning(answers))
         assert_row(services.weights_of("vggish", None), status, self.URL)
 
 
@@ -313,8 +313,8 @@ class TestCommand:
     def test_every_check_ends_and_its_row_has_the_name_it_is_listed_by(
         self, monkeypatch: Patch
     ) -> None:
-        monkeypatch.setattr("preprocessing.weights.find", returning(None))
-        monkeypatch.setattr("preprocessing.weights.answers", returning(True))
+        monkeypatch.setattr("preprocessing.networks.weights.find", returning(None))
+        monkeypatch.setattr("preprocessing.networks.weights.answers", returning(True))
         listed = all_checks()
         rows = list(run(listed))
         assert [row.name for row in rows] == list(listed)

@@ -9,13 +9,13 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from avcmr.cli import app
-from preprocessing.extractor import Networks
-from preprocessing.folders import scan_folder
-from preprocessing.media import ClipFeatures
+from preprocessing.catalog.folders import scan_folder
+from preprocessing.media.types import ClipFeatures
+from preprocessing.networks.extractor import Networks
+from preprocessing.networks.weights import SOURCES, PublishedFile, search
+from preprocessing.networks.weights.readers import read_npz
 from preprocessing.store import FeatureStore, FeatureWriter, Provenance
 from preprocessing.store.plan import source_of
-from preprocessing.weights import SOURCES, PublishedFile, search
-from preprocessing.weights.readers import read_npz
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_another_network_makes_features_stale(raw: Path, weights: Path, tmp_path
 
 
 def _as_extract_would(networks: Networks) -> Provenance:
-    from preprocessing.decode import DECODERS, Sampling, best_decoder
+    from preprocessing.media import DECODERS, Sampling, best_decoder
     from raytasks.decoding import describe
 
     decoder = describe(DECODERS[best_decoder()])

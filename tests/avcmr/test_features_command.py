@@ -13,10 +13,10 @@ from avcmr.cli import app
 from avcmr.config import load_config
 from avcmr.data import load_dataset
 from preprocessing.clips import Clip
-from preprocessing.media import Source
+from preprocessing.media.types import Source
+from preprocessing.networks.weights import SOURCES, PublishedFile
+from preprocessing.networks.weights.readers import read_npz
 from preprocessing.store import Block, Provenance, Record, Rows, write_store
-from preprocessing.weights import SOURCES, PublishedFile
-from preprocessing.weights.readers import read_npz
 
 
 def avcmr(*arguments: object) -> tuple[int, str, str]:

@@ -28,11 +28,10 @@ from avcmr.metrics import COLLAPSED_BELOW, Evaluation, evaluate
 from avcmr.report import Report, render
 from avcmr.results import Results
 from avcmr.runs import RunFolder
-from avcmr.sources import NO_FILE
 from avcmr.training import train
-from preprocessing.clips import Clip
+from preprocessing.clips import NO_FILE, Clip
 from preprocessing.errors import SetupError
-from preprocessing.synthesis import write_clip
+from preprocessing.media.encode import write_clip
 
 WARNING = "Audio features come from an UNTRAINED VGGish: numbers mean nothing."
 

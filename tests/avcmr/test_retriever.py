@@ -28,17 +28,16 @@ from avcmr.embeddings import embed_test_split
 from avcmr.indexing import build_index, load_index
 from avcmr.query import QueryExtractor
 from avcmr.runs import Checkpoint, RunFolder
-from avcmr.sources import NO_FILE
 from avcmr.training import train
 from preprocessing import extract_clip
-from preprocessing.clips import Clip
-from preprocessing.decode import PyAVDecoder, Sampling, decode_pictures, decode_sound
+from preprocessing.clips import NO_FILE, Clip
 from preprocessing.errors import ClipError, SetupError
-from preprocessing.extractor import FeatureExtractor, Networks
-from preprocessing.media import ClipFeatures
+from preprocessing.media import PyAVDecoder, Sampling, decode_pictures, decode_sound
+from preprocessing.media.encode import write_clip
+from preprocessing.media.types import ClipFeatures
+from preprocessing.networks.extractor import FeatureExtractor, Networks
+from preprocessing.networks.weights import find
 from preprocessing.store import FeatureStore, FeatureWriter, Provenance
-from preprocessing.synthesis import write_clip
-from preprocessing.weights import find
 
 QUICK = [
     "batch_size=8",
@@ -399,7 +398,7 @@ def test_other_features_have_to_be_of_the_same_networks(made, own_run, feature_f
 
 def rows_of(draw: np.random.Generator, source: Path) -> ClipFeatures:
     """Four seconds, and as many numbers as the networks make."""
-    from preprocessing.media import Source
+    from preprocessing.media.types import Source
 
     return ClipFeatures(
         visual=draw.random((4, 2048), np.float32),

@@ -14,7 +14,7 @@ from avcmr.runs import RunFolder
 from avcmr.training import train
 from preprocessing.clips import Clip, Split
 from preprocessing.errors import SetupError
-from preprocessing.media import ClipFeatures, Source
+from preprocessing.media.types import ClipFeatures, Source
 from preprocessing.store import FeatureStore, FeatureWriter, Provenance
 
 EVENTS = [(None, None), (1.0, 4.0), (2.2, 2.3), (None, 3.0)]

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from avcmr.cli import app
 from avcmr.cli.weights import MAIN
-from preprocessing.weights import SOURCES, PublishedFile, search
-from preprocessing.weights.readers import read_npz
+from preprocessing.networks.weights import SOURCES, PublishedFile, search
+from preprocessing.networks.weights.readers import read_npz
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from preprocessing.synthesis import write_clip
+from preprocessing.media.encode import write_clip
 
 pytestmark = pytest.mark.slow
 

@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 
 from avcmr.cli import app
 from avcmr.config import Config
-from preprocessing.datasets import AVE15_CLASSES, AVE_CLASSES, VEGAS_CLASSES
-from preprocessing.synthesis import write_clip
-from preprocessing.tfrecord import SequenceExample
+from preprocessing.catalog.datasets import AVE15_CLASSES, AVE_CLASSES, VEGAS_CLASSES
+from preprocessing.interchange.tfrecord import SequenceExample
+from preprocessing.media.encode import write_clip
 
 
 @pytest.fixture(scope="session")

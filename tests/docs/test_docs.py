@@ -13,10 +13,10 @@ from avcmr.baselines import average_map
 from avcmr.config import Config
 from avcmr.data import PairedFeatures
 from avcmr.metrics import expected_chance
-from preprocessing.extractor import FeatureExtractor
-from preprocessing.media import Media, Source
+from preprocessing.media.types import Media, Source
+from preprocessing.networks.extractor import FeatureExtractor
+from preprocessing.networks.vggish import untrained_vggish
 from preprocessing.store import FeatureStore
-from preprocessing.vggish import untrained_vggish
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -16,8 +16,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from avcmr.cli import app
+from preprocessing.media.encode import write_clip
 from preprocessing.store import FeatureStore
-from preprocessing.synthesis import write_clip
 
 AVCMR = Path(sys.executable).with_name("avcmr")
 HOSTILE_AVCMR = Path(__file__).with_name("hostile_avcmr.py")

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-import preprocessing.decode
+import preprocessing.media
 from avcmr.cli import main
 from preprocessing.clips import Clip
-from preprocessing.decode import DECODERS, PyAVDecoder, Sampling
-from preprocessing.media import Media
+from preprocessing.media import DECODERS, PyAVDecoder, Sampling
+from preprocessing.media.types import Media
 
 BLOCK_BYTES = 128 << 20
 MOST_BLOCKS = 80
@@ -45,5 +45,5 @@ def hold(file: Path) -> None:
 
 if __name__ == "__main__":
     hostile = replace(DECODERS["pyav"], make=HostileDecoder)
-    preprocessing.decode.DECODERS = {"pyav": hostile}
+    preprocessing.media.DECODERS = {"pyav": hostile}
     main()

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from preprocessing.media.encode import write_clip
 from preprocessing.store import FeatureStore
-from preprocessing.synthesis import write_clip
 from tests.end_to_end.conftest import EXTRACT, values
 
 pytestmark = pytest.mark.slow

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from preprocessing import extract_clip
-from preprocessing.extractor import Networks
+from preprocessing.networks.extractor import Networks
 from preprocessing.store import FeatureStore
 from tests.end_to_end.conftest import EXTRACT, OPTIONS, invoke, values
 

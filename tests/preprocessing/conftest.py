@@ -2,8 +2,8 @@
 
 import pytest
 
-from preprocessing.decode import DECODERS, Decoder
 from preprocessing.errors import SetupError
+from preprocessing.media import DECODERS, Decoder
 
 
 @pytest.fixture(

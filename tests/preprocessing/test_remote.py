@@ -15,18 +15,18 @@ import numpy as np
 import pytest
 
 from preprocessing import remote
+from preprocessing.catalog.folders import scan_folder
+from preprocessing.catalog.manifest import read_manifest, write_manifest
 from preprocessing.clips import Clip
-from preprocessing.decode import PyAVDecoder, Sampling
-from preprocessing.decode.attempt import try_decode
-from preprocessing.direct import extract_clip
 from preprocessing.errors import ClipError, SetupError
-from preprocessing.folders import scan_folder
-from preprocessing.manifest import read_manifest, write_manifest
-from preprocessing.media import ClipFeatures, Media
+from preprocessing.media import PyAVDecoder, Sampling
+from preprocessing.media.attempt import try_decode
+from preprocessing.media.encode import write_clip
+from preprocessing.media.types import ClipFeatures, Media
+from preprocessing.networks.extract_clip import extract_clip
 from preprocessing.remote import Fetched, media_path
 from preprocessing.store import FeatureWriter, Provenance
 from preprocessing.store.plan import ABSENT, look_up, source_of
-from preprocessing.synthesis import write_clip
 
 PROVENANCE = Provenance(config={}, weights={}, decoder="test")
 
@@ -286,7 +286,7 @@ def test_extract_clip_takes_a_url(server: Server, monkeypatch: pytest.MonkeyPatc
         def extract(self, clips: Sequence[Media]) -> list[ClipFeatures]:
             return [made_of(media) for media in clips]
 
-    monkeypatch.setattr("preprocessing.direct._loaded", lambda *_: Lengths())
+    monkeypatch.setattr("preprocessing.networks.extract_clip._loaded", lambda *_: Lengths())
     film(server.folder / "clip.mp4", seconds=3)
     assert extract_clip(server.url("clip.mp4")).duration == 3.0
     with pytest.raises(ClipError, match=r"gone\.mp4: no such file"):

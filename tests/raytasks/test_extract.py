@@ -19,13 +19,13 @@ from ray import cloudpickle
 from ray.util.state import list_actors
 
 from preprocessing.clips import Clip
-from preprocessing.decode import PyAVDecoder, Sampling
 from preprocessing.errors import ClipError, SetupError
-from preprocessing.extractor import FeatureExtractor, Networks
-from preprocessing.media import ClipFeatures, Media
+from preprocessing.media import PyAVDecoder, Sampling
+from preprocessing.media.encode import write_clip
+from preprocessing.media.types import ClipFeatures, Media
+from preprocessing.networks.extractor import FeatureExtractor, Networks
 from preprocessing.remote import media_path
 from preprocessing.store import FeatureStore, FeatureWriter, Provenance
-from preprocessing.synthesis import write_clip
 from raytasks.cluster import Cluster
 from raytasks.decoding import Decoding
 from raytasks.extract import Extraction

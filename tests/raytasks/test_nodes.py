@@ -16,8 +16,8 @@ from ray.cluster_utils import Cluster as Nodes
 from avcmr.data import load_dataset
 from avcmr.training import EpochRecord, train
 from preprocessing.clips import Clip
-from preprocessing.decode import PyAVDecoder, Sampling
-from preprocessing.media import Media
+from preprocessing.media import PyAVDecoder, Sampling
+from preprocessing.media.types import Media
 from preprocessing.store import FeatureStore, FeatureWriter
 from raytasks.cluster import PACKAGES, connected
 from raytasks.decoding import Decoding

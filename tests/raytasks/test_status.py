@@ -20,9 +20,9 @@ from typer.testing import CliRunner
 
 from avcmr.cli import app
 from preprocessing.clips import Clip
-from preprocessing.decode import PyAVDecoder, Sampling
 from preprocessing.errors import ClipError
-from preprocessing.media import ClipFeatures, Media
+from preprocessing.media import PyAVDecoder, Sampling
+from preprocessing.media.types import ClipFeatures, Media
 from raytasks.cluster import Cluster
 from raytasks.progress import Progress
 from raytasks.status import PREFIX, Reading, readings

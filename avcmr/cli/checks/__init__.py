@@ -13,7 +13,7 @@ from avcmr.cli.checks import decoders, gpu, machine, services
 from avcmr.cli.checks.row import Row
 
 if TYPE_CHECKING:
-    from preprocessing.weights import WeightsName
+    from preprocessing.networks.weights import WeightsName
 
 __all__ = ["Row", "all_checks", "run"]
 

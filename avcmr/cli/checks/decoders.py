@@ -10,7 +10,7 @@ from preprocessing.errors import ClipError, SetupError
 
 def pyav() -> Row:
     """The default decoder, on a clip made for the purpose."""
-    import av  # noqa: PLC0415
+    import av
 
     codec = ".".join(map(str, av.library_versions["libavcodec"]))
     found = f"{av.__version__}, FFmpeg's libavcodec {codec}"
@@ -57,9 +57,9 @@ def torchcodec() -> Row:
 
 def nvdec() -> Row:
     """Decoding on NVIDIA's engines, by whichever library can."""
-    import torch  # noqa: PLC0415
+    import torch
 
-    from preprocessing.decode import DECODERS  # noqa: PLC0415
+    from preprocessing.media import DECODERS
 
     name = "decoding on GPU"
     if not torch.cuda.is_available():
@@ -77,7 +77,7 @@ def nvdec() -> Row:
 
 def _fault_of(decoder: str) -> str:
     """Why this decoder cannot decode here, in one line; empty if it can."""
-    from preprocessing.decode import DECODERS, decode_sample  # noqa: PLC0415
+    from preprocessing.media import DECODERS, decode_sample
 
     try:
         decode_sample(DECODERS[decoder].make())

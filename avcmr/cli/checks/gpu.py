@@ -25,7 +25,7 @@ def torch_libraries() -> Row:
 
 def gpu() -> Row:
     """A GPU, its driver, and a torch that is built for it; the CPU does where there is none."""
-    import torch  # noqa: PLC0415
+    import torch
 
     driver, build = driver_cuda(), torch.version.cuda
     if driver is None:

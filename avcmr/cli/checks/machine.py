@@ -100,7 +100,7 @@ def available_memory() -> int:
 
 def shared_memory() -> Row:
     """Room in /dev/shm for Ray's object store."""
-    from raytasks.cluster import OBJECT_STORE_BYTES  # noqa: PLC0415
+    from raytasks.cluster import OBJECT_STORE_BYTES
 
     remedy = "in a container: docker run --shm-size=1g; Ray falls back on slow temporary files"
     try:

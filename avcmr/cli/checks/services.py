@@ -10,7 +10,7 @@ from avcmr.cli.checks.row import Row
 from preprocessing.errors import SetupError
 
 if TYPE_CHECKING:
-    from preprocessing.weights import WeightsName
+    from preprocessing.networks.weights import WeightsName
 
 PATIENCE = 3.0
 """Seconds to wait for an answer of another machine."""
@@ -40,7 +40,7 @@ def ray() -> Row:
 
 def weights_of(name: "WeightsName", directory: Path | None) -> Row:
     """Pretrained weights are on this machine, or can be downloaded."""
-    from preprocessing.weights import SOURCES, answers, download_urls, find  # noqa: PLC0415
+    from preprocessing.networks.weights import SOURCES, answers, download_urls, find
 
     row = f"weights {name}"
     try:

@@ -11,12 +11,7 @@ from torch.nn.functional import normalize
 from avcmr.baselines import Embedder
 from avcmr.baselines.cca import Scaling, Spectrum, canonical_directions, covariances, fit
 from avcmr.baselines.cluster_cca import ClassPairs
-from avcmr.baselines.kernel_cca import (
-    NystroemFeatures,
-    fit_kernel,
-    gaussian_kernel,
-    linear_kernel,
-)
+from avcmr.baselines.kernel_cca import NystroemFeatures, fit_kernel, gaussian_kernel, linear_kernel
 from avcmr.config import load_config
 from avcmr.data import PairedFeatures
 

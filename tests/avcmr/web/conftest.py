@@ -26,10 +26,10 @@ from avcmr.report import Report, render
 from avcmr.results import Results
 from avcmr.web import create_app
 from preprocessing.clips import Clip
-from preprocessing.decode import Sampling, decode_image, decode_pictures, decode_sound
-from preprocessing.decode.attempt import attempt
 from preprocessing.errors import ClipError
-from preprocessing.synthesis import write_clip
+from preprocessing.media import Sampling, decode_image, decode_pictures, decode_sound
+from preprocessing.media.attempt import attempt
+from preprocessing.media.encode import write_clip
 
 RATE = 16_000
 CLASSES = {"low": (200, 300), "middle": (60, 900), "high": (20, 2700)}

@@ -27,13 +27,13 @@ from typer.testing import CliRunner
 from avcmr.cli import app
 from avcmr.cli.serve import LOOPBACK
 from avcmr.collection import Collection
-from avcmr.previews import PEAKS
 from avcmr.retriever import Retriever
 from avcmr.web import create_app, uploads
 from avcmr.web.app import MAX_WAITING
 from avcmr.web.projection import load_projection
-from preprocessing.decode.process import DecodingProcess
 from preprocessing.errors import ClipError, SetupError
+from preprocessing.media.previews import PEAKS
+from preprocessing.media.process import DecodingProcess
 from preprocessing.remote import media_path
 
 

@@ -9,11 +9,11 @@ import h5py
 import numpy as np
 import pytest
 
+from preprocessing.catalog.manifest import read_manifest
 from preprocessing.clips import Clip
 from preprocessing.errors import SetupError
 from preprocessing.interchange import export, import_features, layout_of, read_published
-from preprocessing.manifest import read_manifest
-from preprocessing.media import ClipFeatures, Source
+from preprocessing.media.types import ClipFeatures, Source
 from preprocessing.store import FeatureStore, FeatureWriter, Provenance
 
 

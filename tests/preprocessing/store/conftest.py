@@ -12,7 +12,7 @@ import pytest
 
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipError
-from preprocessing.media import ClipFeatures, Source
+from preprocessing.media.types import ClipFeatures, Source
 from preprocessing.store import FeatureStore, FeatureWriter, Plan, Provenance
 
 PROVENANCE = Provenance({"fps": 1.0, "size": (299, 299)}, {"inception": "untrained:0"}, "fake")

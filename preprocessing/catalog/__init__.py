@@ -1,0 +1,13 @@
+"""Which clips there are, from folders, manifests and data sets, and how they are split."""
+
+from preprocessing.catalog.folders import scan_folder
+from preprocessing.catalog.manifest import read_manifest, write_manifest
+from preprocessing.catalog.splits import balanced_folds, stratified_split
+
+__all__ = [
+    "balanced_folds",
+    "read_manifest",
+    "scan_folder",
+    "stratified_split",
+    "write_manifest",
+]

@@ -1,0 +1,75 @@
+"""One's own data: a folder for each class, with or without splits above it, or a CSV file."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from preprocessing.catalog.datasets.listing import Listing
+from preprocessing.catalog.folders import scan_folder
+from preprocessing.catalog.manifest import read_manifest
+from preprocessing.clips import SPLITS, Clip
+from preprocessing.errors import SetupError
+
+
+def list_folder(root: Path, *, follow_links: bool = False) -> Listing:
+    """Clips of ``root/CLASS/clip.mp4``, or of ``root/train/CLASS/clip.mp4``, ``val`` and ``test``.
+
+    Raises:
+        SetupError: as :func:`scan_folder`; or folders of splits and of classes lie side by side.
+    """
+    names = _folders(root)
+    splits = [split for split in SPLITS if split in names]
+    others = sorted(names - set(splits))
+    if splits and others:
+        raise SetupError(
+            f"{root}: folders of splits ({', '.join(splits)}) beside others ({others[0]}"
+            f"{' and so on' if len(others) > 1 else ''}); use root/CLASS or root/SPLIT/CLASS"
+        )
+    clips = [
+        replace(clip, id=f"{split}/{clip.id}", split=split)
+        for split in splits
+        for clip in scan_folder(root / split, follow_links=follow_links)
+    ]
+    return _listing(clips or scan_folder(root, follow_links=follow_links))
+
+
+def list_csv(path: Path) -> Listing:
+    """Clips of a manifest; those whose file is not there are missing.
+
+    Raises:
+        SetupError: as :func:`read_manifest`; some rows have a split and others do not, or no
+            file is there.
+    """
+    clips = read_manifest(path)
+    remote = [clip for clip in clips if not isinstance(clip.path, Path)]
+    if remote:
+        raise SetupError(
+            f"{path}: lists URLs, such as {remote[0].path}; the clips of a data set are looked at "
+            "where they lie, so fetch them first, or give the manifest to avcmr extract"
+        )
+    unsplit = sum(not clip.split for clip in clips)
+    if 0 < unsplit < len(clips):
+        raise SetupError(
+            f"{path}: {unsplit:,} of {len(clips):,} rows have no split; give every row one, or none"
+        )
+    listing = _listing(clips)
+    if not listing.clips:
+        raise SetupError(
+            f"{path}: none of the {len(clips):,} files is there, such as {clips[0].path}; "
+            "paths are relative to the CSV file"
+        )
+    return listing
+
+
+def _folders(root: Path) -> set[str]:
+    if not root.is_dir():
+        raise SetupError(f"{root}: no such folder of videos; mend the path")
+    return {path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")}
+
+
+def _listing(clips: Sequence[Clip]) -> Listing:
+    return Listing(
+        clips=tuple(clip for clip in clips if clip.path.is_file()),
+        missing=tuple(clip for clip in clips if not clip.path.is_file()),
+        classes=tuple(sorted({clip.label for clip in clips})),
+    )

@@ -1,0 +1,236 @@
+"""What a file says of itself, before anything is decoded."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.stream import Disposition, Stream
+from av.video.stream import VideoStream
+
+from preprocessing.clips import Clip
+from preprocessing.errors import ClipError
+from preprocessing.media.types import Source
+
+OPTIONS = {
+    "protocol_whitelist": "file",
+    "format_whitelist": "aac,asf,avi,flac,flv,matroska,mov,mp3,mpeg,mpegts,ogg,wav",
+}
+"""A file may not make FFmpeg read others, from the network or the disk, as playlists do."""
+
+AnyStream = TypeVar("AnyStream", VideoStream, AudioStream)
+
+
+@dataclass(frozen=True, slots=True)
+class PictureHeaders:
+    """The headers of a media file that has pictures.
+
+    Attributes:
+        source: size, time stamp, codec and frame rate.
+        duration: seconds of picture that the headers promise; None where they do not say.
+        video: the stream of pictures, of the open container; of several, that which players show.
+        picture_start: the time stamp of the first picture, in seconds: 0 on the clip's clock.
+    """
+
+    source: Source
+    duration: float | None
+    video: VideoStream
+    picture_start: float
+
+    def require_within(self, clip: Clip, max_seconds: float) -> None:
+        """Refuse a clip that is too long; its file may be longer.
+
+        Raises:
+            ClipError: ``out_of_memory``.
+        """
+        require_within(self.duration, clip, max_seconds)
+
+    def require_all(self, duration: float, path: Path) -> None:
+        """Refuse a file that holds much less picture than its headers promise.
+
+        Raises:
+            ClipError: ``corrupt``.
+        """
+        if self.duration is not None and self.duration - duration > max(1.0, 0.1 * self.duration):
+            raise ClipError(
+                "corrupt",
+                f"{path}: the header promises {self.duration:.1f} s of picture, "
+                f"the file holds {duration:.1f} s; fetch it again",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Headers(PictureHeaders):
+    """The headers of a media file that has both picture and sound.
+
+    Attributes:
+        audio: the stream of sound, of the open container; of several, that which players play.
+    """
+
+    audio: AudioStream
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[InputContainer]:
+    """The file's container, open for reading.
+
+    Raises:
+        ClipError: ``missing`` (also where it may not be read), ``empty`` or ``not_media``; and
+            ``corrupt`` for what FFmpeg cannot read while the container is open.
+    """
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise ClipError("missing", f"{path}: {error.strerror or error}") from None
+    if not path.is_file():
+        raise ClipError("not_media", f"{path}: not a regular file")
+    if size == 0:
+        raise ClipError("empty", f"{path}: the file has no bytes; fetch it again")
+    try:
+        # Absolute, so that no name is taken for a protocol's.
+        container = av.open(str(path.absolute()), options=OPTIONS, metadata_errors="ignore")
+    except (FileNotFoundError, PermissionError) as error:  # nothing against the file itself
+        raise ClipError("missing", f"{path}: {error.strerror}") from None
+    except (av.FFmpegError, ValueError) as error:
+        raise ClipError(
+            "not_media", f"{path}: not a readable media file ({_reason(error)})"
+        ) from None
+    with container:
+        try:
+            yield container
+        except MemoryError:  # PyAV's is an FFmpegError too, but says nothing against the file
+            raise
+        except av.FFmpegError as error:
+            raise ClipError("corrupt", f"{path}: cannot be decoded ({_reason(error)})") from None
+
+
+def read_headers(container: InputContainer, path: Path) -> Headers:
+    """Streams, length and clock of an open file with picture and sound.
+
+    Raises:
+        ClipError: ``no_video`` or ``no_audio``.
+    """
+    video_stream(container, path)  # a file with neither is first of all no video
+    audio = audio_stream(container, path)
+    pictures = read_picture_headers(container, path)
+    return Headers(
+        source=pictures.source,
+        duration=pictures.duration,
+        video=pictures.video,
+        picture_start=pictures.picture_start,
+        audio=audio,
+    )
+
+
+def read_picture_headers(container: InputContainer, path: Path) -> PictureHeaders:
+    """Stream, length and clock of an open file's pictures, whether it has sound or not.
+
+    Raises:
+        ClipError: ``no_video``.
+    """
+    video = video_stream(container, path)
+    picture_start = float((video.start_time or 0) * (video.time_base or 0))
+    # The container knows of edit lists and the stream does not; a longer sound track is the
+    # container's business and not the picture's. The smaller of the two is what is promised.
+    whole = _length(container)
+    if whole is not None and "matroska" in container.format.name:
+        whole -= max(picture_start, 0.0)  # counted from zero, wherever the first frame is
+    promised = [seconds for seconds in (whole, _length(video)) if seconds is not None]
+    duration = min(promised, default=None)
+    stat = path.stat()
+    return PictureHeaders(
+        source=Source(
+            size=stat.st_size,
+            mtime=stat.st_mtime_ns,
+            codec=video.codec_context.name if video.codec_context else "unknown",
+            fps=float(video.average_rate or 0),
+        ),
+        duration=duration,
+        video=video,
+        picture_start=picture_start,
+    )
+
+
+def read_sound_headers(container: InputContainer, clip: Clip, max_seconds: float) -> AudioStream:
+    """The sound of an open file that need not have pictures.
+
+    Raises:
+        ClipError: ``no_audio``, or ``out_of_memory`` where the clip is longer than ``max_seconds``.
+    """
+    audio = audio_stream(container, clip.file)
+    require_within(_length(audio) or _length(container), clip, max_seconds)
+    return audio
+
+
+def has_pictures(container: InputContainer) -> bool:
+    """Whether it is a video; the cover of a music file is no picture."""
+    # FFmpeg's choice, as every decoder makes it: the default stream, then the largest.
+    video = container.streams.best("video")
+    # A cover is a video stream to FFmpeg, but not to anybody else.
+    return isinstance(video, VideoStream) and not video.disposition & Disposition.attached_pic
+
+
+def video_stream(container: InputContainer, path: Path) -> VideoStream:
+    """The pictures of an open file: of several streams, that which players show.
+
+    Raises:
+        ClipError: ``no_video``, or ``corrupt`` where its codec is not known.
+    """
+    video = container.streams.best("video")
+    if not isinstance(video, VideoStream) or not has_pictures(container):
+        raise ClipError("no_video", f"{path}: no video stream")
+    return _decodable(video, path)
+
+
+def audio_stream(container: InputContainer, path: Path) -> AudioStream:
+    """The sound of an open file: of several streams, that which players play.
+
+    Raises:
+        ClipError: ``no_audio``, or ``corrupt`` where its codec is not known.
+    """
+    audio = container.streams.best("audio")
+    if not isinstance(audio, AudioStream):
+        raise ClipError("no_audio", f"{path}: no audio stream")
+    return _decodable(audio, path)
+
+
+def _decodable(stream: AnyStream, path: Path) -> AnyStream:
+    if stream.codec_context is None:
+        raise ClipError(
+            "corrupt",
+            f"{path}: its {stream.type} has no codec that is known here; if it is encrypted, "
+            "it cannot be used",
+        )
+    return stream
+
+
+def require_within(duration: float | None, clip: Clip, max_seconds: float) -> None:
+    """Refuse a clip that is too long, of a file of this duration, if it is known.
+
+    Raises:
+        ClipError: ``out_of_memory``.
+    """
+    ends = [end for end in (duration, clip.end) if end is not None]
+    seconds = min(ends, default=0.0) - (clip.start or 0.0)
+    if seconds > max_seconds:
+        raise ClipError(
+            "out_of_memory",
+            f"{clip.file}: {seconds:.0f} s long, more than the limit of {max_seconds:g} s; "
+            "cut it into clips",
+        )
+
+
+def _length(timed: InputContainer | Stream) -> float | None:
+    if timed.duration is None:
+        return None
+    if isinstance(timed, Stream):
+        return float(timed.duration * timed.time_base) if timed.time_base else None
+    return timed.duration / av.time_base
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

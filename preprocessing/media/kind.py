@@ -1,0 +1,31 @@
+"""What a file is, by its bytes and not by its name."""
+
+from pathlib import Path
+from typing import Literal
+
+from preprocessing.media.headers import has_pictures, opened
+
+Kind = Literal["image", "video", "audio"]
+
+
+def media_kind(path: Path) -> Kind:
+    """A still picture, a video (with sound or without), or sound alone.
+
+    Raises:
+        ClipError: ``missing``, ``empty``, ``not_media`` or ``corrupt``.
+    """
+    if _is_image(path):
+        return "image"
+    with opened(path) as container:
+        return "video" if has_pictures(container) else "audio"
+
+
+def _is_image(path: Path) -> bool:
+    """Whether it begins as JPEG, PNG or WebP files do."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        head = file.read(12)
+    return head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")) or (
+        head.startswith(b"RIFF") and head.endswith(b"WEBP")
+    )

@@ -1,0 +1,136 @@
+"""Clips become features in one process: no frame is copied to another, or leaves the GPU."""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
+from itertools import islice
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+
+from preprocessing.clips import Clip
+from preprocessing.errors import ClipError
+from preprocessing.media import Decoder, PyAVDecoder, Sampling
+from preprocessing.media.attempt import try_decode
+from preprocessing.media.types import ClipFeatures, Media
+from preprocessing.remote import Fetched, MediaPath, media_path
+
+if TYPE_CHECKING:  # processes that only decode need not wait for its import, of a second or two
+    from preprocessing.networks.extractor import FeatureExtractor, Networks
+
+CLIPS_PER_FORWARD = 4
+"""Decoded clips to hand over at once: some forty frames, where clips are ten seconds long."""
+
+
+def extract_clip(
+    path: MediaPath | str,
+    *,
+    start: float | None = None,
+    end: float | None = None,
+    networks: "Networks | None" = None,
+    sampling: Sampling | None = None,
+    device: str = "cpu",
+) -> ClipFeatures:
+    """The features of one clip, such as ``avcmr extract`` stores with the same settings.
+
+    The networks are loaded at the first call, and kept for the next ones.
+
+    Args:
+        path: a video file with sound, or its URL.
+        start: second of the file at which the clip begins; None is its beginning.
+        end: second at which it ends; None is its end.
+        networks: which; by default the 2015 Inception-v3 and VGGish, as published.
+        sampling: how the clip is sampled; by default a frame a second.
+        device: where the networks compute.
+
+    Raises:
+        ClipError: this file cannot be used.
+        SetupError: the networks' weights are nowhere to be had, or no such URL can be fetched.
+    """
+    place = media_path(path) if isinstance(path, str) else path
+    clip = Clip(id=str(path), path=place, label="", start=start, end=end)
+    with Fetched([place]) as fetched:
+        media = try_decode(PyAVDecoder(), clip, sampling or Sampling(), fetched)
+    if isinstance(media, ClipError):
+        raise media
+    from preprocessing.networks.extractor import Networks
+
+    (features,) = _loaded(networks or Networks(), device).extract([media])
+    return features
+
+
+@lru_cache(maxsize=1)
+def _loaded(networks: "Networks", device: str) -> "FeatureExtractor":
+    from preprocessing.networks.extractor import FeatureExtractor
+
+    return FeatureExtractor.load(networks, torch.device(device))
+
+
+class Extractor(Protocol):
+    """Takes decoded clips to their features."""
+
+    def extract(self, clips: Sequence[Media]) -> Sequence[ClipFeatures]:
+        """Features of each clip, in their order."""
+        ...
+
+
+class DirectExtractor:
+    """Decodes clips side by side and takes them through the networks as they come.
+
+    On a GPU each decoding thread has a CUDA stream of its own, so that decoding, what the networks
+    compute and copies overlap.
+
+    Args:
+        make_decoder: makes one decoder for each thread.
+        extractor: the networks.
+        sampling: how clips are sampled.
+        device: where the frames are and the networks.
+        clips_at_once: decoding threads.
+
+    Raises:
+        SetupError: no decoder can be made here.
+    """
+
+    def __init__(
+        self,
+        make_decoder: Callable[[], Decoder],
+        extractor: Extractor,
+        sampling: Sampling,
+        device: torch.device,
+        clips_at_once: int,
+    ) -> None:
+        self._make_decoder = make_decoder
+        self._extractor = extractor
+        self._sampling = sampling
+        self._device = device
+        self._own = threading.local()
+        make_decoder()  # what keeps it from being made would not be known outside the threads
+        self._threads = ThreadPoolExecutor(
+            clips_at_once, thread_name_prefix="decode", initializer=self._prepare
+        )
+
+    def extract(self, clips: Sequence[Clip]) -> list[ClipFeatures | ClipError]:
+        """Features of each clip, in their order; or what is wrong with it."""
+        outcomes: list[ClipFeatures | ClipError] = []
+        with Fetched(clip.path for clip in clips) as fetched:
+            decoded = self._threads.map(partial(self._decode, fetched), clips)
+            while group := list(islice(decoded, CLIPS_PER_FORWARD)):
+                media = [item for item in group if isinstance(item, Media)]
+                features = iter(self._extractor.extract(media) if media else [])
+                outcomes += [
+                    item if isinstance(item, ClipError) else next(features) for item in group
+                ]
+        return outcomes
+
+    def _prepare(self) -> None:
+        """In each decoding thread: its decoder, and on a GPU its stream."""
+        self._own.decoder = self._make_decoder()
+        self._own.stream = torch.cuda.Stream(self._device) if self._device.type == "cuda" else None
+
+    def _decode(self, fetched: Fetched, clip: Clip) -> Media | ClipError:
+        with torch.cuda.stream(self._own.stream):  # nothing where there is none
+            media = try_decode(self._own.decoder, clip, self._sampling, fetched)
+            if self._own.stream is not None:
+                self._own.stream.synchronize()  # the networks read the frames on another stream
+        return media

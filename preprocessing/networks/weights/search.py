@@ -1,0 +1,198 @@
+"""Where pretrained weights are found; every file is known by its sha256.
+
+A file is taken as it was published and read anew each time: renaming tensors costs less than
+hashing them. Nothing is unpickled that could run code.
+"""
+
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from http.client import HTTPException
+from importlib import metadata
+from pathlib import Path
+
+from filelock import FileLock
+from platformdirs import user_cache_path
+from torch import Tensor
+
+from preprocessing.errors import SetupError
+from preprocessing.networks.weights.converted import converted_file, read_converted, read_provenance
+from preprocessing.networks.weights.download import MIRROR_VARIABLE, download_urls, fetch
+from preprocessing.networks.weights.sources import SOURCES, PublishedFile, WeightsName, sha256
+
+ENVIRONMENT_VARIABLE = "AVCMR_WEIGHTS"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A file on this machine, checked to be what its source published.
+
+    Attributes:
+        path: the file.
+        sha256: of the file as it was published: this one, or that which was converted to it.
+        origin: which file that is, in words.
+        licence: under which it was published.
+        read: reads the file.
+    """
+
+    path: Path
+    sha256: str
+    origin: str
+    licence: str
+    read: Callable[[Path], dict[str, Tensor]]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Read the file, on the CPU."""
+        return self.read(self.path)
+
+
+def cache_directory() -> Path:
+    """Where downloads are kept: ``~/.cache/avcmr/weights`` on Linux."""
+    return user_cache_path("avcmr", appauthor=False) / "weights"
+
+
+def resolve(name: WeightsName, directory: Path | None = None, *, mirror: str = "") -> Weights:
+    """Find weights on this machine, or else download them into the cache.
+
+    Args:
+        name: which weights.
+        directory: the user's own folder, searched first.
+        mirror: the start of a URL to download from; or else $AVCMR_MIRROR.
+
+    Raises:
+        SetupError: they are nowhere to be had, or a file is not the published one.
+    """
+    return find(name, directory) or _download(name, cache_directory(), mirror)
+
+
+def find(name: WeightsName, directory: Path | None = None) -> Weights | None:
+    """Find weights on this machine; None where there are none.
+
+    Searched in this order: ``directory``, ``$AVCMR_WEIGHTS``, the cache, installed packages.
+
+    Raises:
+        SetupError: a folder that the user named does not exist, or holds a file of the right
+            name that is not the published one.
+    """
+    for folder in _user_folders(directory):
+        if found := _in_folder(name, folder):
+            return found
+    packaged = [(path, source) for source in SOURCES[name] for path in _packaged(source)]
+    candidates: list[Callable[[], Weights | None]] = [
+        partial(_in_folder, name, cache_directory()),
+        *(partial(_checked, path, source) for path, source in packaged),
+    ]
+    for candidate in candidates:
+        try:
+            if found := candidate():
+                return found
+        except SetupError as error:
+            logger.warning("%s; it is ignored", error)
+    return None
+
+
+def to_folder(name: WeightsName, folder: Path, *, mirror: str = "") -> Weights:
+    """Have weights in this folder, copied from elsewhere on this machine or downloaded.
+
+    Raises:
+        SetupError: they are nowhere to be had, or a file is not the published one.
+    """
+    if folder.is_dir() and (there := _in_folder(name, folder)):
+        return there
+    found = find(name)
+    if found is None:
+        return _download(name, folder, mirror)
+    folder.mkdir(parents=True, exist_ok=True)
+    aside = folder / f"{found.path.name}.part"
+    shutil.copyfile(found.path, aside)
+    return replace(found, path=aside.replace(folder / found.path.name))
+
+
+def _user_folders(directory: Path | None) -> Iterator[Path]:
+    given = {
+        "--weights": directory,
+        f"${ENVIRONMENT_VARIABLE}": os.environ.get(ENVIRONMENT_VARIABLE),
+    }
+    for origin, folder in given.items():
+        if folder:
+            if not Path(folder).is_dir():
+                raise SetupError(
+                    f"{origin}: {folder} is not a folder; name one that is there, or none"
+                )
+            yield Path(folder)
+
+
+def _in_folder(name: WeightsName, folder: Path) -> Weights | None:
+    """The published file, or what it was converted to."""
+    for source in SOURCES[name]:
+        if (folder / source.file).is_file():
+            return _checked(folder / source.file, source)
+    path = folder / converted_file(name)
+    if not path.is_file():
+        return None
+    made = read_provenance(path, name)
+    published = f"published by {made.published}" if made.published else "none of those in the list"
+    origin = f"{made.file}, from which it was converted ({published})"
+    return Weights(path, made.sha256, origin, made.licence, read_converted)
+
+
+def _packaged(source: PublishedFile) -> list[Path]:
+    """The source's file in its package, found without importing the package."""
+    try:
+        files = metadata.files(source.package) if source.package else None
+    except metadata.PackageNotFoundError:
+        files = None
+    paths = [Path(str(file.locate())) for file in files or () if file.name == source.file]
+    return [path for path in paths if path.is_file()]
+
+
+def _checked(path: Path, source: PublishedFile) -> Weights:
+    """The file, whose hash must be the published one."""
+    found = sha256(path)
+    if not found.startswith(source.sha256):
+        raise SetupError(
+            f"{path} is not the published {source.file}, or damaged: its sha256 should be "
+            f"{source.sha256} and is {found}; take it away, or fetch it again from {source.origin}"
+        )
+    return Weights(path, found, "the published file", source.licence, source.read)
+
+
+def _download(name: WeightsName, folder: Path, mirror: str) -> Weights:
+    """Fetch a published file into the folder, from the first place that has it."""
+    sources = [source for source in SOURCES[name] if source.url]
+    tried: dict[str, Exception] = {}
+    for source in sources:
+        path = folder / source.file
+        for url in download_urls(source, mirror):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                with FileLock(f"{path}.lock"):  # workers that start together download once
+                    if not (path.is_file() and sha256(path).startswith(source.sha256)):
+                        fetch(source, url, path)
+                    return _checked(path, source)
+            except (OSError, HTTPException, ValueError, SetupError) as error:
+                tried[url] = error
+    raise _nowhere(name, sources[0], tried)
+
+
+def _nowhere(name: WeightsName, source: PublishedFile, tried: dict[str, Exception]) -> SetupError:
+    """What was tried, and what the user can do."""
+    package = next((source.package for source in SOURCES[name] if source.package), "")
+    places = ["--weights", f"${ENVIRONMENT_VARIABLE}", str(cache_directory())]
+    places += [f"the package {package}"] if package else []
+    places += [f"{url} ({error})" for url, error in tried.items()]
+    others = f", or name a mirror: ${MIRROR_VARIABLE}"
+    if package:
+        others += f", or install the Python package {package}, which carries them"
+    if name == "vggish":
+        others += ", or take --untrained-audio for a trial with random weights"
+    return SetupError(
+        f"no weights for {name}: looked in {', '.join(places)}; fetch {source.url} (sha256 "
+        f"{source.sha256}) and put it into {cache_directory()} or a folder of yours, named by "
+        f"--weights or ${ENVIRONMENT_VARIABLE}{others}"
+    )

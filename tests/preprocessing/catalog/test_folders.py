@@ -1,0 +1,69 @@
+"""A folder per class."""
+
+from pathlib import Path
+
+import pytest
+
+from preprocessing.catalog.folders import scan_folder
+from preprocessing.errors import SetupError
+
+
+def touch(*paths: Path) -> None:
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+
+
+def test_a_folder_per_class(tmp_path: Path) -> None:
+    touch(
+        tmp_path / "dog" / "a.mp4",
+        tmp_path / "dog" / "deep" / "a.MKV",
+        tmp_path / "猫" / "a.v2.webm",
+        tmp_path / "dog" / "notes.txt",
+        tmp_path / "dog" / ".b.mp4",
+        tmp_path / ".cache" / "c.mp4",
+        tmp_path / "labels.csv",
+    )
+    clips = scan_folder(tmp_path)
+    assert [(clip.id, clip.label, clip.split) for clip in clips] == [
+        ("dog/a", "dog", ""),
+        ("dog/deep/a", "dog", ""),
+        ("猫/a.v2", "猫", ""),
+    ]
+    assert all(clip.path.exists() for clip in clips)
+
+
+@pytest.mark.parametrize(
+    ("files", "wanted"),
+    [
+        ([], "no videos found"),
+        (["dog/readme.txt"], "no videos found"),
+        (["a.mp4", "dog/b.mp4"], "outside any class folder"),
+        (["dog/a.mp4", "dog/a.webm"], "share the id 'dog/a'"),
+    ],
+)
+def test_folders_that_cannot_be_used(tmp_path: Path, files: list[str], wanted: str) -> None:
+    touch(*(tmp_path / name for name in files))
+    with pytest.raises(SetupError, match=wanted):
+        scan_folder(tmp_path)
+
+
+def test_links_out_of_the_folder_need_leave(tmp_path: Path, caplog) -> None:
+    root, elsewhere = tmp_path / "raw", tmp_path / "elsewhere"
+    touch(root / "dog" / "a.mp4", elsewhere / "b.mp4", elsewhere / "cats" / "c.mp4")
+    (root / "dog" / "inward.mp4").symlink_to(root / "dog" / "a.mp4")
+    (root / "dog" / "outward.mp4").symlink_to(elsewhere / "b.mp4")
+    (root / "dog" / "dangling.mp4").symlink_to(elsewhere / "gone.mp4")
+    (root / "cat").symlink_to(elsewhere / "cats")
+    (root / "dog" / "deep").mkdir()
+    (root / "dog" / "deep" / "cats").symlink_to(elsewhere / "cats")
+    (root / "dog" / "deep" / "circle").symlink_to(root / "dog")
+    assert [clip.id for clip in scan_folder(root)] == ["dog/a", "dog/inward"]
+    assert "3 symbolic links lead out of the folder" in caplog.text
+    followed = [clip.id for clip in scan_folder(root, follow_links=True)]
+    assert followed == ["cat/c", "dog/a", "dog/deep/cats/c", "dog/inward", "dog/outward"]
+
+
+def test_a_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="no such folder"):
+        scan_folder(tmp_path / "raw")
