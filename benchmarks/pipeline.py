@@ -35,12 +35,12 @@ from preprocessing.networks.extract_clip import CLIPS_PER_FORWARD
 from preprocessing.networks.extractor import FeatureExtractor, Networks
 from preprocessing.store import FeatureWriter, Provenance
 from raytasks.cluster import connected
-from raytasks.extract import Extraction
-from raytasks.layout import Layout
+from raytasks.extraction.driver import Extraction
+from raytasks.extraction.layout import Layout
 
 Result = TypeVar("Result")
 
-IMPORTS = "import avcmr.cli, raytasks.extract, preprocessing.networks.extractor"
+IMPORTS = "import avcmr.cli, raytasks.extraction.driver, preprocessing.networks.extractor"
 """Of a command that is going to extract."""
 
 load = partial(FeatureExtractor.load, Networks(untrained_audio=True))

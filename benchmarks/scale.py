@@ -26,10 +26,10 @@ from preprocessing.media.types import ClipFeatures, Media
 from preprocessing.store import FeatureWriter, Provenance
 from preprocessing.store.plan import source_of
 from raytasks.cluster import connected
-from raytasks.decoding import Decoding
-from raytasks.extract import Extraction
-from raytasks.layout import Layout
-from raytasks.progress import Progress
+from raytasks.extraction.decoding import Decoding
+from raytasks.extraction.driver import Extraction
+from raytasks.extraction.layout import Layout
+from raytasks.monitoring.progress import Progress
 
 PROVENANCE = Provenance(config={}, weights={}, decoder="benchmark")
 SECONDS = 10

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import secrets
 import signal
 import socket
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,6 @@ import ray
 from ray.exceptions import AuthenticationError
 
 from preprocessing.errors import SetupError
-from raytasks.token import OWN_TOKEN, users_token
 
 PACKAGES = ("avcmr", "preprocessing", "raytasks")
 """What travels to the machines of a cluster."""
@@ -232,3 +232,18 @@ def _dashboard(url: str | None, *, local: bool) -> str:
     # The user's own opens more than this Ray, and is not for logs.
     shown = "as `ray get-auth-token` tells" if users_token() != OWN_TOKEN else OWN_TOKEN
     return f"http://{url} (token {shown})"
+
+
+OWN_TOKEN = secrets.token_hex(16)
+"""What the Rays of this process ask for, where the user has no token."""
+
+
+def users_token() -> str:
+    """That which opens the user's clusters, from where Ray looks for it; empty without one."""
+    if token := os.environ.get("RAY_AUTH_TOKEN"):
+        return token
+    path = os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token"
+    try:
+        return Path(path).read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return ""

@@ -26,7 +26,7 @@ from avcmr.runs import RunFolder
 from avcmr.training import EpochRecord, train
 from preprocessing.errors import SetupError
 from raytasks.cluster import Cluster
-from raytasks.telemetry import TrainingBoard
+from raytasks.monitoring.metrics import TrainingBoard
 
 RESTARTS = 3
 """How often workers that died are started anew; each time they resume at the last epoch."""

@@ -81,20 +81,9 @@ def run(
         classes: how many the features must have; any number if not given.
         published: numbers to set beside ours.
     """
-    from avcmr.comparison import (
-        Comparison,
-        code_version,
-        compare,
-        to_dict,
-        trials,
-    )
+    from avcmr.comparison import Comparison, code_version, compare, to_dict, trials
     from avcmr.comparison_summary import caveats, summarise
-    from avcmr.comparison_tables import (
-        csv_table,
-        markdown_table,
-        published_table,
-        rich_table,
-    )
+    from avcmr.comparison_tables import csv_table, markdown_table, published_table, rich_table
     from avcmr.data import load_dataset
     from avcmr.figures import LIGHT, comparison_figure, to_png
     from avcmr.methods import check_names

@@ -23,8 +23,8 @@ from preprocessing.errors import SetupError
 if TYPE_CHECKING:
     from preprocessing.clips import Clip
     from preprocessing.store import Failure
-    from raytasks.extract import Summary
-    from raytasks.progress import Progress
+    from raytasks.extraction.driver import Summary
+    from raytasks.monitoring.progress import Progress
 
 
 def command(
@@ -92,9 +92,9 @@ def command(
     from preprocessing.networks.loading import multiplies_bfloat16
     from preprocessing.store import FeatureWriter, Provenance
     from raytasks.cluster import connected
-    from raytasks.decoding import Decoding, describe
-    from raytasks.extract import Extraction
-    from raytasks.layout import Layout
+    from raytasks.extraction.decoding import Decoding, describe
+    from raytasks.extraction.driver import Extraction
+    from raytasks.extraction.layout import Layout
 
     sampling = Sampling(frames_per_second=fps, key_frames=frames == "key")
     networks = Networks(

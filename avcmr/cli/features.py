@@ -131,12 +131,7 @@ def validate(
 
         avcmr features validate features.h5
     """
-    from preprocessing.store.validate import (
-        REMEDIES,
-        duplicates,
-        row_findings,
-        validate_store,
-    )
+    from preprocessing.store.validate import REMEDIES, duplicates, row_findings, validate_store
 
     features = _published(file, manifest, visual_key)
     if features is None:

@@ -26,7 +26,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from raytasks.status import Reading
+    from raytasks.monitoring.status import Reading
 
 SECONDS_BETWEEN_LOOKS = 2.0
 """How often --watch looks."""
@@ -56,12 +56,12 @@ def _shown(tables: list[Table]) -> Group:
 @contextmanager
 def _looking(address: str | None) -> "Iterator[Callable[[], list[Table]]]":
     if address:
-        from raytasks.remote_status import reader
+        from raytasks.monitoring.remote_status import reader
 
         with reader(address) as read:
             yield lambda: _on_ray(read())
     else:
-        from raytasks.status import readings
+        from raytasks.monitoring.status import readings
 
         yield lambda: [*_on_ray(readings()), *_without_ray()]
 
@@ -81,7 +81,7 @@ def _without_ray() -> list[Table]:
 
     tables = []
     for path in trainings():
-        from avcmr.runs import RunFolder  # (only then, as it takes seconds)
+        from avcmr.runs import RunFolder
 
         epochs = RunFolder(path).history()
         tables.append(_training(path.name, epochs[-1] if epochs else None))

@@ -61,11 +61,7 @@ def command(
         typer.Option(help="Ray cluster to train on; also $RAY_ADDRESS. Default: this machine."),
     ] = None,
 ) -> None:
-    from avcmr.batches import (
-        fitting_batch_size,
-        require_even_shares,
-        require_fitting_classes,
-    )
+    from avcmr.batches import fitting_batch_size, require_even_shares, require_fitting_classes
     from avcmr.config import load_config
     from avcmr.data import load_dataset
     from avcmr.runs import RunFolder

@@ -85,7 +85,7 @@ def test_another_network_makes_features_stale(raw: Path, weights: Path, tmp_path
 
 def _as_extract_would(networks: Networks) -> Provenance:
     from preprocessing.media import DECODERS, Sampling, best_decoder
-    from raytasks.decoding import describe
+    from raytasks.extraction.decoding import describe
 
     decoder = describe(DECODERS[best_decoder()])
     return Provenance(networks.describe(Sampling()), networks.origins(), decoder)

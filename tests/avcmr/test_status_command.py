@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from avcmr.cli import app, status
-from raytasks import remote_status
+from raytasks.monitoring import remote_status
 
 pytestmark = pytest.mark.usefixtures("alone")
 
@@ -33,7 +33,7 @@ def test_a_cluster_is_asked_by_its_address(monkeypatch: pytest.MonkeyPatch, by: 
 
 
 def test_watching_goes_on_until_it_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("raytasks.status.readings", list)
+    monkeypatch.setattr("raytasks.monitoring.status.readings", list)
     naps: list[float] = []
 
     def sleep(seconds: float) -> None:

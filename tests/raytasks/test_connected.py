@@ -41,6 +41,6 @@ def test_the_user_s_own_token_is_taken(named: str, tmp_path: Path) -> None:
         "RAY_AUTH_TOKEN_PATH": str(file),
         "HOME": str(tmp_path),
     }[named]
-    program = "from raytasks.token import users_token; print(users_token())"
+    program = "from raytasks.cluster import users_token; print(users_token())"
     printed = subprocess.check_output([sys.executable, "-c", program], env=environment, text=True)
     assert printed.strip() == "of-the-user"

@@ -20,11 +20,11 @@ from preprocessing.media import PyAVDecoder, Sampling
 from preprocessing.media.types import Media
 from preprocessing.store import FeatureStore, FeatureWriter
 from raytasks.cluster import PACKAGES, connected
-from raytasks.decoding import Decoding
-from raytasks.extract import Extraction, Progress
-from raytasks.layout import Layout
+from raytasks.extraction.decoding import Decoding
+from raytasks.extraction.driver import Extraction, Progress
+from raytasks.extraction.layout import Layout
 from raytasks.train import WorkerPlan, train_on_ray
-from tests.raytasks.test_extract import PROVENANCE, Averages, averages, make_clip
+from tests.raytasks.extraction.test_driver import PROVENANCE, Averages, averages, make_clip
 from tests.raytasks.test_train import open_run, parameters
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests

@@ -7,12 +7,7 @@ import pytest
 import torch
 
 from preprocessing.media.types import MIN_SAMPLES
-from preprocessing.networks.log_mel import (
-    EXAMPLE_SECONDS,
-    example_times,
-    log_mel,
-    vggish_examples,
-)
+from preprocessing.networks.log_mel import EXAMPLE_SECONDS, example_times, log_mel, vggish_examples
 
 RATE = 16_000
 

@@ -98,7 +98,7 @@ def test_ave15_is_the_subset_of_the_paper_in_its_order(wild: Path) -> None:
     listing = listed(wild, classes=AVE15_CLASSES)
     clips = [*listing.clips, *listing.missing]
     assert Counter(clip.split for clip in clips) == {"train": 1625, "val": 195, "test": 195}
-    config = yaml.safe_load((Path(__file__).parents[3] / "configs" / "ave15.yaml").read_text())
+    config = yaml.safe_load((Path(__file__).parents[4] / "configs" / "ave15.yaml").read_text())
     assert tuple(config["data"]["classes"]) == AVE15_CLASSES
     assert {clip.id for clip in listing.clips} <= {clip.id for clip in listed(wild).clips}
 

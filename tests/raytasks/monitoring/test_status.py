@@ -24,13 +24,19 @@ from preprocessing.errors import ClipError
 from preprocessing.media import PyAVDecoder, Sampling
 from preprocessing.media.types import ClipFeatures, Media
 from raytasks.cluster import Cluster
-from raytasks.progress import Progress
-from raytasks.status import PREFIX, Reading, readings
-from raytasks.telemetry import Publisher, Stopwatch, TimedDecoder, TimedExtractor, TrainingBoard
+from raytasks.monitoring.metrics import (
+    Publisher,
+    Stopwatch,
+    TimedDecoder,
+    TimedExtractor,
+    TrainingBoard,
+)
+from raytasks.monitoring.progress import Progress
+from raytasks.monitoring.status import PREFIX, Reading, readings
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
 
-CONFIGS = Path(__file__).parents[2] / "configs" / "cluster"
+CONFIGS = Path(__file__).parents[3] / "configs" / "cluster"
 RECORD = {
     "epoch": 7,
     "stage": 2,

@@ -7,7 +7,7 @@ from pathlib import Path
 import ray
 
 from raytasks.cluster import connected
-from raytasks.status import Reading, readings
+from raytasks.monitoring.status import Reading, readings
 
 
 @contextmanager

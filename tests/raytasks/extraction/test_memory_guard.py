@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from raytasks.memory import MemoryGuard
+from raytasks.extraction.memory_guard import MemoryGuard
 
 MEBIBYTE = 1 << 20
 

@@ -20,7 +20,7 @@ from ray.util.client import ray as client
 from preprocessing.clips import Clip
 from preprocessing.media import Decoder, Sampling
 from preprocessing.media.types import ClipFeatures, Media
-from raytasks.progress import Progress
+from raytasks.monitoring.progress import Progress
 
 if TYPE_CHECKING:  # neither extractions nor trainings need what the other takes seconds to import
     from avcmr.training import EpochRecord

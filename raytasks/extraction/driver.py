@@ -18,13 +18,13 @@ from preprocessing.media.types import ClipFeatures
 from preprocessing.networks.extract_clip import CLIPS_PER_FORWARD, Extractor
 from preprocessing.networks.log_mel import EXAMPLE_SECONDS
 from preprocessing.store import FeatureWriter
-from raytasks.actors import DecodeActor, ExtractActor
 from raytasks.cluster import require_ray
-from raytasks.decoding import Decoding
-from raytasks.layout import Layout
-from raytasks.pool import Death, Outcome, SupervisedPool
-from raytasks.progress import Progress
-from raytasks.telemetry import Publisher
+from raytasks.extraction.actors import DecodeActor, ExtractActor
+from raytasks.extraction.decoding import Decoding
+from raytasks.extraction.layout import Layout
+from raytasks.extraction.pool import Death, Outcome, SupervisedPool
+from raytasks.monitoring.metrics import Publisher
+from raytasks.monitoring.progress import Progress
 
 ATTEMPTS = 2
 """Processes that may die of a clip while they have no other: it is not tried a third time.

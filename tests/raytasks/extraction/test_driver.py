@@ -27,11 +27,11 @@ from preprocessing.networks.extractor import FeatureExtractor, Networks
 from preprocessing.remote import media_path
 from preprocessing.store import FeatureStore, FeatureWriter, Provenance
 from raytasks.cluster import Cluster
-from raytasks.decoding import Decoding
-from raytasks.extract import Extraction
-from raytasks.layout import Layout
-from raytasks.pool import SupervisedPool
-from raytasks.progress import Progress
+from raytasks.extraction.decoding import Decoding
+from raytasks.extraction.driver import Extraction
+from raytasks.extraction.layout import Layout
+from raytasks.extraction.pool import SupervisedPool
+from raytasks.monitoring.progress import Progress
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
 
@@ -213,7 +213,7 @@ def test_clips_are_fetched_where_they_are_decoded(cluster: Cluster, tmp_path: Pa
 def test_no_room_for_an_actor_is_said_and_not_waited_for(cluster: Cluster, monkeypatch) -> None:
     import ray
 
-    monkeypatch.setattr("raytasks.pool.START_SECONDS", 2.0)
+    monkeypatch.setattr("raytasks.extraction.pool.START_SECONDS", 2.0)
 
     @ray.remote(num_cpus=1000)
     class TooLarge:

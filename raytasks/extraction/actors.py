@@ -12,9 +12,9 @@ from preprocessing.media.attempt import try_decode
 from preprocessing.media.types import ClipFeatures, Media
 from preprocessing.networks.extract_clip import DirectExtractor, Extractor
 from preprocessing.remote import Fetched
-from raytasks.layout import Layout
-from raytasks.memory import MemoryGuard
-from raytasks.telemetry import Stopwatch, TimedDecoder, TimedExtractor
+from raytasks.extraction.layout import Layout
+from raytasks.extraction.memory_guard import MemoryGuard
+from raytasks.monitoring.metrics import Stopwatch, TimedDecoder, TimedExtractor
 
 
 @ray.remote(max_restarts=0)

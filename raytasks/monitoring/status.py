@@ -18,7 +18,7 @@ Merge = Callable[[list[float]], float]
 """What makes one value of those of several processes."""
 
 PREFIX = "ray_avcmr_"
-"""What Ray puts before the names in :mod:`raytasks.telemetry`, which begin with ``avcmr_``."""
+"""Ray's prefix and ours of every name in :mod:`raytasks.monitoring.metrics`."""
 
 ANSWER_SECONDS = 5.0
 """What a node may take to tell its metrics."""

@@ -1,0 +1,7 @@
+"""Extraction on Ray: a driver feeds a supervised pool of actors that decode and embed clips."""
+
+from raytasks.extraction.decoding import Decoding
+from raytasks.extraction.driver import Extraction, Summary
+from raytasks.extraction.layout import Layout
+
+__all__ = ["Decoding", "Extraction", "Layout", "Summary"]
