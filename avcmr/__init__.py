@@ -1,21 +1,15 @@
-"""Features become embeddings, and embeddings answers."""
+"""Features become embeddings, and embeddings answer queries."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import lazy_loader
 
 if TYPE_CHECKING:
-    from avcmr.retriever import Hit, Retriever
+    from avcmr.retrieval.retriever import Hit, Retriever
 
 __all__ = ["Hit", "Retriever"]
 
-
-def __getattr__(name: str) -> Any:
-    # When first asked for, as torch takes seconds to import.
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from avcmr import retriever
-
-    return getattr(retriever, name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+# Imported when first asked for: torch takes seconds.
+__getattr__, __dir__, _ = lazy_loader.attach(
+    __name__, submod_attrs={"retrieval.retriever": ["Hit", "Retriever"]}
+)

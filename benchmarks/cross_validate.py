@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from joblib import Parallel, delayed
 
-from avcmr.baselines import average_map
-from avcmr.config import load_config, preset
-from avcmr.data import PairedFeatures, load_dataset
-from avcmr.methods import all_methods, check_names
+from avcmr.comparison.baselines.method import average_map
+from avcmr.comparison.registry import all_methods, check_names
+from avcmr.config_files import load_config, preset
+from avcmr.features.dataset import PairedFeatures, load_dataset
 from preprocessing.catalog.splits import balanced_folds, stratified_split
 
 

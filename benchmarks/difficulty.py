@@ -21,14 +21,14 @@ import torch
 from joblib import Parallel, delayed
 from torch import Tensor
 
-from avcmr.ablations import run_folders
-from avcmr.baselines import average_map, classes_of
-from avcmr.config import load_config
-from avcmr.data import PairedFeatures
-from avcmr.methods import all_methods, check_names
-from avcmr.metrics import expected_chance, map_both_ways
-from avcmr.posterior import comparable
-from avcmr.results import collapse_of
+from avcmr.comparison.ablations import run_folders
+from avcmr.comparison.baselines.method import average_map, classes_of
+from avcmr.comparison.registry import all_methods, check_names
+from avcmr.config_files import load_config
+from avcmr.features.dataset import PairedFeatures
+from avcmr.metrics.metrics import expected_chance, map_both_ways
+from avcmr.model.class_posterior import comparable
+from avcmr.training.history import collapse_of
 
 OVERLAPS = (0.5, 1.0, 1.5, 2.0, 3.0)
 METHODS = "hard-only,semi-hard-only,literal-stage-2,one-stage,ours,label-space,cluster-cca"

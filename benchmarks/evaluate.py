@@ -24,7 +24,7 @@ from scipy.spatial.distance import cdist
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from avcmr.metrics import map_both_ways, mean_average_precision
+from avcmr.metrics.metrics import map_both_ways, mean_average_precision
 
 ITEMS, CLASSES, DIM = 5_621, 10, 32
 

@@ -25,13 +25,13 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from avcmr.collection import Collection
 from avcmr.config import ModelConfig
-from avcmr.model import TwoBranchNetwork
-from avcmr.posterior import comparable
-from avcmr.query import QueryExtractor
-from avcmr.retriever import Retriever
-from avcmr.search import top_k
+from avcmr.model.class_posterior import comparable
+from avcmr.model.network import TwoBranchNetwork
+from avcmr.retrieval.collection import Collection
+from avcmr.retrieval.query import QueryExtractor
+from avcmr.retrieval.retriever import Retriever
+from avcmr.retrieval.top_k import top_k
 from preprocessing.clips import NO_FILE, Clip
 from preprocessing.media import Sampling, decode_image, decode_pictures, decode_sound
 from preprocessing.networks.extractor import Networks

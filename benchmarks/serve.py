@@ -26,7 +26,7 @@ from typing import get_args
 from urllib.parse import quote, urlsplit
 
 from avcmr import Retriever
-from avcmr.retriever import Find
+from avcmr.modality import Find
 
 EVERY = 10.0
 """Seconds between two looks at the server's memory. It grows while caches and threads are made; one

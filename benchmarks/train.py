@@ -27,13 +27,14 @@ from torch import Tensor
 from torch.multiprocessing.spawn import spawn
 from torch.nn.functional import normalize
 
-from avcmr.config import Config, Stage1Config, load_config
-from avcmr.data import Dataset, PairedFeatures
-from avcmr.losses import cross_modal_loss
-from avcmr.model import TwoBranchNetwork
-from avcmr.optimizer import AdamW
-from avcmr.runs import RunFolder
-from avcmr.training import BatchLoss, stage_loss, train
+from avcmr.config import Config, Stage1Config
+from avcmr.config_files import load_config
+from avcmr.features.dataset import Dataset, PairedFeatures
+from avcmr.model.network import TwoBranchNetwork
+from avcmr.training.loop import BatchLoss, stage_loss, train
+from avcmr.training.losses import cross_modal_loss
+from avcmr.training.optimizer import AdamW
+from avcmr.training.run_folder import RunFolder
 
 DIM, CLASSES = 32, 15
 MARGIN = 0.2

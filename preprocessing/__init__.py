@@ -1,6 +1,8 @@
 """Media files become features, in one process."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import lazy_loader
 
 if TYPE_CHECKING:
     from preprocessing.media.types import ClipFeatures
@@ -8,15 +10,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ClipFeatures", "extract_clip"]
 
-
-def __getattr__(name: str) -> Any:
-    # When first asked for, as torch takes seconds to import.
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from preprocessing.networks import extract_clip as direct
-
-    return getattr(direct, name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+# Imported when first asked for: torch takes seconds.
+__getattr__, __dir__, _ = lazy_loader.attach(
+    __name__,
+    submod_attrs={"networks.extract_clip": ["extract_clip"], "media.types": ["ClipFeatures"]},
+)

@@ -1,4 +1,4 @@
-"""Training on Ray: the loop of ``avcmr.training`` in N workers of a Ray Train job."""
+"""Training on Ray: the loop of ``avcmr.training.loop`` in N workers of a Ray Train job."""
 
 import logging
 import signal
@@ -20,10 +20,11 @@ from ray.train.torch import TorchConfig, TorchTrainer, get_device
 from ray.util.queue import Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from avcmr.config import load_config
-from avcmr.data import load_dataset
-from avcmr.runs import RunFolder
-from avcmr.training import EpochRecord, train
+from avcmr.config_files import load_config
+from avcmr.features.dataset import load_dataset
+from avcmr.training.history import EpochRecord
+from avcmr.training.loop import train
+from avcmr.training.run_folder import RunFolder
 from preprocessing.errors import SetupError
 from raytasks.cluster import Cluster
 from raytasks.monitoring.metrics import TrainingBoard

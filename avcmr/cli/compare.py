@@ -22,9 +22,9 @@ import typer
 from avcmr.cli.console import ProgressLine, console
 
 if TYPE_CHECKING:
-    from avcmr.comparison_summary import Outcome
+    from avcmr.comparison.published import Published
+    from avcmr.comparison.statistics import Outcome
     from avcmr.config import Config
-    from avcmr.published import Published
 
 MethodsOption = Annotated[
     str, typer.Option("--methods", help="Names with commas between them, or all.")
@@ -50,7 +50,7 @@ def command(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    from avcmr.config import load_config
+    from avcmr.config_files import load_config
 
     settings = load_config(config, overrides or ())
     folder = out or Path("comparisons") / features.stem
@@ -81,14 +81,15 @@ def run(
         classes: how many the features must have; any number if not given.
         published: numbers to set beside ours.
     """
-    from avcmr.comparison import Comparison, code_version, compare, to_dict, trials
-    from avcmr.comparison_summary import caveats, summarise
-    from avcmr.comparison_tables import csv_table, markdown_table, published_table, rich_table
-    from avcmr.data import load_dataset
-    from avcmr.figures import LIGHT, comparison_figure, to_png
-    from avcmr.methods import check_names
-    from avcmr.metrics import expected_chance
-    from avcmr.whitening import require_fitting_components
+    from avcmr.comparison.figure import comparison_figure
+    from avcmr.comparison.registry import check_names
+    from avcmr.comparison.statistics import caveats, summarise
+    from avcmr.comparison.study import Comparison, code_version, compare, to_dict, trials
+    from avcmr.comparison.tables import csv_table, markdown_table, published_table, rich_table
+    from avcmr.evaluation.report.theme import LIGHT, to_png
+    from avcmr.features.dataset import load_dataset
+    from avcmr.metrics.metrics import expected_chance
+    from avcmr.model.whitening import require_fitting_components
     from preprocessing.errors import SetupError
 
     names = check_names([name.strip() for name in methods.split(",") if name.strip()])

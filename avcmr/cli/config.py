@@ -26,7 +26,7 @@ def show(
 
         avcmr config show --config ave stage1.margin=0.3 > mine.yaml
     """
-    from avcmr.config import load_config
+    from avcmr.config_files import load_config
 
     print(load_config(config, overrides or ()).to_yaml(), end="")
 
@@ -42,7 +42,7 @@ def validate(
 
         avcmr config validate ave configs/*.yaml
     """
-    from avcmr.config import load_config
+    from avcmr.config_files import load_config
 
     faults = []
     for path in configs:
@@ -72,7 +72,7 @@ def diff(
 
         avcmr config diff paper             (how it differs from the defaults)
     """
-    from avcmr.config import differences, load_config
+    from avcmr.config_files import differences, load_config
 
     old = load_config(first if second else None)
     changed = differences(old, load_config(second or first))
@@ -83,9 +83,9 @@ def diff(
 
 def presets() -> None:
     """List the presets: their names, and the files in which each setting is explained."""
-    from avcmr import config
+    from avcmr import config_files
 
-    for name, path in config.presets().items():
+    for name, path in config_files.presets().items():
         print(f"{name:<8}{path}")
 
 

@@ -22,10 +22,10 @@ def command(
 ) -> None:
     import torch
 
-    from avcmr.embeddings import embed_test_split, write_embeddings
-    from avcmr.report import render
-    from avcmr.results import measure
-    from avcmr.runs import RunFolder
+    from avcmr.evaluation.embeddings import embed_test_split, write_embeddings
+    from avcmr.evaluation.report.page import render
+    from avcmr.evaluation.results import measure
+    from avcmr.training.run_folder import RunFolder
 
     folder = RunFolder(run)
     embedded = embed_test_split(folder)

@@ -24,9 +24,9 @@ def command(
         Path | None, typer.Option(help="Feature store to search; by default the run's own.")
     ] = None,
 ) -> None:
-    from avcmr.collection import write_collection
-    from avcmr.indexing import build_index
-    from avcmr.runs import RunFolder
+    from avcmr.retrieval.collection import write_collection
+    from avcmr.retrieval.index import build_index
+    from avcmr.training.run_folder import RunFolder
 
     folder = RunFolder(run)
     index = build_index(folder, features)

@@ -26,10 +26,10 @@ def command(
         Path | None, typer.Option(help="HTML file; by default report.html beside the first run.")
     ] = None,
 ) -> None:
-    from avcmr.embeddings import embed_test_split
-    from avcmr.report import render
-    from avcmr.results import comparability, measure
-    from avcmr.runs import RunFolder
+    from avcmr.evaluation.embeddings import embed_test_split
+    from avcmr.evaluation.report.page import render
+    from avcmr.evaluation.results import comparability, measure
+    from avcmr.training.run_folder import RunFolder
 
     page = out or runs[0].resolve().parent / "report.html"
     if page.is_dir():

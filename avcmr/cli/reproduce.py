@@ -22,7 +22,7 @@ from typing import Annotated
 import typer
 
 from avcmr.cli.compare import JobsOption, JsonOption, MethodsOption, SeedsOption, run
-from avcmr.published import Preset
+from avcmr.comparison.published import Preset
 
 
 def command(
@@ -39,8 +39,8 @@ def command(
     jobs: JobsOption = 1,
     as_json: JsonOption = False,
 ) -> None:
-    from avcmr.config import load_config, preset
-    from avcmr.published import PRESETS, PUBLISHED
+    from avcmr.comparison.published import PRESETS, PUBLISHED
+    from avcmr.config_files import load_config, preset
 
     folder = out or Path("comparisons") / dataset
     result = run(

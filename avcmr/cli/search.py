@@ -30,8 +30,8 @@ from avcmr.cli.console import console
 from preprocessing.errors import ClipError, SetupError
 
 if TYPE_CHECKING:
-    from avcmr.retriever import Hit
-    from avcmr.runs import RunFolder
+    from avcmr.retrieval.retriever import Hit
+    from avcmr.training.run_folder import RunFolder
 
 PIPE_WIDTH = 200
 """Columns of the table where there is no terminal to fit it into."""
@@ -65,8 +65,8 @@ def command(
     ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    from avcmr.retriever import Retriever
-    from avcmr.runs import RunFolder
+    from avcmr.retrieval.retriever import Retriever
+    from avcmr.training.run_folder import RunFolder
 
     _announce_indexing(RunFolder(run), features)
     retriever = Retriever.load(run, features=features, weights=weights, device=device)
@@ -92,8 +92,8 @@ def command(
 
 
 def _announce_indexing(run: "RunFolder", features: Path | None) -> None:
-    from avcmr.collection import read_origin
-    from avcmr.indexing import is_current
+    from avcmr.retrieval.collection import read_origin
+    from avcmr.retrieval.index import is_current
 
     run.config()  # a folder that is no run is told first
     origin = read_origin(run.index_file)

@@ -52,8 +52,8 @@ def command(
     listening = _listen(host, port)
     import uvicorn
 
-    from avcmr.retriever import Retriever
-    from avcmr.runs import RunFolder
+    from avcmr.retrieval.retriever import Retriever
+    from avcmr.training.run_folder import RunFolder
     from avcmr.web import create_app
     from preprocessing.media.process import DecodingProcess
 

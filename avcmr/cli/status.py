@@ -77,11 +77,11 @@ def _on_ray(found: "list[Reading]") -> list[Table]:
 
 
 def _without_ray() -> list[Table]:
-    from avcmr.live import trainings
+    from avcmr.training.run_folder import trainings
 
     tables = []
     for path in trainings():
-        from avcmr.runs import RunFolder
+        from avcmr.training.run_folder import RunFolder
 
         epochs = RunFolder(path).history()
         tables.append(_training(path.name, epochs[-1] if epochs else None))

@@ -25,9 +25,9 @@ from preprocessing.errors import SetupError
 
 if TYPE_CHECKING:
     from avcmr.config import Config
-    from avcmr.data import Dataset
-    from avcmr.runs import RunFolder
-    from avcmr.training import EpochRecord
+    from avcmr.features.dataset import Dataset
+    from avcmr.training.history import EpochRecord
+    from avcmr.training.run_folder import RunFolder
 
 
 def command(
@@ -61,11 +61,15 @@ def command(
         typer.Option(help="Ray cluster to train on; also $RAY_ADDRESS. Default: this machine."),
     ] = None,
 ) -> None:
-    from avcmr.batches import fitting_batch_size, require_even_shares, require_fitting_classes
-    from avcmr.config import load_config
-    from avcmr.data import load_dataset
-    from avcmr.runs import RunFolder
-    from avcmr.whitening import require_fitting_components
+    from avcmr.config_files import load_config
+    from avcmr.features.dataset import load_dataset
+    from avcmr.model.whitening import require_fitting_components
+    from avcmr.training.batches import (
+        fitting_batch_size,
+        require_even_shares,
+        require_fitting_classes,
+    )
+    from avcmr.training.run_folder import RunFolder
 
     options = [f"data.unit={unit}"] if unit else []
     settings = load_config(config, [*options, *_pca_settings(yt8m_pca), *(overrides or ())])
@@ -132,8 +136,8 @@ def _train_here(
 ) -> None:
     import torch
 
-    from avcmr.live import announced
-    from avcmr.training import train
+    from avcmr.training.loop import train
+    from avcmr.training.run_folder import announced
 
     gpu = torch.cuda.is_available() and not cpu
     device = torch.device("cuda" if gpu else "cpu")
@@ -186,7 +190,7 @@ class _Narrator:
             self.say(f"stage {record['stage']} ends after {state}")
 
     def _warn_of_collapse(self, record: "EpochRecord") -> None:
-        from avcmr.metrics import COLLAPSED_BELOW
+        from avcmr.metrics.collapse import COLLAPSED_BELOW
 
         spread = record["distance_spread"]
         if self._collapsed or spread >= COLLAPSED_BELOW:

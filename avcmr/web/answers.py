@@ -5,8 +5,9 @@ from typing import Self
 
 from pydantic import BaseModel
 
-from avcmr.collection import Collection
-from avcmr.retriever import Find, Hit
+from avcmr.modality import Find
+from avcmr.retrieval.collection import Collection
+from avcmr.retrieval.retriever import Hit
 from preprocessing.clips import NO_FILE
 from preprocessing.media import Kind
 

@@ -18,8 +18,9 @@ from fastapi import APIRouter, FastAPI, HTTPException, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from avcmr.query import Attempt
-from avcmr.retriever import Find, Retriever
+from avcmr.modality import Find
+from avcmr.retrieval.query import Attempt
+from avcmr.retrieval.retriever import Retriever
 from avcmr.web import answers, uploads
 from avcmr.web.media import ClipMedia, nameless
 from avcmr.web.projection import Projection, load_projection

@@ -15,7 +15,7 @@ from fastapi import APIRouter, HTTPException
 from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.background import BackgroundTask
 
-from avcmr.collection import Collection
+from avcmr.retrieval.collection import Collection
 from preprocessing.clips import NO_FILE, Clip
 from preprocessing.errors import ClipError
 from preprocessing.media import previews

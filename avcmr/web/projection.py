@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.manifold import TSNE
 
-from avcmr.collection import Collection
+from avcmr.retrieval.collection import Collection
 
 logger = logging.getLogger(__name__)
 

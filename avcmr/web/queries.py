@@ -7,8 +7,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from avcmr.query import Attempt
-from avcmr.retriever import Find, Retriever
+from avcmr.modality import Find
+from avcmr.retrieval.query import Attempt
+from avcmr.retrieval.retriever import Retriever
 from preprocessing.errors import ClipError
 from preprocessing.media import Kind, media_kind
 

@@ -23,7 +23,7 @@ from preprocessing.media.types import ClipFeatures, Media
 from raytasks.monitoring.progress import Progress
 
 if TYPE_CHECKING:  # neither extractions nor trainings need what the other takes seconds to import
-    from avcmr.training import EpochRecord
+    from avcmr.training.history import EpochRecord
     from preprocessing.networks.extract_clip import Extractor
 
 PUBLISHED_EVERY = 1.0

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 from typer.testing import CliRunner
 
 from avcmr.cli import app
-from avcmr.config import Config, ModelConfig, differences, load_config, presets
+from avcmr.config import Config, ModelConfig
+from avcmr.config_files import differences, load_config, presets
 from preprocessing.errors import SetupError
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))

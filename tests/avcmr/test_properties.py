@@ -12,10 +12,10 @@ from scipy.optimize import nnls
 from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
-from avcmr.augment import convex_combinations, interpolate
 from avcmr.config import Stage2Config, StageConfig
-from avcmr.losses import cross_modal_loss, smooth_hard_loss
-from avcmr.mining import Triplets, all_triplets, hard_triplets, semi_hard_triplets
+from avcmr.training.interpolation import convex_combinations, interpolate
+from avcmr.training.losses import cross_modal_loss, smooth_hard_loss
+from avcmr.training.mining import Triplets, all_triplets, hard_triplets, semi_hard_triplets
 
 DTYPES = st.sampled_from([torch.float32, torch.float64])
 CLIPS = st.integers(2, 9)

@@ -10,8 +10,8 @@ import torch
 from scipy.stats import multivariate_normal
 from torch import Tensor
 
-from avcmr.metrics import evaluate_retrieval, expected_chance
-from avcmr.posterior import comparable
+from avcmr.metrics.metrics import evaluate_retrieval, expected_chance
+from avcmr.model.class_posterior import comparable
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from difficulty import SIZES, Source, Structure, draw, ideal

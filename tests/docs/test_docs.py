@@ -9,10 +9,10 @@ import pytest
 import torch
 from sklearn.cross_decomposition import PLSSVD
 
-from avcmr.baselines import average_map
+from avcmr.comparison.baselines.method import average_map
 from avcmr.config import Config
-from avcmr.data import PairedFeatures
-from avcmr.metrics import expected_chance
+from avcmr.features.dataset import PairedFeatures
+from avcmr.metrics.metrics import expected_chance
 from preprocessing.media.types import Media, Source
 from preprocessing.networks.extractor import FeatureExtractor
 from preprocessing.networks.vggish import untrained_vggish

@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy, torch
 from fastapi.testclient import TestClient
 from avcmr import Retriever
-from avcmr.collection import Collection
+from avcmr.retrieval.collection import Collection
 from avcmr.web import create_app
 
 class Networks:
@@ -83,7 +83,7 @@ def test_the_wheel_holds_every_file_and_no_other(wheel) -> None:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     expected = of_checkout()
     assert {f"{package}/py.typed" for package in PACKAGES} <= expected
-    assert {"avcmr/configs/demo.yaml", "avcmr/templates/report.html.j2"} <= expected
+    assert {"avcmr/configs/demo.yaml", "avcmr/evaluation/report/report.html.j2"} <= expected
     assert names == expected
 
 

@@ -13,8 +13,9 @@ import torch
 from ray import cloudpickle
 from ray.cluster_utils import Cluster as Nodes
 
-from avcmr.data import load_dataset
-from avcmr.training import EpochRecord, train
+from avcmr.features.dataset import load_dataset
+from avcmr.training.history import EpochRecord
+from avcmr.training.loop import train
 from preprocessing.clips import Clip
 from preprocessing.media import PyAVDecoder, Sampling
 from preprocessing.media.types import Media

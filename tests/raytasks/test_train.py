@@ -14,10 +14,11 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError
 from ray.train import ControllerError
 from ray.train.torch import TorchTrainer
 
-from avcmr.config import load_config
-from avcmr.data import load_dataset
-from avcmr.runs import RunFolder
-from avcmr.training import EpochRecord, train
+from avcmr.config_files import load_config
+from avcmr.features.dataset import load_dataset
+from avcmr.training.history import EpochRecord
+from avcmr.training.loop import train
+from avcmr.training.run_folder import RunFolder
 from preprocessing.errors import SetupError
 from raytasks.cluster import Cluster
 from raytasks.train import RESTARTS, WorkerPlan, train_on_ray

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avcmr.cli.checks import decoders, gpu, machine, services
-from avcmr.cli.checks.row import Row
+from avcmr.cli.checks.machine import Row
 
 if TYPE_CHECKING:
     from preprocessing.networks.weights import WeightsName

@@ -4,7 +4,7 @@ import ctypes.util
 from importlib import metadata, util
 from pathlib import Path
 
-from avcmr.cli.checks.row import Row
+from avcmr.cli.checks.machine import Row
 from preprocessing.errors import ClipError, SetupError
 
 

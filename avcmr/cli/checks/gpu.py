@@ -6,7 +6,7 @@ import warnings
 from importlib import import_module, metadata
 from pathlib import Path
 
-from avcmr.cli.checks.row import Row
+from avcmr.cli.checks.machine import Row
 
 
 def torch_libraries() -> Row:

@@ -6,12 +6,12 @@ import shutil
 import socket
 import sys
 import tempfile
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Literal
 
 from packaging.requirements import Requirement
-
-from avcmr.cli.checks.row import Row
 
 GIB = 1 << 30
 
@@ -36,6 +36,25 @@ CGROUP_FILES = (
 """A container's limit and use of memory, in versions 2 and 1 of control groups."""
 
 DASHBOARD_PORT = 8265
+
+Status = Literal["ok", "warning", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one check has found.
+
+    Attributes:
+        name: what was looked at.
+        status: ``error`` where the main job cannot run.
+        found: in one line.
+        remedy: what to do about it; empty where nothing has to be done.
+    """
+
+    name: str
+    status: Status
+    found: str
+    remedy: str = ""
 
 
 def python() -> Row:

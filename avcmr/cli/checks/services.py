@@ -6,7 +6,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avcmr.cli.checks.row import Row
+from avcmr.cli.checks.machine import Row
 from preprocessing.errors import SetupError
 
 if TYPE_CHECKING:

@@ -19,11 +19,11 @@ from torch.nn.functional import normalize
 
 from avcmr import Retriever
 from avcmr.cli.serve import LOOPBACK
-from avcmr.collection import Collection
-from avcmr.examples import examples
-from avcmr.metrics import evaluate
-from avcmr.report import Report, render
-from avcmr.results import Results
+from avcmr.evaluation.examples import examples
+from avcmr.evaluation.report.page import Report, render
+from avcmr.evaluation.results import Results
+from avcmr.metrics.metrics import evaluate
+from avcmr.retrieval.collection import Collection
 from avcmr.web import create_app
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipError

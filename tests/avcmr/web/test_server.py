@@ -26,8 +26,8 @@ from typer.testing import CliRunner
 
 from avcmr.cli import app
 from avcmr.cli.serve import LOOPBACK
-from avcmr.collection import Collection
-from avcmr.retriever import Retriever
+from avcmr.retrieval.collection import Collection
+from avcmr.retrieval.retriever import Retriever
 from avcmr.web import create_app, uploads
 from avcmr.web.app import MAX_WAITING
 from avcmr.web.projection import load_projection

@@ -9,8 +9,8 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from typer.testing import CliRunner
 
 from avcmr.cli import app
-from avcmr.config import load_config
-from avcmr.data import load_dataset
+from avcmr.config_files import load_config
+from avcmr.features.dataset import load_dataset
 from preprocessing.errors import SetupError
 from preprocessing.interchange.youtube8m import (
     exclusive_labels,

@@ -1,0 +1,22 @@
+"""Our method, its ablations and its rivals, compared on the same clips over seeds."""
+
+from typing import TYPE_CHECKING
+
+import lazy_loader
+
+if TYPE_CHECKING:
+    from avcmr.comparison.registry import all_methods
+    from avcmr.comparison.statistics import Outcome, Summary, summarise
+    from avcmr.comparison.study import Comparison, compare
+
+__all__ = ["Comparison", "Outcome", "Summary", "all_methods", "compare", "summarise"]
+
+# Imported when first asked for: the command line names presets before it needs SciPy.
+__getattr__, __dir__, _ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "registry": ["all_methods"],
+        "statistics": ["Outcome", "Summary", "summarise"],
+        "study": ["Comparison", "compare"],
+    },
+)

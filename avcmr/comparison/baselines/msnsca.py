@@ -1,0 +1,124 @@
+"""MSNSCA: convolutions of several widths over the feature vectors, and shared cross-attention.
+
+Zhang, Yu, Hao & Duan, *Multi-scale network with shared cross-attention for audio–visual
+correlation learning*, Neural Computing and Applications 2023. We have read its abstract and later
+descriptions, not its formulas: kernels of 3, 5 and 7, one attention for both directions, and a
+loss of classification, intra-modal and inter-modal correlation are the paper's; sizes, what
+follows the convolutions and the exact correlation loss (DSCMR's pairwise likelihood) are ours.
+
+As published, a pair's embeddings are made from both its modalities, at test time as well: the
+query has then seen its own answer. ``msnsca-joint`` does so and is a category of its own.
+``msnsca`` is the form that can search: the same network, where each modality attends to itself.
+"""
+
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from avcmr.comparison.baselines.dscmr import pairwise_likelihood_loss
+from avcmr.comparison.baselines.gradient import Learner, by_gradient
+from avcmr.comparison.baselines.method import Embedder, Method, PairEmbedder, classes_of
+from avcmr.config import Config, ModelConfig
+from avcmr.features.dataset import PairedFeatures
+from avcmr.model.network import mean_and_deviation
+
+KERNELS = (3, 5, 7)
+CHANNELS, WIDTH, HEADS = 4, 128, 4
+
+
+class MultiScale(nn.Module):
+    """Features (B, input_dim) → (B, 3, WIDTH): a token for each width of the convolutions."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, features: Tensor, shape: ModelConfig) -> None:
+        super().__init__()
+        mean, deviation = mean_and_deviation(features)
+        self.register_buffer("mean", mean)
+        self.register_buffer("deviation", deviation)
+        self.dropout = nn.Dropout(shape.input_dropout)
+        self.scales = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv1d(1, CHANNELS, kernel, padding=kernel // 2),
+                nn.GELU(),
+                nn.Flatten(),
+                nn.Linear(CHANNELS * features.shape[1], WIDTH),
+                nn.GELU(),
+                nn.Dropout(shape.dropout),
+            )
+            for kernel in KERNELS
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        scaled = self.dropout((features - self.mean) / self.deviation)[:, None]  # (B, 1, D)
+        return torch.stack([scale(scaled) for scale in self.scales], dim=1)
+
+
+class MSNSCA(Learner):
+    """Both forms; ``joint`` says whether a modality attends to the other or to itself."""
+
+    def __init__(self, train: PairedFeatures, config: Config, *, joint: bool) -> None:
+        super().__init__()
+        self.joint = joint
+        shape = config.model
+        self.audio_scales = MultiScale(train.audio, shape)
+        self.visual_scales = MultiScale(train.visual, shape)
+        self.attention = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)
+        self.norm = nn.LayerNorm(WIDTH)
+        self.audio_out, self.visual_out = (
+            nn.Sequential(nn.Flatten(), nn.Linear(len(KERNELS) * WIDTH, shape.embedding_dim))
+            for _ in range(2)
+        )
+        self.classifier = nn.Linear(shape.embedding_dim, classes_of(train))
+
+    def attend(self, tokens: Tensor, context: Tensor) -> Tensor:
+        """(B, 3, WIDTH) twice → tokens with what the shared attention found in the context."""
+        found, _ = self.attention(tokens, context, context, need_weights=False)
+        attended: Tensor = self.norm(tokens + found)
+        return attended
+
+    def forward(self, audio: Tensor, visual: Tensor) -> tuple[Tensor, Tensor]:
+        if not self.joint:
+            return self.embed_audio(audio), self.embed_visual(visual)
+        a, v = self.audio_scales(audio), self.visual_scales(visual)
+        return self.audio_out(self.attend(a, v)), self.visual_out(self.attend(v, a))
+
+    def embed_audio(self, audio: Tensor) -> Tensor:
+        """From the sound alone."""
+        tokens = self.audio_scales(audio)
+        embedded: Tensor = self.audio_out(self.attend(tokens, tokens))
+        return embedded
+
+    def embed_visual(self, visual: Tensor) -> Tensor:
+        """From the picture alone."""
+        tokens = self.visual_scales(visual)
+        embedded: Tensor = self.visual_out(self.attend(tokens, tokens))
+        return embedded
+
+    def loss(self, audio: Tensor, visual: Tensor, labels: Tensor) -> Tensor:
+        u, v = self(audio, visual)
+        same = (labels[:, None] == labels[None, :]).to(u)
+        classification = cross_entropy(self.classifier(u), labels) + cross_entropy(
+            self.classifier(v), labels
+        )
+        intra = pairwise_likelihood_loss(u, u, same) + pairwise_likelihood_loss(v, v, same)
+        return classification + intra + pairwise_likelihood_loss(u, v, same)
+
+    def embedder(self) -> PairEmbedder:
+        return self if self.joint else Embedder(self.embed_audio, self.embed_visual)
+
+
+METHODS = (
+    Method(
+        "msnsca", "trained", "after Zhang et al. 2023", by_gradient(partial(MSNSCA, joint=False))
+    ),
+    Method(
+        "msnsca-joint",
+        "joint input",
+        "after Zhang et al. 2023",
+        by_gradient(partial(MSNSCA, joint=True)),
+    ),
+)

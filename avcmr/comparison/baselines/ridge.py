@@ -1,0 +1,125 @@
+"""Ridge regression of each modality onto the one-hot labels, linear and with a Gaussian kernel.
+
+Hoerl & Kennard, *Ridge Regression: Biased Estimation for Nonorthogonal Problems*, Technometrics
+1970; the kernel form as in Saunders, Gammerman & Vovk, *Ridge Regression Learning Algorithm in Dual
+Variables*, ICML 1998, in the features that kernel CCA takes its kernel by. A softmax makes class
+probabilities of the regression's scores, and they are the embedding: semantic matching, as
+in ``label_space``, in closed form.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from avcmr.comparison.baselines.cca import Scaling, Spectrum
+from avcmr.comparison.baselines.kernel_cca import LANDMARKS, NystroemFeatures, gaussian_kernel
+from avcmr.comparison.baselines.method import (
+    Choice,
+    Classifier,
+    Embedder,
+    Encoder,
+    Method,
+    PairEmbedder,
+    best_on_validation,
+    classes_of,
+)
+from avcmr.config import Config
+from avcmr.features.dataset import PairedFeatures
+
+RIDGES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+"""Chosen from on validation; in units of the features' mean variance, as CCA's."""
+
+TEMPERATURES = (0.05, 0.1, 0.2, 0.4)
+"""Likewise; in units of the scores, which are regressed to 0 and 1."""
+
+Lift = Callable[[Tensor], Tensor]
+"""(N, D) features → (N, L) float64, of mean 0 over the training clips."""
+
+
+@dataclass(frozen=True, slots=True)
+class Regression:
+    """The minimum of mean |φ W + b − one-hot label|² + ridge |W|², for any ridge.
+
+    Attributes:
+        spectrum: of the covariance φᵀφ / N.
+        cross: (L, C), φᵀ · one-hot / N.
+        shares: (C,) of the classes, which is b.
+    """
+
+    spectrum: Spectrum
+    cross: Tensor
+    shares: Tensor
+
+    @classmethod
+    def of(cls, phi: Tensor, labels: Tensor, classes: int) -> "Regression":
+        """Of φ (N, L) of the training clips, whose mean is 0, and (N,) labels."""
+        targets = one_hot(labels, classes).to(phi)  # (N, C)
+        covariance, cross = phi.T @ phi / len(phi), phi.T @ targets / len(phi)
+        return cls(Spectrum.of(covariance), cross, targets.mean(dim=0))
+
+    def scores(self, ridge: float) -> Encoder:
+        """φ (N, L) → (N, C) scores, with this ridge."""
+        vectors = self.spectrum.vectors
+        matrix = vectors / (self.spectrum.values + ridge) @ (vectors.T @ self.cross)
+        return lambda phi: phi @ matrix + self.shares
+
+
+def linear(features: Tensor) -> Lift:
+    """The features themselves, scaled."""
+    return Scaling.of(features)
+
+
+def gaussian(features: Tensor) -> Lift:
+    """Nyström's features of a Gaussian kernel, exact up to ``LANDMARKS`` training clips."""
+    return NystroemFeatures.of(features, gaussian_kernel, LANDMARKS)
+
+
+def fit_lifted(
+    train: PairedFeatures, val: PairedFeatures, config: Config, lift: Callable[[Tensor], Lift]
+) -> Choice:
+    """Ridge and temperature are those of both modalities, and chosen on validation."""
+    lift_audio, lift_visual = lift(train.audio), lift(train.visual)
+    audio, visual = (
+        Regression.of(phi, train.labels, classes_of(train))
+        for phi in (lift_audio(train.audio), lift_visual(train.visual))
+    )
+
+    def candidates() -> Iterator[Embedder]:
+        for ridge in RIDGES:
+            heard, seen = audio.scores(ridge), visual.scores(ridge)
+            for temperature in TEMPERATURES:
+                yield Classifier(_softmax(heard, temperature), _softmax(seen, temperature))
+
+    def behind(best: PairEmbedder) -> Classifier:
+        assert isinstance(best, Classifier)
+        return Classifier(_after(lift_audio, best.audio), _after(lift_visual, best.visual))
+
+    # Validation clips are lifted once, and not for every candidate.
+    lifted = replace(val, audio=lift_audio(val.audio), visual=lift_visual(val.visual))
+    return Choice(*map(behind, best_on_validation(candidates(), train, lifted, config)))
+
+
+def fit(train: PairedFeatures, val: PairedFeatures, config: Config) -> Choice:
+    """Of the features themselves."""
+    return fit_lifted(train, val, config, linear)
+
+
+def fit_kernel(train: PairedFeatures, val: PairedFeatures, config: Config) -> Choice:
+    """With a Gaussian kernel as wide as the clips are apart."""
+    return fit_lifted(train, val, config, gaussian)
+
+
+def _softmax(scores: Encoder, temperature: float) -> Encoder:
+    return lambda phi: (scores(phi) / temperature).softmax(dim=1).float()
+
+
+def _after(lift: Lift, encoder: Encoder) -> Encoder:
+    return lambda features: encoder(lift(features))
+
+
+METHODS = (
+    Method("ridge", "closed form", "Hoerl & Kennard 1970", fit, seeded=False),
+    Method("kernel-ridge", "closed form", "Saunders et al. 1998", fit_kernel, seeded=False),
+)

@@ -1,0 +1,213 @@
+"""What the outcomes of a comparison say together: means, intervals, differences from ours."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from pathlib import Path
+from statistics import mean, stdev
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import t as student_t
+
+from avcmr.comparison.baselines.method import Category
+from avcmr.comparison.registry import all_methods
+
+CATEGORIES: tuple[Category, ...] = ("ours", "trained", "closed form", "chance", "joint input")
+"""In the order they are shown in."""
+
+OURS = "ours"
+
+Floats = NDArray[np.float32]
+
+Precisions = Mapping[tuple[str, int], Floats]
+"""Method and seed → (2, N): average precision of N test clips as sounds, and as pictures."""
+
+RESAMPLINGS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One method with one seed, measured on the test clips.
+
+    Attributes:
+        method: its name.
+        category: see ``Method``.
+        seed: 0, 1, … after the first seed of the settings.
+        audio_to_visual: MAP, searched as the settings say.
+        visual_to_audio: MAP.
+        by_cosine: average MAP searched by the cosine of the embeddings, by which validation then
+            chose too; our own method and its ablations choose by the other search.
+        validation: average MAP on the validation clips, by which nothing more is chosen here.
+        prefix_averaged_audio_to_visual: not MAP, see ``metrics.map_prefix_averaged``.
+        prefix_averaged_visual_to_audio: likewise.
+        collapsed: whether the embedding space had collapsed after an epoch of the training; of our
+            own method and its ablations.
+        seconds: of learning, choice on validation included, on one thread; of a run that was
+            stopped and resumed, since then.
+        code: of avcmr, see ``comparison.code_version``.
+    """
+
+    method: str
+    category: Category
+    seed: int
+    audio_to_visual: float
+    visual_to_audio: float
+    by_cosine: float
+    validation: float
+    prefix_averaged_audio_to_visual: float
+    prefix_averaged_visual_to_audio: float
+    collapsed: bool
+    seconds: float
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Mean over seeds, and half the width of its 95% interval (Student's t); None for one run."""
+
+    mean: float
+    margin: float | None
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Estimate":
+        if len(values) < 2:
+            return cls(mean(values), None)
+        quantile = float(student_t.ppf(0.975, len(values) - 1))
+        return cls(mean(values), quantile * stdev(values) / sqrt(len(values)))
+
+    def __str__(self) -> str:
+        margin = "" if self.margin is None else f" ±{self.margin:.3f}"
+        return (f"{self.mean:.3f}" + margin).replace("±0.", "±.")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How much higher a method's average MAP is than ours, with its 95% interval.
+
+    Both are measured on the same test clips, so that what makes some of them hard for any method
+    is no part of the interval; the intervals of the two methods alone say less.
+    """
+
+    mean: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.low:+.3f} to {self.high:+.3f}".replace("0.", ".").replace("-", "−")
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A method over its seeds.
+
+    Attributes:
+        method: its name.
+        category: see ``Method``.
+        source: who described it.
+        runs: how many seeds; 1 where the seed changes nothing.
+        collapsed: how many of the runs did.
+        audio_to_visual: MAP.
+        visual_to_audio: MAP.
+        average: of the two.
+        by_cosine: average MAP, searched by cosine.
+        against_ours: of the average MAP; None for ours itself, and where ours was not measured.
+        seconds: mean time of learning.
+    """
+
+    method: str
+    category: Category
+    source: str
+    runs: int
+    collapsed: int
+    audio_to_visual: Estimate
+    visual_to_audio: Estimate
+    average: Estimate
+    by_cosine: Estimate
+    against_ours: Difference | None
+    seconds: float
+
+
+def summarise(outcomes: Sequence[Outcome], precisions: Precisions) -> list[Summary]:
+    """Each method over its seeds, by category and then the best first."""
+    known = all_methods(Path())
+    names = list(dict.fromkeys(outcome.method for outcome in outcomes))
+    differences = differences_from_ours(
+        {
+            name: np.stack(
+                [precisions[one.method, one.seed] for one in outcomes if one.method == name]
+            ).mean(axis=1)
+            for name in names
+        }
+    )
+    summaries = []
+    for name in names:
+        runs = [outcome for outcome in outcomes if outcome.method == name]
+        forth, back = [run.audio_to_visual for run in runs], [run.visual_to_audio for run in runs]
+        summaries.append(
+            Summary(
+                method=name,
+                category=runs[0].category,
+                source=known[name].source,
+                runs=len(runs),
+                collapsed=sum(run.collapsed for run in runs),
+                audio_to_visual=Estimate.of(forth),
+                visual_to_audio=Estimate.of(back),
+                average=Estimate.of([(a + b) / 2 for a, b in zip(forth, back, strict=True)]),
+                by_cosine=Estimate.of([run.by_cosine for run in runs]),
+                against_ours=differences.get(name),
+                seconds=mean(run.seconds for run in runs),
+            )
+        )
+    return sorted(summaries, key=lambda one: (CATEGORIES.index(one.category), -one.average.mean))
+
+
+def caveats(outcomes: Sequence[Outcome], code: str) -> list[str]:
+    """What a reader of these outcomes must know first.
+
+    Args:
+        outcomes: measured at one time or at several.
+        code: of avcmr as it is now.
+    """
+    found = []
+    collapsed = sorted({one.method for one in outcomes if one.collapsed})
+    if collapsed:
+        found.append(f"The embedding space of {', '.join(collapsed)} collapsed in training.")
+    older = [one for one in outcomes if one.code != code]
+    if older:
+        found.append(
+            f"{len(older)} of {len(outcomes)} results are of other code of avcmr than this "
+            f"({', '.join(sorted({one.method for one in older}))}) and were not measured again: "
+            "use another --out to have all from one."
+        )
+    return found
+
+
+def differences_from_ours(
+    precisions: Mapping[str, Floats], *, resamplings: int = RESAMPLINGS
+) -> dict[str, Difference]:
+    """Paired bootstrap: name → (seeds, N) average precisions of the same N test clips.
+
+    Test clips are drawn with replacement, the same for all methods, and seeds, for each method
+    apart. The interval holds the middle 95% of the differences.
+    """
+    if OURS not in precisions:
+        return {}
+    generator = np.random.default_rng(0)
+    clips = precisions[OURS].shape[1]
+    drawn = generator.multinomial(clips, np.full(clips, 1 / clips), size=resamplings) / clips
+
+    def resampled(values: Floats) -> NDArray[np.float64]:
+        seeds = len(values)
+        weights = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamplings) / seeds
+        means: NDArray[np.float64] = (drawn @ values.T * weights).sum(axis=1)
+        return means
+
+    ours = resampled(precisions[OURS])
+    found = {}
+    for name, values in precisions.items():
+        if name != OURS:
+            low, high = np.quantile(resampled(values) - ours, [0.025, 0.975])
+            difference = float(values.mean() - precisions[OURS].mean())
+            found[name] = Difference(difference, float(low), float(high))
+    return found

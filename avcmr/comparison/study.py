@@ -1,0 +1,267 @@
+"""Methods side by side: the same features, splits, rule of selection and measure for all.
+
+A comparison is a folder: ``comparison.json`` says on what data and with which settings,
+``results.jsonl`` has a line for each method and seed, written as soon as it is done,
+``precisions/`` the average precision of each test clip, and ``runs/`` the run folders of our own
+method and its ablations. The same command again goes on where it was
+stopped, with more methods or more seeds too.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cache, lru_cache
+from hashlib import sha256
+from importlib.metadata import version
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from joblib import Parallel, delayed
+
+from avcmr.comparison.ablations import run_folders
+from avcmr.comparison.baselines.method import average_map
+from avcmr.comparison.registry import all_methods
+from avcmr.comparison.statistics import Floats, Outcome, Precisions, Summary
+from avcmr.config import Config
+from avcmr.config_files import differences
+from avcmr.features.dataset import Dataset, load_dataset
+from avcmr.metrics.metrics import map_prefix_averaged
+from avcmr.metrics.ranking import average_precisions
+from avcmr.training.history import collapse_of
+from avcmr.training.run_folder import write_whole
+from preprocessing.errors import SetupError
+
+FORMAT = 2
+"""Of ``comparison.json`` and ``results.jsonl``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A folder with a comparison in it."""
+
+    folder: Path
+
+    @property
+    def runs(self) -> Path:
+        return self.folder / "runs"
+
+    @property
+    def _results(self) -> Path:
+        return self.folder / "results.jsonl"
+
+    @contextmanager
+    def opened(self, config: Config, dataset: Dataset) -> Iterator[None]:
+        """Make the folder, or check that it belongs to this data and these settings; alone.
+
+        Raises:
+            SetupError: it holds a comparison of other features or settings, or another process
+                is at work in it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.folder / "lock", blocking=False):
+                self._check(config.model_copy(update={"features": None}), dataset)
+                yield
+        except Timeout:
+            raise SetupError(
+                f"{self.folder}: another comparison is at work here; wait for it to end, "
+                "or use another --out"
+            ) from None
+
+    def outcomes(self) -> list[Outcome]:
+        """What has been measured so far."""
+        if not self._results.exists():
+            return []
+        lines = self._results.read_text(encoding="utf-8").splitlines()
+        return [Outcome(**json.loads(line)) for line in lines]
+
+    def precisions(self, outcomes: Sequence[Outcome]) -> Precisions:
+        """Those of the test clips, for outcomes of this folder."""
+        return {
+            (one.method, one.seed): np.load(self._precisions(one.method, one.seed))
+            for one in outcomes
+        }
+
+    def add(self, outcome: Outcome, precisions: Floats) -> None:
+        """Write one more line; the file is replaced as a whole and so never half-written."""
+        array = BytesIO()
+        np.save(array, precisions)
+        target = self._precisions(outcome.method, outcome.seed)
+        target.parent.mkdir(exist_ok=True)
+        write_whole(target, array.getvalue())
+        lines = [json.dumps(asdict(one)) + "\n" for one in (*self.outcomes(), outcome)]
+        write_whole(self._results, "".join(lines).encode())
+
+    def _precisions(self, method: str, seed: int) -> Path:
+        return self.folder / "precisions" / f"{method}-{seed}.npy"
+
+    def _check(self, config: Config, dataset: Dataset) -> None:
+        identity = self.folder / "comparison.json"
+        if identity.exists():
+            found = json.loads(identity.read_text(encoding="utf-8"))
+            remedy = "use another --out, or remove the folder"
+            if found.get("format") != FORMAT:
+                raise SetupError(
+                    f"{self.folder}: a comparison by another version of avcmr; {remedy}"
+                )
+            if found["fingerprint"] != dataset.fingerprint:
+                raise SetupError(
+                    f"{self.folder}: compares methods on other features or splits; {remedy}"
+                )
+            changed = differences(Config.model_validate(found["config"]), config)
+            if changed:
+                raise SetupError(
+                    f"{self.folder}: compares with other settings ({'; '.join(changed)}); {remedy}"
+                )
+        content = {
+            "format": FORMAT,
+            "fingerprint": dataset.fingerprint,
+            "config": config.model_dump(mode="json"),
+        }
+        write_whole(identity, json.dumps(content, indent=2).encode())
+
+
+def compare(
+    comparison: Comparison,
+    features: Path,
+    config: Config,
+    names: Sequence[str],
+    *,
+    seeds: int,
+    jobs: int = 1,
+    on_outcome: Callable[[Outcome], None] = lambda outcome: None,
+) -> list[Outcome]:
+    """Measure each method with each seed, except what has been measured before.
+
+    Args:
+        comparison: the folder, opened.
+        features: a file that ``load_dataset`` reads.
+        config: settings of all methods; ``seed`` is the first seed.
+        names: methods, as ``check_names`` gives them.
+        seeds: how many; methods that do not depend on the seed run once.
+        jobs: processes, of one thread each.
+        on_outcome: called with each new outcome.
+
+    Returns:
+        The outcomes of these methods and seeds, old and new.
+    """
+    config = config.model_copy(update={"features": None})  # may move without being others
+    wanted = trials(config, names, seeds)
+    known = {(one.method, one.seed): one for one in comparison.outcomes()}
+    missing = [trial for trial in wanted if trial not in known]
+    parallel = Parallel(n_jobs=jobs, return_as="generator_unordered")
+    code = code_version()
+    for outcome, precisions in parallel(
+        delayed(_measure)(
+            name, features, config.model_copy(update={"seed": seed}), comparison.runs, code
+        )
+        for name, seed in missing
+    ):
+        comparison.add(outcome, precisions)
+        known[outcome.method, outcome.seed] = outcome
+        on_outcome(outcome)
+    return [known[trial] for trial in wanted]
+
+
+def trials(config: Config, names: Sequence[str], seeds: int) -> list[tuple[str, int]]:
+    """Which methods with which seeds are to be measured."""
+    known = all_methods(Path())
+    return [
+        (name, config.seed + index)
+        for name in names
+        for index in range(seeds if known[name].seeded else 1)
+    ]
+
+
+def to_dict(
+    outcomes: Sequence[Outcome], summaries: Sequence[Summary], dataset: Dataset
+) -> dict[str, Any]:
+    """Everything measured, for a JSON reader."""
+    return {
+        "fingerprint": dataset.fingerprint,
+        "clips": {part: len(getattr(dataset, part)) for part in ("train", "val", "test")},
+        "warnings": dataset.warnings,
+        "methods": [asdict(summary) for summary in summaries],
+        "outcomes": [asdict(outcome) for outcome in outcomes],
+    }
+
+
+_load = lru_cache(maxsize=1)(load_dataset)  # each process reads the features once
+
+
+MEASURING = (
+    "config.py",
+    "features/*.py",
+    "metrics/*.py",
+    "model/*.py",
+    "training/*.py",
+    "comparison/study.py",
+    "comparison/ablations.py",
+    "comparison/baselines/*.py",
+)
+"""The files of avcmr that decide what a method learns and how it is measured."""
+
+
+@cache
+def code_version() -> str:
+    """avcmr's version, and what tells apart the code that methods and measures are made of."""
+    package = Path(__file__).parents[1]
+    files = sorted(file for part in MEASURING for file in package.glob(part))
+    digest = sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    return f"{version('avcmr')}+{digest[:12]}"
+
+
+def _measure(
+    name: str, features: Path, config: Config, runs: Path, code: str
+) -> tuple[Outcome, Floats]:
+    """The outcome, and (2, N) average precisions of the test clips."""
+    method = all_methods(runs)[name]
+    dataset = _load(features, config.data)
+    with _one_thread():
+        started = time.perf_counter()
+        choice = method.learn(dataset.train, dataset.val, config)
+        seconds = time.perf_counter() - started
+        test, labels = dataset.test, dataset.test.labels
+        audio, visual = choice.as_set(test.audio, test.visual)
+        precisions = torch.stack(
+            [
+                average_precisions(audio, visual, labels, labels),
+                average_precisions(visual, audio, labels, labels),
+            ]
+        )
+        forth, back = precisions.mean(dim=1).tolist()
+        outcome = Outcome(
+            method=name,
+            category=method.category,
+            seed=config.seed,
+            audio_to_visual=forth,
+            visual_to_audio=back,
+            by_cosine=average_map(choice.by_cosine, test),
+            validation=average_map(choice.as_set, dataset.val),
+            prefix_averaged_audio_to_visual=map_prefix_averaged(audio, visual, labels, labels),
+            prefix_averaged_visual_to_audio=map_prefix_averaged(visual, audio, labels, labels),
+            collapsed=any(
+                collapse_of(run.history()) is not None
+                for run in run_folders(runs, name, config.seed)
+            ),
+            seconds=seconds,
+            code=code,
+        )
+        return outcome, precisions.float().numpy()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """So that times can be compared, and jobs do not share cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

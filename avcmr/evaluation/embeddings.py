@@ -1,0 +1,99 @@
+"""The test clips of a run in its embedding space, in memory and as a file."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from torch import Tensor
+
+from avcmr.features.dataset import load_dataset, open_features
+from avcmr.features.provenance import clips_of_units, provenance_of
+from avcmr.features.units import units_of
+from avcmr.model.inference import embed
+from avcmr.training.run_folder import RunFolder
+from avcmr.training.trained import trained_network
+from preprocessing.clips import Clip
+from preprocessing.errors import SetupError
+from preprocessing.store import Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """N clips in the embedding space.
+
+    Attributes:
+        ids: N clip ids.
+        audio: (N, D) float32 of unit length.
+        visual: (N, D) float32 of unit length.
+        labels: (N,) int64, index into ``class_names``.
+        class_names: name of each label.
+        clips: N parts of files in which the clips are.
+        fingerprint: of the data set, all splits.
+        made: how its features were made; None where their file does not say.
+        checkpoint: stage, epoch and validation MAP of the network that embedded them.
+        warnings: what a reader of any result must know.
+    """
+
+    ids: tuple[str, ...]
+    audio: Tensor
+    visual: Tensor
+    labels: Tensor
+    class_names: tuple[str, ...]
+    clips: tuple[Clip, ...]
+    fingerprint: str
+    made: Provenance | None
+    checkpoint: dict[str, Any]
+    warnings: tuple[str, ...]
+
+
+def embed_test_split(run: RunFolder) -> Embedded:
+    """Embed the test clips with the run's best network.
+
+    Raises:
+        SetupError: not a trained run, or its features are gone or have changed.
+    """
+    config = run.config()
+    best = run.load("best")
+    if config.features is None:
+        raise SetupError(f"{run.config_file}: names no features")
+    dataset = load_dataset(config.features, config.data)
+    if dataset.fingerprint != best.metadata["fingerprint"]:
+        raise SetupError(
+            f"{run.path}: {config.features} has changed since the run was trained, so its test "
+            "clips may have been trained on; train again under another --run"
+        )
+    test = dataset.test
+    with open_features(config.features) as source:
+        made = provenance_of(source)
+        clip_of = clips_of_units(source, units_of(source, config.features, config.data.unit))
+    audio, visual = embed(trained_network(run), test)
+    return Embedded(
+        ids=test.ids,
+        audio=audio,
+        visual=visual,
+        labels=test.labels,
+        class_names=dataset.class_names,
+        clips=tuple(
+            replace(clip_of[id_], label=dataset.class_names[label])
+            for id_, label in zip(test.ids, test.labels.tolist(), strict=True)
+        ),
+        fingerprint=dataset.fingerprint,
+        made=made,
+        checkpoint={key: best.metadata[key] for key in ("stage", "epoch", "val_map")},
+        warnings=dataset.warnings,
+    )
+
+
+def write_embeddings(path: Path, embedded: Embedded) -> None:
+    """Write ``id, label, audio, visual`` of each clip as HDF5, aside and renamed."""
+    aside = path.with_suffix(".tmp")
+    with h5py.File(aside, "w") as file:
+        file.attrs["format"] = "avcmr-embeddings"
+        file["id"] = np.array(embedded.ids, dtype=h5py.string_dtype())
+        names = [embedded.class_names[label] for label in embedded.labels.tolist()]
+        file["label"] = np.array(names, dtype=h5py.string_dtype())
+        file["audio"] = embedded.audio.numpy()
+        file["visual"] = embedded.visual.numpy()
+    aside.replace(path)

@@ -1,0 +1,229 @@
+"""The results of one run or of several as one page to read and to show.
+
+The page holds its figures and pictures itself, the figures in a light and a dark version each, and
+needs no script and nothing from anywhere, so that it can be mailed, archived and opened from disk.
+"""
+
+import json
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import nan
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
+
+from avcmr.evaluation.report.figures import (
+    ANNOTATED_CLASSES,
+    MAX_RUNS,
+    class_figure,
+    collapse_figure,
+    confusion_figure,
+    precision_recall_figure,
+    training_figure,
+)
+from avcmr.evaluation.report.theme import DARK, LIGHT, Theme, to_png
+from avcmr.evaluation.report.tiles import HEIGHT, Answers, Tiles
+from avcmr.evaluation.results import Results, classes_of, comparability
+from avcmr.metrics.metrics import DirectionResult
+from avcmr.modality import AUDIO_TO_VISUAL, MODALITIES, VISUAL_TO_AUDIO, Modality
+from avcmr.training.history import History, collapse_of
+from avcmr.training.run_folder import write_whole
+from preprocessing.errors import SetupError
+from preprocessing.media.previews import PEAKS
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A page, and its figures in their light version, name → PNG."""
+
+    html: str
+    figures: dict[str, bytes]
+
+    def write(self, path: Path) -> None:
+        """Write the page alone, whole or not at all; its folder is made if missing."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, self.html.encode())
+
+    def write_with_figures(self, folder: Path) -> Path:
+        """Write ``index.html`` and each figure as a PNG beside it; return the page's path."""
+        self.write(folder / "index.html")
+        for name, png in self.figures.items():
+            (folder / f"{name}.png").write_bytes(png)
+        return folder / "index.html"
+
+
+@dataclass(frozen=True, slots=True)
+class _Direction:
+    """One direction of one run, as the page shows it."""
+
+    label: str
+    result: DirectionResult
+    confusion: str
+    answers: Answers | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One run, as the page shows it."""
+
+    results: Results
+    training: str
+    directions: tuple[_Direction, _Direction]
+
+
+def render(runs: Sequence[Results], *, title: str) -> Report:
+    """The page of one run, or of several that are compared.
+
+    Args:
+        runs: in the order in which they are shown, with names that differ.
+        title: heading of the page.
+
+    Raises:
+        SetupError: too many runs to be told apart.
+    """
+    if len(runs) > MAX_RUNS:
+        raise SetupError(
+            f"{len(runs)} runs are too many to be told apart in one report; "
+            f"give {MAX_RUNS} or fewer"
+        )
+    light: dict[str, bytes] = {}
+    figures = {}
+    for name, draw in _figures(runs).items():
+        light[name] = to_png(draw(LIGHT))
+        figures[name] = {"light": _data_uri(light[name]), "dark": _data_uri(to_png(draw(DARK)))}
+    environment = Environment(
+        loader=PackageLoader("avcmr.evaluation.report", ""),
+        autoescape=True,  # names of runs, classes and clips and settings come from users
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    html = environment.get_template("report.html.j2").render(
+        title=title,
+        incomparable=comparability(runs),
+        warnings=_warnings(runs),
+        runs=[_run(number, run, several=len(runs) > 1) for number, run in enumerate(runs)],
+        classes=_class_rows(runs),
+        figures=figures,
+        side_by_side=len(classes_of(runs)) <= ANNOTATED_CLASSES,
+        settings=_beside([run.settings or {} for run in runs]),
+        provenance=_beside([run.provenance or {} for run in runs]),
+        light=LIGHT,
+        dark=DARK,
+        outline=(PEAKS, HEIGHT),
+    )
+    return Report(html, light)
+
+
+def _figures(runs: Sequence[Results]) -> dict[str, Callable[[Theme], Figure]]:
+    """File name → how to draw it; those of the training only if there was one."""
+    figures: dict[str, Callable[[Theme], Figure]] = {}
+    if any(run.history for run in runs):
+        figures["training"] = lambda theme: training_figure(runs, theme)
+        figures["collapse"] = lambda theme: collapse_figure(runs, theme)
+    figures["precision_recall"] = lambda theme: precision_recall_figure(runs, theme)
+    figures["classes"] = lambda theme: class_figure(runs, theme)
+    for number, run in enumerate(runs):
+        for query in MODALITIES:
+            name = _confusion(query, number, several=len(runs) > 1)
+            figures[name] = partial(confusion_figure, run.evaluation, query)
+    return figures
+
+
+def _confusion(query: Modality, number: int, *, several: bool) -> str:
+    """File name of a confusion."""
+    name = "confusion_audio_to_visual" if query == "audio" else "confusion_visual_to_audio"
+    return f"{name}_{number + 1}" if several else name
+
+
+def _run(number: int, results: Results, *, several: bool) -> _Run:
+    tiles, evaluation = Tiles(results.clips), results.evaluation
+    found, heard = results.audio_to_visual, results.visual_to_audio
+    return _Run(
+        results,
+        _training_summary(results.history),
+        (
+            _Direction(
+                AUDIO_TO_VISUAL,
+                evaluation.audio_to_visual,
+                _confusion("audio", number, several=several),
+                tiles.answers(found, find="picture") if found else None,
+            ),
+            _Direction(
+                VISUAL_TO_AUDIO,
+                evaluation.visual_to_audio,
+                _confusion("visual", number, several=several),
+                tiles.answers(heard, find="sound") if heard else None,
+            ),
+        ),
+    )
+
+
+def _data_uri(png: bytes) -> str:
+    return "data:image/png;base64," + b64encode(png).decode("ascii")
+
+
+def _warnings(runs: Sequence[Results]) -> list[str]:
+    """Each warning once, with the runs that it is of where it is not of all."""
+    of_runs: dict[str, list[str]] = {}
+    for run in runs:
+        for warning in run.warnings:
+            of_runs.setdefault(warning, []).append(run.name)
+    return [
+        warning if len(names) == len(runs) else f"{', '.join(names)}: {warning}"
+        for warning, names in of_runs.items()
+    ]
+
+
+def _class_rows(runs: Sequence[Results]) -> list[tuple[str, list[float]]]:
+    """Each class with three numbers a run: MAP in both directions, and chance; NaN for none."""
+    rows: dict[str, list[float]] = {name: [] for name in classes_of(runs)}
+    for run in runs:
+        first, second = run.evaluation.audio_to_visual, run.evaluation.visual_to_audio
+        columns = (first.per_class_map, second.per_class_map, first.per_class_chance)
+        known = dict(zip(run.evaluation.class_names, zip(*columns, strict=True), strict=True))
+        for name in rows:
+            rows[name] += known.get(name, (nan, nan, nan))
+    return list(rows.items())
+
+
+def _training_summary(history: History) -> str:
+    """Such as "60 epochs (40 in stage 1, 20 in stage 2), 3 min 12 s"; empty without any."""
+    if not history:
+        return ""
+    stages = [line.get("stage") for line in history]
+    counts = [f"{stages.count(stage)} in stage {stage}" for stage in (1, 2) if stage in stages]
+    seconds = round(sum(line.get("seconds") or 0 for line in history))
+    hours, minutes = seconds // 3600, seconds // 60 % 60
+    parts = ((hours, "h"), (minutes, "min"), (seconds % 60, "s"))
+    time = " ".join(f"{value} {unit}" for value, unit in parts if value) or "under a second"
+    epochs = "1 epoch" if len(history) == 1 else f"{len(history)} epochs"
+    collapse = collapse_of(history)
+    verdict = "" if collapse is None else f"; collapsed in epoch {collapse}"
+    stages_text = f" ({', '.join(counts)})" if counts else ""
+    return f"{epochs}{stages_text}, {time}{verdict}"
+
+
+def _beside(columns: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str], bool]]:
+    """Dotted key, its text in each column, and whether they differ."""
+    flat = [dict(_flat(column)) for column in columns]
+    rows = []
+    for key in dict.fromkeys(key for column in flat for key in column):
+        texts = [column.get(key, "–") for column in flat]
+        rows.append((key, texts, len(set(texts)) > 1))
+    return rows
+
+
+def _flat(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested mappings as rows of dotted key and text."""
+    for key, value in mapping.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, str):
+            yield f"{prefix}{key}", value
+        else:
+            yield f"{prefix}{key}", json.dumps(value, default=str, ensure_ascii=False)

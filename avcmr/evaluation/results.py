@@ -1,0 +1,111 @@
+"""All that is known of a trained run once it has been measured on its test clips."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from avcmr.evaluation.embeddings import Embedded
+from avcmr.evaluation.examples import Examples, examples
+from avcmr.metrics.metrics import Evaluation, evaluate
+from avcmr.training.history import History
+from avcmr.training.run_folder import RunFolder
+from preprocessing.clips import Clip
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """One run, measured.
+
+    Attributes:
+        name: of the run.
+        evaluation: both directions.
+        history: of the training; empty for what is not trained by epochs.
+        settings: the configuration; mappings may be nested.
+        provenance: what else the numbers hang on, likewise.
+        warnings: what a reader must know before believing a number.
+        clips: the test clips, with their labels, in the order of the examples' rows.
+        fingerprint: of the data set, all splits; empty if unknown.
+        audio_to_visual: best and worst queries by sound; None where there are none to show.
+        visual_to_audio: likewise by pictures.
+    """
+
+    name: str
+    evaluation: Evaluation
+    history: History = ()
+    settings: Mapping[str, Any] | None = None
+    provenance: Mapping[str, Any] | None = None
+    warnings: tuple[str, ...] = ()
+    clips: tuple[Clip, ...] = ()
+    fingerprint: str = ""
+    audio_to_visual: Examples | None = None
+    visual_to_audio: Examples | None = None
+
+
+def measure(
+    run: RunFolder,
+    embedded: Embedded,
+    name: str | None = None,
+    *,
+    device: torch.device | None = None,
+) -> Results:
+    """Everything that can be told of a run; ``embedded`` are its test clips.
+
+    Args:
+        run: a trained run.
+        embedded: its test clips, see :func:`avcmr.evaluation.embeddings.embed_test_split`.
+        name: by default that of its folder.
+        device: where the test clips are ranked; the CPU if not given.
+    """
+    audio, visual, labels = (
+        rows.to(device or torch.device("cpu"))
+        for rows in (embedded.audio, embedded.visual, embedded.labels)
+    )
+    config = run.config()
+    warnings = list(embedded.warnings)
+    if not run.finished:
+        warnings.append("The training is not finished: these are its best weights so far.")
+    return Results(
+        name=name or run.path.resolve().name,
+        evaluation=evaluate(audio, visual, labels, embedded.class_names),
+        history=run.history(),
+        settings=config.model_dump(mode="json"),
+        provenance={
+            "run": str(run.path),
+            "checkpoint": embedded.checkpoint
+            | {"val_map": round(embedded.checkpoint["val_map"], 4)},
+            "data": {"sha256": embedded.fingerprint, "test clips": len(embedded.ids)},
+            "features": asdict(embedded.made) if embedded.made else "their file does not say",
+        },
+        warnings=tuple(warnings),
+        clips=embedded.clips,
+        fingerprint=embedded.fingerprint,
+        audio_to_visual=examples(audio, visual, labels),
+        visual_to_audio=examples(visual, audio, labels),
+    )
+
+
+def classes_of(runs: Sequence[Results]) -> tuple[str, ...]:
+    """The classes of all runs, those of the first run first."""
+    return tuple(dict.fromkeys(name for run in runs for name in run.evaluation.class_names))
+
+
+def comparability(runs: Sequence[Results]) -> list[str]:
+    """Why the numbers of several runs cannot be compared; empty where they can."""
+    first, faults = runs[0], []
+    for run in runs[1:]:
+        tested, wanted = ({(clip.id, clip.label) for clip in one.clips} for one in (run, first))
+        if tested != wanted:
+            faults.append(
+                f"The numbers of {first.name} and {run.name} are NOT COMPARABLE: they were "
+                f"measured on different test clips ({len(wanted):,} and {len(tested):,}, of which "
+                f"{len(tested & wanted):,} are the same)."
+            )
+        elif run.fingerprint != first.fingerprint:
+            faults.append(
+                f"{first.name} and {run.name} differ in more than their settings: they have test "
+                "clips of the same names, but other features, or another division into training "
+                "and validation clips. Their numbers do not compare the settings alone."
+            )
+    return faults

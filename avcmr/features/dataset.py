@@ -1,0 +1,254 @@
+"""Paired features of clips, in three splits, ready to train on."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from avcmr.config import DataConfig
+from avcmr.features.units import Units, units_of
+from preprocessing.catalog.splits import stratified_split
+from preprocessing.errors import SetupError
+from preprocessing.interchange import PublishedFeatures, layout_of, read_published
+from preprocessing.store import FeatureStore
+
+
+@dataclass(frozen=True, slots=True)
+class PairedFeatures:
+    """N clips; row i of both modalities is of one clip.
+
+    Attributes:
+        ids: N clip ids.
+        audio: (N, audio_dim) float32, the mean over the clip.
+        visual: (N, visual_dim) float32, likewise.
+        labels: (N,) int64, index into the data set's class names.
+    """
+
+    ids: tuple[str, ...]
+    audio: Tensor
+    visual: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, rows: Sequence[int] | NDArray[np.int64]) -> "PairedFeatures":
+        index = torch.as_tensor(np.asarray(rows, dtype=np.int64))
+        return PairedFeatures(
+            ids=tuple(self.ids[row] for row in rows),
+            audio=self.audio[index],
+            visual=self.visual[index],
+            labels=self.labels[index],
+        )
+
+    def to(self, device: torch.device) -> "PairedFeatures":
+        """The same clips with their tensors on another device."""
+        return replace(
+            self,
+            audio=self.audio.to(device),
+            visual=self.visual.to(device),
+            labels=self.labels.to(device),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Train, val and test clips, with the names of their classes.
+
+    Attributes:
+        class_names: name of each label.
+        warnings: what a reader of any result must know, such as untrained networks.
+        fingerprint: sha256 over all features, labels and splits.
+    """
+
+    train: PairedFeatures
+    val: PairedFeatures
+    test: PairedFeatures
+    class_names: tuple[str, ...]
+    warnings: tuple[str, ...]
+    fingerprint: str
+
+    def __repr__(self) -> str:
+        return (
+            f"Dataset({len(self.train)} train, {len(self.val)} val, {len(self.test)} test, "
+            f"{len(self.class_names)} classes, audio {self.train.audio.shape[1]}-d, "
+            f"visual {self.train.visual.shape[1]}-d)"
+        )
+
+
+def load_dataset(path: Path, config: DataConfig) -> Dataset:
+    """Read a feature store, or features in one of the published layouts.
+
+    Clips without a split are divided by class, those that were cut from one file together, as
+    ``config`` says; where only the validation split is missing (VEGAS, the published files) it is
+    taken from the training split. All units of a clip (``config.unit``) are in the clip's split.
+
+    Raises:
+        SetupError: not such a file, or one that cannot be trained on.
+    """
+    units: Units | None = None
+    with open_features(path) as source:
+        clips, class_names = _clip_means(source)
+        splits: list[str] = source.splits.tolist()
+        origins = dict(zip(source.ids.tolist(), source.origins.tolist(), strict=True))
+        warnings = _warnings(source)
+        if config.unit != "clip":
+            units = units_of(source, path, config.unit)
+    if config.classes is not None:
+        clips, splits, class_names = _only(config.classes, clips, splits, class_names, path)
+    splits = _complete_splits(clips, splits, [origins[id_] for id_ in clips.ids], config, path)
+    if units is not None:
+        clips, splits = _expanded(clips, splits, units)
+        warnings += (units.warning,) if units.warning else ()
+    parts = {
+        name: clips[[row for row, split in enumerate(splits) if split == name]]
+        for name in ("train", "val", "test")
+    }
+    for name, part in parts.items():
+        if len(part) < 2:
+            raise SetupError(
+                f"{path}: {len(part)} clips in the {name} split; at least 2 are needed. "
+                "Extract more clips, or set the split column of the manifest"
+            )
+    if len(parts["train"].labels.unique()) < 2:
+        raise SetupError(
+            f"{path}: all training clips are of one class; retrieval needs two or more"
+        )
+    return Dataset(
+        **parts,
+        class_names=class_names,
+        warnings=warnings,
+        fingerprint=fingerprint(clips, splits),
+    )
+
+
+def open_features(path: Path) -> FeatureStore | PublishedFeatures:
+    """A feature store or published features, to be used in a ``with`` block.
+
+    Raises:
+        SetupError: neither, or a store that is unfinished or empty.
+    """
+    return FeatureStore(path) if layout_of(path) is None else read_published(path)
+
+
+def _clip_means(source: FeatureStore | PublishedFeatures) -> tuple[PairedFeatures, tuple[str, ...]]:
+    """The clips, and the names of their labels: in the file's order, or else sorted."""
+    labels: list[str] = source.labels.tolist()
+    names = source.class_names if isinstance(source, PublishedFeatures) else ()
+    names = names or tuple(sorted(set(labels), key=_number_or_name))
+    code = {name: index for index, name in enumerate(names)}
+    clips = PairedFeatures(
+        ids=tuple(source.ids.tolist()),
+        audio=torch.from_numpy(source.audio_means),
+        visual=torch.from_numpy(source.visual_means),
+        labels=torch.tensor([code[label] for label in labels]),
+    )
+    return clips, names
+
+
+def _expanded(
+    clips: PairedFeatures, splits: Sequence[str], units: Units
+) -> tuple[PairedFeatures, list[str]]:
+    """Those units that are of these clips, with their clips' labels and splits."""
+    row_of = {id_: row for row, id_ in enumerate(clips.ids)}
+    chosen = [unit for unit, owner in enumerate(units.owners) if owner in row_of]
+    rows = [row_of[units.owners[unit]] for unit in chosen]
+    expanded = PairedFeatures(
+        ids=tuple(units.ids[unit] for unit in chosen),
+        audio=torch.from_numpy(units.audio[chosen]),
+        visual=torch.from_numpy(units.visual[chosen]),
+        labels=clips.labels[torch.tensor(rows)],
+    )
+    return expanded, [splits[row] for row in rows]
+
+
+def _number_or_name(label: str) -> tuple[int, str]:
+    return (int(label) if label.isdecimal() else -1, label)
+
+
+def _warnings(source: FeatureStore | PublishedFeatures) -> tuple[str, ...]:
+    if isinstance(source, PublishedFeatures):
+        return ()
+    return tuple(
+        f"Made with an UNTRAINED {name}: its weights are random. "
+        "These figures show that the pipeline works, not what the method can do."
+        for name in source.provenance.untrained
+    )
+
+
+def _only(
+    classes: tuple[str, ...],
+    clips: PairedFeatures,
+    splits: list[str],
+    names: tuple[str, ...],
+    path: Path,
+) -> tuple[PairedFeatures, list[str], tuple[str, ...]]:
+    if all(name.isdecimal() for name in names) and not set(names) & set(classes):
+        if len(names) != len(classes):
+            raise SetupError(
+                f"{path}: {len(names)} classes without names, where the settings name "
+                f"{len(classes)} (data.classes); which they are cannot be told"
+            )
+        return clips, splits, classes
+    absent = [name for name in classes if name not in names]
+    if absent:
+        raise SetupError(
+            f"{path}: no class {', '.join(absent)} (data.classes); there are {', '.join(names)}"
+        )
+    code = {names.index(name): index for index, name in enumerate(classes)}
+    rows = [row for row, label in enumerate(clips.labels.tolist()) if label in code]
+    kept = clips[rows]
+    labels = torch.tensor([code[label] for label in kept.labels.tolist()], dtype=torch.int64)
+    return replace(kept, labels=labels), [splits[row] for row in rows], classes
+
+
+def _complete_splits(
+    clips: PairedFeatures, splits: list[str], origins: list[str], config: DataConfig, path: Path
+) -> list[str]:
+    label_names = [str(label) for label in clips.labels.tolist()]
+    present = set(splits)
+    if present == {""}:
+        return list(
+            stratified_split(
+                clips.ids,
+                label_names,
+                origins=origins,
+                val=config.val_fraction,
+                test=config.test_fraction,
+                seed=config.split_seed,
+            )
+        )
+    if "" in present:
+        raise SetupError(
+            f"{path}: {splits.count('')} of {len(splits)} clips have no split; "
+            "give every row of the manifest one, or none"
+        )
+    if "val" in present:
+        return splits
+    training = [row for row, split in enumerate(splits) if split == "train"]
+    parts = stratified_split(
+        [clips.ids[row] for row in training],
+        [label_names[row] for row in training],
+        origins=[origins[row] for row in training],
+        val=config.val_fraction,
+        test=0,
+        seed=config.split_seed,
+    )
+    completed = list(splits)
+    for row, split in zip(training, parts, strict=True):
+        completed[row] = split
+    return completed
+
+
+def fingerprint(clips: PairedFeatures, splits: Sequence[str]) -> str:
+    """sha256 over all features, labels, ids and splits."""
+    digest = hashlib.sha256()
+    for array in (clips.audio, clips.visual, clips.labels):
+        digest.update(np.ascontiguousarray(array.numpy()).data)
+    digest.update("\n".join(map("\t".join, zip(clips.ids, splits, strict=True))).encode())
+    return digest.hexdigest()

@@ -1,0 +1,194 @@
+"""Features and a trained run become the collection that is searched."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from avcmr.config import Config
+from avcmr.features.dataset import load_dataset, open_features
+from avcmr.features.provenance import clips_of, provenance_of, seconds_of_file
+from avcmr.features.units import Units, units_of
+from avcmr.model.network import TwoBranchNetwork
+from avcmr.retrieval.collection import (
+    Collection,
+    Origin,
+    read_collection,
+    read_origin,
+    write_collection,
+)
+from avcmr.training.run_folder import Checkpoint, RunFolder
+from avcmr.training.trained import trained_network
+from preprocessing.clips import Clip
+from preprocessing.errors import SetupError
+from preprocessing.networks.weights import sha256
+from preprocessing.store import Provenance
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """A collection, and what it was made from."""
+
+    collection: Collection
+    origin: Origin
+
+
+def load_index(run: RunFolder, features: Path | None = None) -> Index:
+    """The run's index, made anew and kept where there is none or it is stale.
+
+    Args:
+        run: a trained run.
+        features: whose clips; by default those of the index, or else the run's own.
+
+    Raises:
+        SetupError: as :func:`build_index` does.
+    """
+    run.config()  # a folder that is no run is told first
+    origin = read_origin(run.index_file)
+    if origin is not None and is_current(run, origin, features):
+        return Index(read_collection(run.index_file), origin)
+    index = build_index(run, features or (origin.features if origin else None))
+    try:
+        write_collection(run.index_file, index.collection, index.origin)
+    except OSError as error:
+        logger.warning("%s: the index cannot be kept there (%s)", run.path, error)
+    return index
+
+
+def is_current(run: RunFolder, origin: Origin, features: Path | None = None) -> bool:
+    """Whether an index is of these features, and neither they nor the weights have changed since.
+
+    Features that are gone have not changed: they are not needed any more.
+    """
+    if features is not None and features.resolve() != origin.features:
+        return False
+    if not run.has("best") or sha256(run.checkpoint("best")) != origin.checkpoint:
+        return False
+    return not origin.features.exists() or _stamp(origin.features) == (origin.size, origin.mtime)
+
+
+def build_index(run: RunFolder, features: Path | None = None) -> Index:
+    """Embed clips with the run's best network.
+
+    Of the run's own features, the clips have the splits of the run's training. Of other features,
+    made by the same networks, all clips are taken, with the splits of their file.
+
+    Args:
+        run: a trained run.
+        features: whose clips; by default the run's own.
+
+    Raises:
+        SetupError: not a finished run, features that are gone, have changed or do not fit.
+    """
+    config = run.config()
+    if not run.finished:
+        raise SetupError(
+            f"{run.path}: its training is not finished; give the same avcmr train command again"
+        )
+    if config.features is None:
+        raise SetupError(f"{run.config_file}: names no features")
+    own = config.features.resolve()
+    path = features.resolve() if features else own
+    stamp = _stamp(path) if path.exists() else (0, 0)  # before they are read
+    best = run.load("best")
+    with open_features(path) as source:
+        made = provenance_of(source)
+        units = units_of(source, path, config.data.unit)
+        clips = clips_of(source)
+        labels, splits = source.labels.tolist(), source.splits.tolist()
+    if path == own:
+        known = _as_trained(run, config, best)
+    else:
+        _require_same_networks(path, made, own)
+        known = dict(zip(clips, zip(labels, splits, strict=True), strict=True))
+        known = {id_: known[owner] for id_, owner in zip(units.ids, units.owners, strict=True)}
+    warnings = tuple(best.metadata.get("warnings", ()))
+    return Index(
+        _embed(trained_network(run), units, clips, known, path),
+        Origin(sha256(run.checkpoint("best")), path, *stamp, made=made, warnings=warnings),
+    )
+
+
+def _as_trained(run: RunFolder, config: Config, best: Checkpoint) -> dict[str, tuple[str, str]]:
+    """Label and split of each unit that the run knows."""
+    assert config.features is not None
+    dataset = load_dataset(config.features, config.data)
+    if dataset.fingerprint != best.metadata["fingerprint"]:
+        raise SetupError(
+            f"{run.path}: {config.features} has changed since the run was trained; train again "
+            "under another --run"
+        )
+    return {
+        id_: (dataset.class_names[label], split)
+        for split, part in (("train", dataset.train), ("val", dataset.val), ("test", dataset.test))
+        for id_, label in zip(part.ids, part.labels.tolist(), strict=True)
+    }
+
+
+def _embed(
+    network: TwoBranchNetwork,
+    units: Units,
+    clips: dict[str, Clip],
+    known: dict[str, tuple[str, str]],
+    path: Path,
+) -> Collection:
+    """The units that are known, in the order of their file."""
+    widths = units.audio.shape[1], units.visual.shape[1]
+    if widths != (network.audio_dim, network.visual_dim):
+        raise SetupError(
+            f"{path}: has sound features of {widths[0]} and visual features of {widths[1]} "
+            f"numbers; the run was trained on {network.audio_dim} and {network.visual_dim}"
+        )
+    rows = [row for row, id_ in enumerate(units.ids) if id_ in known]
+    ids = tuple(units.ids[row] for row in rows)
+    owners = [clips[units.owners[row]] for row in rows]
+    starts, ends = seconds_of_file(owners, units.spans[rows])
+    with torch.no_grad():
+        audio = network.embed_audio(torch.from_numpy(units.audio[rows]))
+        visual = network.embed_visual(torch.from_numpy(units.visual[rows]))
+    return Collection(
+        ids=ids,
+        labels=tuple(known[id_][0] for id_ in ids),
+        splits=tuple(known[id_][1] for id_ in ids),
+        paths=tuple(clip.path for clip in owners),
+        starts=starts,
+        ends=ends,
+        audio=audio,
+        visual=visual,
+    )
+
+
+def _require_same_networks(path: Path, made: Provenance | None, own: Path) -> None:
+    if not own.exists():
+        raise SetupError(
+            f"{path}: whether the same networks made it as the run's features cannot be told: "
+            f"{own} is gone; bring it back"
+        )
+    with open_features(own) as source:
+        wanted = provenance_of(source)
+    if made is None or wanted is None:
+        raise SetupError(
+            f"{path}: other features than the run's own can be searched only where both say how "
+            f"they were made, and {path if made is None else own} does not; read both with "
+            "avcmr features import, and the same --made-by"
+        )
+    differing = [
+        f"{name}: {getattr(made, name)} and {getattr(wanted, name)}"
+        for name in ("config", "weights")
+        if getattr(made, name) != getattr(wanted, name)
+    ]
+    if differing:
+        raise SetupError(
+            f"{path}: its features were made by other networks than those of {own} "
+            f"({differing[0]}); extract its clips anew with the settings of the run's"
+        )
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Bytes, and nanoseconds since the epoch at the last change, of a file or all of a folder."""
+    files = [path, *path.rglob("*")] if path.is_dir() else [path]
+    stats = [file.stat() for file in files]
+    return sum(stat.st_size for stat in stats), max(stat.st_mtime_ns for stat in stats)

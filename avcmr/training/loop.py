@@ -1,0 +1,249 @@
+"""The two-stage curriculum, on one worker or as one of many."""
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+
+from avcmr.config import Config, StageConfig
+from avcmr.features.dataset import Dataset, PairedFeatures
+from avcmr.model.distributed import agree, gather, replicate, world
+from avcmr.model.inference import inference
+from avcmr.model.network import TwoBranchNetwork
+from avcmr.training.batches import (
+    derived_seed,
+    fitting_batch_size,
+    global_batches,
+    require_even_shares,
+    require_fitting_classes,
+)
+from avcmr.training.curriculum import Curriculum, Verdict
+from avcmr.training.history import EpochRecord, Measured
+from avcmr.training.interpolation import convex_combinations
+from avcmr.training.losses import TripletLoss, cross_modal_loss, smooth_hard_loss
+from avcmr.training.optimizer import AdamW
+from avcmr.training.run_folder import Checkpoint, RunFolder
+from avcmr.training.validation import Validation, validate
+
+BatchLoss = Callable[[Tensor, Tensor, Tensor], TripletLoss]
+"""(B, D) audio and visual embeddings and (B,) labels of a global batch → its loss."""
+
+
+def train(
+    dataset: Dataset,
+    config: Config,
+    run: RunFolder,
+    *,
+    device: torch.device | None = None,
+    on_epoch: Callable[[EpochRecord], None] = lambda record: None,
+) -> Curriculum:
+    """Train until the curriculum is finished, resuming whatever the run folder holds.
+
+    Every epoch's randomness follows from (seed, epoch) alone: a run that was stopped and resumed
+    ends as an uninterrupted one, and many workers end where one does. Call it in every worker of
+    a ``torch.distributed`` group, or alone.
+
+    Args:
+        dataset: features to train, select and (later) test on; only train and val are used.
+        config: every setting.
+        run: where checkpoints and measurements go; opened by the caller.
+        device: where to compute; the CPU if not given.
+        on_epoch: called on rank 0 with each epoch's measurements.
+
+    Raises:
+        SetupError: a batch cannot be shared evenly among the workers, or among the classes.
+    """
+    device = device or torch.device("cpu")
+    rank, workers = world()
+    batch_size = fitting_batch_size(config.batch_size, len(dataset.train))
+    classes_per_batch = config.classes_per_batch
+    require_even_shares(batch_size, workers)
+    require_fitting_classes(batch_size, classes_per_batch, len(dataset.train.labels.unique()))
+    train_part, val_part = dataset.train.to(device), dataset.val.to(device)
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        network = TwoBranchNetwork.fitting(dataset, config.model).to(device)
+        network.audio.fit_scaling(train_part.audio, train_part.labels)
+        network.visual.fit_scaling(train_part.visual, train_part.labels)
+        state, optimizer = _resume(run, network, config)
+        if state.finished:
+            return state
+        replicated = replicate(network)
+        log = _open_log(run, state) if rank == 0 else None
+
+        verdict: Verdict = "continue"
+        while verdict != "stop":
+            started = time.monotonic()
+            stage = state.settings(config)
+            _seed_dropout(config.seed, state.epoch)
+            batches = global_batches(
+                dataset.train.labels,
+                batch_size,
+                classes_per_batch=classes_per_batch,
+                seed=config.seed,
+                epoch=state.epoch,
+            )
+            loss = stage_loss(
+                network, train_part, stage, seed=derived_seed(config.seed, state.epoch, 2)
+            )
+            measured = _train_epoch(replicated, optimizer, train_part, batches=batches, loss=loss)
+            # Rank 0 judges for all, so that rounding can never make workers part ways.
+            validation: Validation = agree(
+                validate(network, train_part, val_part) if rank == 0 else None
+            )
+            previous = state
+            state, verdict = state.after_epoch(validation["val_map"], config)
+            if log:
+                record: EpochRecord = {
+                    "epoch": state.epoch,
+                    "stage": previous.stage,
+                    **measured,
+                    **validation,
+                    "best": state.best,
+                    "verdict": verdict,
+                    "seconds": time.monotonic() - started,
+                }
+                if state.improved:
+                    run.save("best", _best_checkpoint(network, dataset, state))
+                _write_log(log, run, record)
+                on_epoch(record)
+            agree(None)  # rank 0 has written what the others may now read
+            if verdict == "switch":
+                network.load_state_dict(run.load("best").tensors)
+                optimizer = _optimizer(network, config, state)
+            if log:
+                run.save("last", _last_checkpoint(network, optimizer, dataset, state))
+        if log:
+            log.close()
+    return state
+
+
+def stage_loss(
+    network: TwoBranchNetwork, clips: PairedFeatures, stage: StageConfig, *, seed: int
+) -> BatchLoss:
+    """What an epoch of a stage learns from; call it anew for each epoch.
+
+    Where the stage interpolates from memory, all training clips are embedded once, now. Every
+    batch draws synthetics of its own: alike on all workers, as the seed is.
+    """
+    if stage.mining != "smooth_hard":
+        return partial(cross_modal_loss, stage=stage)
+    if stage.memory:
+        with inference(network):
+            memory = torch.cat(network(clips.audio, clips.visual))  # (2 N, D), both modalities
+    generator = torch.Generator().manual_seed(seed)
+
+    def loss(audio: Tensor, visual: Tensor, labels: Tensor) -> TripletLoss:
+        synthetic, classes = convex_combinations(
+            memory if stage.memory else torch.cat([audio, visual]).detach(),
+            (clips.labels if stage.memory else labels).repeat(2),
+            per_class=stage.synthetics_per_class,
+            points=stage.members,
+            generator=generator,
+        )
+        return smooth_hard_loss(audio, visual, labels, synthetic, classes, stage.temperature)
+
+    return loss
+
+
+def _train_epoch(
+    network: nn.Module,
+    optimizer: AdamW,
+    clips: PairedFeatures,
+    *,
+    batches: list[Tensor],
+    loss: BatchLoss,
+) -> Measured:
+    rank, workers = world()
+    network.train()
+    total = torch.zeros((), device=clips.labels.device)
+    triplets = active = 0
+    for batch in batches:
+        share = batch.chunk(workers)[rank].to(clips.labels.device)  # (B / workers,)
+        audio, visual = network(clips.audio[share], clips.visual[share])  # (B / workers, D)
+        labels = clips.labels[batch.to(clips.labels.device)]  # (B,)
+        mined = loss(gather(audio), gather(visual), labels)
+        network.zero_grad()
+        mined.value.backward()
+        optimizer.step()
+        total += mined.value.detach()
+        triplets += mined.triplets
+        active += mined.active
+    return {
+        "loss": float(total) / len(batches),
+        "triplets": triplets / len(batches),
+        "active_triplets": active / max(triplets, 1),
+    }
+
+
+def _optimizer(network: nn.Module, config: Config, state: Curriculum) -> AdamW:
+    # A new stage starts with fresh moments: it returns to the best weights of the stage before,
+    # which the moments of the last epochs do not belong to.
+    rate = state.settings(config).learning_rate
+    return AdamW(network.parameters(), rate=rate, weight_decay=config.weight_decay)
+
+
+def _resume(run: RunFolder, network: TwoBranchNetwork, config: Config) -> tuple[Curriculum, AdamW]:
+    last = run.load("last") if run.has("last") else None
+    state = Curriculum(**last.metadata["curriculum"]) if last else Curriculum()
+    optimizer = _optimizer(network, config, state)
+    if last:
+        network.load_state_dict(_below("network.", last.tensors))
+        optimizer.load_state_dict(_below("optimizer.", last.tensors))
+    return state, optimizer
+
+
+def _best_checkpoint(network: TwoBranchNetwork, dataset: Dataset, state: Curriculum) -> Checkpoint:
+    return Checkpoint(
+        tensors=dict(network.state_dict()),
+        metadata={
+            "stage": state.best_stage,
+            "epoch": state.best_epoch,
+            "val_map": state.best,
+            "class_names": dataset.class_names,
+            "warnings": dataset.warnings,
+            "fingerprint": dataset.fingerprint,
+        },
+    )
+
+
+def _last_checkpoint(
+    network: TwoBranchNetwork, optimizer: AdamW, dataset: Dataset, state: Curriculum
+) -> Checkpoint:
+    weights = {f"network.{name}": value for name, value in network.state_dict().items()}
+    moments = {f"optimizer.{name}": value for name, value in optimizer.state_dict().items()}
+    metadata = {"curriculum": state.to_dict(), "fingerprint": dataset.fingerprint}
+    return Checkpoint(weights | moments, metadata)
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _seed_dropout(seed: int, epoch: int) -> None:
+    # Alike on all workers, see SharedDropout; batches have a generator of their own.
+    torch.manual_seed(derived_seed(seed, epoch, 1))
+
+
+def _open_log(run: RunFolder, state: Curriculum) -> SummaryWriter:
+    run.rewind(state.epoch)
+    log = SummaryWriter(str(run.tensorboard))
+    for record in run.history():
+        _write_scalars(log, record)
+    return log
+
+
+def _write_log(log: SummaryWriter, run: RunFolder, record: EpochRecord) -> None:
+    run.append_metrics(record)
+    _write_scalars(log, record)
+    log.flush()
+
+
+def _write_scalars(log: SummaryWriter, record: Mapping[str, Any]) -> None:
+    for name, value in record.items():
+        if isinstance(value, int | float):
+            log.add_scalar(name, value, record["epoch"])

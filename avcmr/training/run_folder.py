@@ -1,0 +1,216 @@
+"""A run folder: settings, measurements and weights of one training, always whole on disk.
+
+``config.yaml`` (complete, resolved), ``metrics.jsonl`` (a line per epoch), ``tensorboard/``,
+``checkpoints/best.safetensors`` (the network) and ``checkpoints/last.safetensors`` (network,
+optimiser and curriculum, to resume from). Nothing in it is ever unpickled.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from avcmr.config import Config
+from avcmr.config_files import differences, load_config
+from avcmr.features.dataset import Dataset
+from preprocessing.errors import SetupError
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Named tensors, and what must be known to use them (JSON)."""
+
+    tensors: dict[str, Tensor]
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """``runs/NAME``."""
+
+    path: Path
+
+    @property
+    def config_file(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report"
+
+    @property
+    def embeddings_file(self) -> Path:
+        return self.path / "embeddings.h5"
+
+    @property
+    def index_file(self) -> Path:
+        return self.path / "index.h5"
+
+    def open(self, config: Config, dataset: Dataset) -> None:
+        """Make the folder, or check that it belongs to these settings and this data.
+
+        Raises:
+            SetupError: the folder holds a run with other settings or other features.
+        """
+        remedy = "use another --run, or remove the folder"
+        if self.config_file.exists():
+            changed = differences(self.config(), config)
+            if changed:
+                raise SetupError(
+                    f"{self.path}: trained with other settings ({'; '.join(changed)}); {remedy}"
+                )
+        if self.has("last") and self.load("last").metadata["fingerprint"] != dataset.fingerprint:
+            raise SetupError(
+                f"{self.path}: trained on other features than {config.features} now holds; {remedy}"
+            )
+        (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+        write_whole(self.config_file, config.to_yaml().encode())
+
+    def config(self) -> Config:
+        """The settings it was trained with.
+
+        Raises:
+            SetupError: not a run folder.
+        """
+        if not self.config_file.is_file():
+            raise SetupError(
+                f"{self.path}: not a run folder (no config.yaml); "
+                "train one with: avcmr train --features features.h5 --run NAME"
+            )
+        return load_config(self.config_file)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the curriculum has come to its end."""
+        return self.has("last") and bool(self.load("last").metadata["curriculum"]["finished"])
+
+    def save(self, name: str, checkpoint: Checkpoint) -> None:
+        """Write ``checkpoints/NAME.safetensors`` aside, flush it and rename it."""
+        target = self.checkpoint(name)
+        aside = target.with_suffix(".tmp")
+        metadata = {"avcmr": json.dumps(checkpoint.metadata)}
+        save_file(
+            {key: value.contiguous() for key, value in checkpoint.tensors.items()}, aside, metadata
+        )
+        with aside.open("rb") as file:
+            os.fsync(file.fileno())
+        aside.replace(target)
+
+    def has(self, name: str) -> bool:
+        """Whether ``checkpoints/NAME.safetensors`` has been written."""
+        return self.checkpoint(name).exists()
+
+    def load(self, name: str) -> Checkpoint:
+        """Read ``checkpoints/NAME.safetensors``.
+
+        Raises:
+            SetupError: there is none yet, or the file is not a checkpoint of avcmr.
+        """
+        path = self.checkpoint(name)
+        if not path.exists():
+            raise SetupError(f"{path}: no such checkpoint; train the run first (avcmr train)")
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = json.loads(file.metadata()["avcmr"])
+                return Checkpoint({key: file.get_tensor(key) for key in file.keys()}, metadata)  # noqa: SIM118
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise SetupError(
+                f"{path}: not a checkpoint of avcmr ({error}); remove {self.path} and train again"
+            ) from None
+
+    def append_metrics(self, record: Mapping[str, Any]) -> None:
+        """Add one epoch's measurements."""
+        with self.metrics_file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def history(self, *, until: int | None = None) -> list[dict[str, Any]]:
+        """The measurements of each epoch, up to and including epoch ``until``."""
+        if not self.metrics_file.exists():
+            return []
+        records = []
+        for line in self.metrics_file.read_text(encoding="utf-8").splitlines():
+            try:
+                records.append(json.loads(line))
+            except ValueError:
+                break  # a killed run may leave half a line, and nothing after it
+        return [record for record in records if until is None or record["epoch"] <= until]
+
+    def rewind(self, epoch: int) -> None:
+        """Forget measurements after ``epoch``, before those epochs are run again."""
+        lines = [json.dumps(record) + "\n" for record in self.history(until=epoch)]
+        write_whole(self.metrics_file, "".join(lines).encode())
+        # TensorBoard's events are derived from the measurements and are written anew from them.
+        shutil.rmtree(self.tensorboard, ignore_errors=True)
+
+    def checkpoint(self, name: str) -> Path:
+        """``checkpoints/NAME.safetensors``, which may not have been written."""
+        return self.path / "checkpoints" / f"{name}.safetensors"
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file aside and rename it into place, so that it is never seen half-written."""
+    aside = path.with_name(path.name + ".tmp")
+    aside.write_bytes(content)
+    aside.replace(path)
+
+
+def _folder() -> Path:
+    return Path(tempfile.gettempdir()) / f"avcmr-trainings-{os.getuid()}"
+
+
+@contextmanager
+def announced(run: Path) -> Iterator[None]:
+    """While inside, :func:`trainings` has this run's folder; no longer, however the process ends.
+
+    For that its file is locked, and the system takes locks back. Where no file can be written the
+    run is trained all the same.
+    """
+    marker = _folder() / str(os.getpid())
+    aside = marker.with_suffix(".tmp")
+    try:
+        marker.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = aside.open("w")
+    except OSError:
+        yield
+        return
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(str(run.resolve()))
+        file.flush()
+        aside.replace(marker)
+        try:
+            yield
+        finally:
+            marker.unlink(missing_ok=True)
+
+
+def trainings() -> list[Path]:
+    """The folders of the runs that are being trained now."""
+    found = []
+    for marker in sorted(_folder().glob("[0-9]*[0-9]")):
+        with suppress(OSError), marker.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                found.append(Path(file.read()))
+            else:  # its process was killed
+                marker.unlink()
+    return found
