@@ -23,9 +23,9 @@ from media_files import media_files
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipError, SetupError
 from preprocessing.media import DECODERS, Decoder, Sampling
-from preprocessing.media.attempt import try_decode
 from preprocessing.media.headers import opened, read_headers
-from preprocessing.media.sound import read_waveform
+from preprocessing.media.outcome import try_decode
+from preprocessing.media.waveform import read_waveform
 from preprocessing.remote import Fetched
 
 LIMIT = "ffmpeg -f null (the limit)"
@@ -65,7 +65,7 @@ def all_can_decode(path: Path, decoders: dict[str, Decoder]) -> bool:
 def sound_only(path: Path) -> None:
     with opened(path) as container:
         headers = read_headers(container, path)
-        read_waveform(container.decode(headers.audio), headers.picture_start, 1800)
+        read_waveform(container.decode(headers.audio), headers.video_start, 1800)
 
 
 def all_frames(path: Path) -> None:

@@ -33,7 +33,7 @@ from avcmr.retrieval.query import QueryExtractor
 from avcmr.retrieval.retriever import Retriever
 from avcmr.retrieval.top_k import top_k
 from preprocessing.clips import NO_FILE, Clip
-from preprocessing.media import Sampling, decode_image, decode_pictures, decode_sound
+from preprocessing.media import Sampling, decode_frames, decode_image, decode_waveform
 from preprocessing.networks.extractor import Networks
 from preprocessing.store import Provenance
 
@@ -167,7 +167,7 @@ def time_queries(path: Path, image: Path | None, rounds: int) -> None:
     print(f"networks loaded in {time.perf_counter() - started:.2f} s")
     networks_of, _ = extractor.load()
     clip = Clip("query", path, "")
-    frames, waveform = decode_pictures(clip, sampling), decode_sound(clip, sampling)
+    frames, waveform = decode_frames(clip, sampling), decode_waveform(clip, sampling)
     print(f"{path.name}: {len(frames)} frames, {len(waveform) / 16_000:.1f} s of sound")
     with tempfile.TemporaryDirectory() as folder:
         if image is None:
@@ -175,10 +175,10 @@ def time_queries(path: Path, image: Path | None, rounds: int) -> None:
             Image.fromarray(frames[0]).save(image)
         actions: dict[str, Callable[[], object]] = {
             "sound → pictures": lambda: retriever.search(video=path, find="picture"),
-            "    decoding": lambda: decode_sound(clip, sampling),
+            "    decoding": lambda: decode_waveform(clip, sampling),
             "    VGGish": lambda: networks_of.extract_audio(waveform),
             "pictures → sound": lambda: retriever.search(video=path),
-            "    decoding ": lambda: decode_pictures(clip, sampling),
+            "    decoding ": lambda: decode_frames(clip, sampling),
             "    Inception-v3": lambda: networks_of.extract_visual(frames),
             "image → sound": lambda: retriever.search(image=image),
             "    decoding  ": lambda: decode_image(image),

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipError, SetupError
-from preprocessing.media import Sampling, decode_image, decode_pictures, decode_sound
-from preprocessing.media.attempt import Decoded, attempt
+from preprocessing.media import Sampling, decode_frames, decode_image, decode_waveform
+from preprocessing.media.outcome import Decoded, try_file
 from preprocessing.media.sampling import MAX_SECONDS
 from preprocessing.networks.extractor import FeatureExtractor, Networks
 from preprocessing.store import Provenance
 
 
 class Attempt(Protocol):
-    """Where queries are decoded: :func:`preprocessing.media.attempt.attempt` does it here."""
+    """Where queries are decoded: :func:`preprocessing.media.outcome.try_file` does it here."""
 
     def __call__(self, path: Path, decode: Callable[[], Decoded]) -> Decoded | ClipError:
         """What ``decode``, which can be pickled, makes of a file, or what is wrong with it."""
@@ -49,7 +49,7 @@ class QueryExtractor:
         weights: Path | None,
         device: torch.device,
         *,
-        decoding: Attempt = attempt,
+        decoding: Attempt = try_file,
         max_seconds: float = MAX_SECONDS,
     ) -> None:
         self._features, self._made = features, made
@@ -66,7 +66,7 @@ class QueryExtractor:
             SetupError: the collection's networks are not to be had.
         """
         extractor, sampling = self.load()
-        waveform = self._decoded(path, partial(decode_sound, _whole(path), sampling))
+        waveform = self._decoded(path, partial(decode_waveform, _whole(path), sampling))
         return _mean(extractor.extract_audio(waveform))
 
     def pictures(self, path: Path) -> NDArray[np.float32]:
@@ -76,7 +76,7 @@ class QueryExtractor:
             ClipError, SetupError: as for :meth:`sound`.
         """
         extractor, sampling = self.load()
-        frames = self._decoded(path, partial(decode_pictures, _whole(path), sampling))
+        frames = self._decoded(path, partial(decode_frames, _whole(path), sampling))
         return _mean(extractor.extract_visual(frames))
 
     def image(self, path: Path) -> NDArray[np.float32]:

@@ -20,7 +20,7 @@ from avcmr.retrieval.top_k import top_k
 from avcmr.training.run_folder import RunFolder
 from avcmr.training.trained import trained_network
 from preprocessing.errors import SetupError
-from preprocessing.media.attempt import attempt
+from preprocessing.media.outcome import try_file
 from preprocessing.media.sampling import MAX_SECONDS
 from preprocessing.remote import MediaPath
 
@@ -82,7 +82,7 @@ class Retriever:
         features: Path | None = None,
         weights: Path | None = None,
         device: str = "auto",
-        decoding: Attempt = attempt,
+        decoding: Attempt = try_file,
         max_seconds: float = MAX_SECONDS,
     ) -> Self:
         """Open a run, and index its clips first if that has not been done or they have changed.

@@ -27,7 +27,7 @@ from avcmr.web.projection import Projection, load_projection
 from avcmr.web.queries import Queries
 from avcmr.web.security import REPORT_POLICY, Guard
 from preprocessing.errors import ClipError, SetupError
-from preprocessing.media.attempt import attempt
+from preprocessing.media.outcome import try_file
 
 MAX_WAITING = 8
 """Uploads that may wait for the networks, which take one after the other."""
@@ -44,7 +44,7 @@ def create_app(
     name: str = "avcmr",
     report: Path | None = None,
     map_file: Path | None = None,
-    decoding: Attempt = attempt,
+    decoding: Attempt = try_file,
     hosts: Sequence[str] = ("*",),
 ) -> FastAPI:
     """The web application around a retriever.

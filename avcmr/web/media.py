@@ -59,7 +59,9 @@ class ClipMedia:
         self._thumbnail = lru_cache(KEPT_PREVIEWS)(
             lambda row: self._preview(row, lambda clip: previews.thumbnail(clip, THUMBNAIL))
         )
-        self._peaks = lru_cache(KEPT_PREVIEWS)(lambda row: self._preview(row, previews.outline))
+        self._peaks = lru_cache(KEPT_PREVIEWS)(
+            lambda row: self._preview(row, previews.waveform_peaks)
+        )
 
     def address(self, row: int) -> str:
         """By what a clip's media and previews are asked for, as ``/media/ADDRESS``."""

@@ -1,9 +1,9 @@
-"""A media file becomes frames and sound on one clock."""
+"""Decoding: a media file becomes frames and a waveform on one timeline."""
 
 from preprocessing.media.backends import DECODERS, Backend, best_decoder, decode_sample
-from preprocessing.media.kind import Kind, media_kind
-from preprocessing.media.picture import decode_image
-from preprocessing.media.pyav import PyAVDecoder, decode_pictures, decode_sound
+from preprocessing.media.image import decode_image
+from preprocessing.media.probe import Kind, media_kind
+from preprocessing.media.pyav import PyAVDecoder, decode_frames, decode_waveform
 from preprocessing.media.sampling import Decoder, Sampling
 
 __all__ = [
@@ -14,9 +14,9 @@ __all__ = [
     "PyAVDecoder",
     "Sampling",
     "best_decoder",
+    "decode_frames",
     "decode_image",
-    "decode_pictures",
     "decode_sample",
-    "decode_sound",
+    "decode_waveform",
     "media_kind",
 ]

@@ -1,4 +1,4 @@
-"""The libraries that decode, by the names that ``--decoder`` takes."""
+"""The decoding libraries, by the names that ``--decoder`` takes."""
 
 import logging
 import tempfile
@@ -22,13 +22,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """A library that decodes, on one kind of device.
+    """A decoding library on one kind of device.
 
     Attributes:
-        libraries: distributions whose versions decide what comes out, the pictures' first.
-        make: makes a decoder, in the process that is to decode.
+        libraries: distributions whose versions determine the output, the video decoder's first.
+        make: creates a decoder, in the process that decodes.
         device: ``cpu`` or ``cuda``.
-        takes_key_frames: whether it knows :attr:`Sampling.key_frames`.
+        takes_key_frames: whether it supports :attr:`Sampling.key_frames`.
     """
 
     libraries: tuple[str, ...]
@@ -57,14 +57,14 @@ def _versioned(library: str) -> str:
         raise SetupError(
             f"{library} is not installed: pip install 'avcmr[{library}]', or --decoder pyav"
         ) from None
-    # Features are made anew when this changes, which PyAV's minor releases do not call for.
+    # Features are recomputed when this changes; minor releases of PyAV are no reason to.
     return f"PyAV {version.partition('.')[0]}" if library == "av" else f"{library} {version}"
 
 
 def _decord(device: str) -> Decoder:
     from preprocessing.media.decord import DecordDecoder
 
-    return _proven(DecordDecoder(device), device, "see docs/decoding.md on building decord")
+    return _tested(DecordDecoder(device), device, "see docs/decoding.md on building decord")
 
 
 def _torchcodec(device: str) -> Decoder:
@@ -76,14 +76,14 @@ def _torchcodec(device: str) -> Decoder:
             f"torchcodec cannot be loaded ({reason}); it needs pip install 'avcmr[torchcodec]' and "
             "FFmpeg's libraries (on Debian: apt-get install ffmpeg), or take --decoder pyav"
         ) from None
-    return _proven(TorchcodecDecoder(device), device, "it needs NVIDIA's libnvcuvid")
+    return _tested(TorchcodecDecoder(device), device, "it needs NVIDIA's libnvcuvid")
 
 
-def _proven(decoder: Decoder, device: str, remedy: str) -> Decoder:
-    """The decoder, which on a GPU has shown that it can decode there.
+def _tested(decoder: Decoder, device: str, remedy: str) -> Decoder:
+    """The decoder; on a GPU only after it has decoded a sample there.
 
     Raises:
-        SetupError: it cannot.
+        SetupError: it could not.
     """
     if device != "cpu":
         try:
@@ -98,7 +98,7 @@ def _proven(decoder: Decoder, device: str, remedy: str) -> Decoder:
 
 
 def decode_sample(decoder: Decoder) -> None:
-    """Make a clip of two seconds, H.264 and AAC, and decode it.
+    """Decode a synthetic clip of two seconds, H.264 and AAC.
 
     Raises:
         ClipError: the decoder cannot.
@@ -117,7 +117,7 @@ DECODERS: Mapping[str, Backend] = {
     "torchcodec": Backend(("torchcodec", "av"), partial(_torchcodec, "cpu")),
     "torchcodec-cuda": Backend(("torchcodec", "av"), partial(_torchcodec, "cuda"), "cuda"),
 }
-"""What ``--decoder`` chooses from; on the CPU the first needs least time (``benchmarks/``)."""
+"""The choices of ``--decoder``; on the CPU the first is the fastest (``benchmarks/``)."""
 
 
 def best_decoder() -> str:

@@ -9,8 +9,8 @@ from preprocessing.clips import Clip
 from preprocessing.errors import ClipError
 from preprocessing.media.headers import Headers, opened, read_headers
 from preprocessing.media.sampling import Sampling, cut, frame_times, shown_at
-from preprocessing.media.sound import heard, read_waveform
 from preprocessing.media.types import Frames, Media
+from preprocessing.media.waveform import read_waveform, usable_waveform
 
 MAX_REPAIRED = 0.1
 """Share of frames that decord may replace by their neighbours before the clip counts as corrupt."""
@@ -39,7 +39,7 @@ class DecordDecoder:
             headers = read_headers(container, clip.file)
             headers.require_within(clip, sampling.max_seconds)
             sound = container.decode(headers.audio)
-            origin = headers.picture_start + (clip.start or 0.0)
+            origin = headers.video_start + (clip.start or 0.0)
             waveform = read_waveform(sound, origin, sampling.max_seconds)
         if headers.source.codec == "hevc":
             raise ClipError(
@@ -64,7 +64,7 @@ class DecordDecoder:
         return Media(
             frames=frames,
             frame_times=times,
-            waveform=heard(waveform, end - start, clip.file),
+            waveform=usable_waveform(waveform, end - start, clip.file),
             duration=end - start,
             source=headers.source,
         )

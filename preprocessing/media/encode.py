@@ -1,4 +1,4 @@
-"""Frames and a waveform become one media file."""
+"""Encoding frames and a waveform into a media file."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 Frame = NDArray[np.uint8]
 
 FINE_TICKS = 90_000
-"""Ticks per second where frames come at times of their own, as in MPEG transport streams."""
+"""Ticks per second for variable frame rates, as in MPEG transport streams."""
 
 FAST_OPTIONS: Mapping[str, Mapping[str, str]] = {
-    # Macroblock trees read memory that nothing has written: equal frames would give other bytes.
+    # Macroblock trees read uninitialized memory: equal frames would give different bytes.
     "libx264": {"preset": "veryfast", "threads": "1", "x264-params": "mbtree=0"},
     "libvpx": {"deadline": "realtime", "cpu-used": "8"},
     "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8"},
     "aac": {"aac_coder": "fast"},
 }
-"""Encoders' own options: made-up clips are small and many, so speed counts before size."""
+"""Encoder options: synthetic clips are small and many, so speed matters more than size."""
 
 
 def default_video_codec() -> str:
@@ -47,62 +47,62 @@ def write_clip(
 ) -> None:
     """Writes a media file; its container follows from the suffix of ``path``.
 
-    The file appears under its name only when it is whole: it is written aside, under a name that
-    starts with a dot and ends in ``.part``, and renamed.
+    The file appears under its name only once complete: it is written to a temporary file (leading
+    dot, suffix ``.part``) and renamed.
 
     Args:
         path: where to; its folder must exist, and a file there is replaced.
-        frames: (H, W, 3) uint8 RGB each, H and W even; None writes no picture.
+        frames: (H, W, 3) uint8 RGB each, H and W even; None writes no video.
         fps: frames per second, the nominal ones where ``frame_times`` is given.
-        waveform: (C, S) float32 in [-1, 1], one or two channels; None writes no sound.
+        waveform: (C, S) float32 in [-1, 1], one or two channels; None writes no audio.
         sample_rate: samples per second of ``waveform``, and of the file.
         video_codec: name of an FFmpeg encoder; None takes :func:`default_video_codec`.
         audio_codec: name of an FFmpeg encoder.
-        frame_times: second at which each frame is shown, rising: a variable frame rate.
-        rotation: degrees counter-clockwise by which a player is to turn the picture
-            (other than 0 needs a recent PyAV; 18 has what it takes).
+        frame_times: increasing presentation times of the frames, seconds: a variable frame rate.
+        rotation: degrees counter-clockwise by which players turn the frames
+            (needs a recent PyAV, such as 18).
     """
     if frames is None and waveform is None:
         raise ValueError("a clip needs frames, a waveform, or both")
     if waveform is not None and (waveform.ndim != 2 or waveform.shape[0] not in {1, 2}):
         raise ValueError(f"waveform must be (1 or 2 channels, S), not {waveform.shape}")
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        # The name of the file aside tells FFmpeg nothing, so the container is named to it.
-        with av.open(str(aside), "w", format=_container(path)) as output:
-            # Every stream must be there before the first packet is written.
+        # The temporary name has no suffix that FFmpeg knows, so the container is named.
+        with av.open(str(temporary), "w", format=_container(path)) as output:
+            # All streams must be added before the first packet is written.
             packets: list[Iterator[Packet[Any]]] = []
             if frames is not None:
                 first, frames = _peek(frames)
                 codec = video_codec or default_video_codec()
-                picture = _add_picture(output, codec, Fraction(fps), first.shape[:2], rotation)
-                packets.append(_encode_picture(picture, frames, Fraction(fps), frame_times))
+                video = _add_video(output, codec, Fraction(fps), first.shape[:2], rotation)
+                packets.append(_encode_video(video, frames, Fraction(fps), frame_times))
             if waveform is not None:
-                sound = _add_sound(output, audio_codec, sample_rate, len(waveform))
-                packets.append(_encode_sound(sound, waveform, sample_rate))
+                audio = _add_audio(output, audio_codec, sample_rate, len(waveform))
+                packets.append(_encode_audio(audio, waveform, sample_rate))
             for packet in chain(*packets):
                 output.mux(packet)
-        aside.replace(path)
+        temporary.replace(path)
     finally:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def _container(path: Path) -> str:
-    """FFmpeg's name of the container that a suffix stands for."""
+    """FFmpeg's name of the container for a suffix."""
     suffix = path.suffix.lower().removeprefix(".")
     return {"mkv": "matroska", "mpg": "mpeg", "ts": "mpegts"}.get(suffix, suffix)
 
 
 def _peek(frames: Iterable[Frame]) -> tuple[Frame, Iterable[Frame]]:
-    """The first frame, and all of them still."""
+    """The first frame, and an iterable of all frames including it."""
     iterator = iter(frames)
     first = next(iterator, None)
     if first is None:
-        raise ValueError("frames are empty; pass None for a file without picture")
+        raise ValueError("frames are empty; pass None for a file without video")
     return first, chain([first], iterator)
 
 
-def _add_picture(
+def _add_video(
     output: OutputContainer, codec: str, fps: Fraction, size: tuple[int, ...], rotation: int
 ) -> VideoStream:
     height, width = size
@@ -117,7 +117,7 @@ def _add_picture(
     return stream
 
 
-def _encode_picture(
+def _encode_video(
     stream: VideoStream,
     frames: Iterable[Frame],
     fps: Fraction,
@@ -129,22 +129,22 @@ def _encode_picture(
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
         frame.time_base = tick
         frame.pts = number if frame_times is None else round(frame_times[number] / tick)
-        frame.duration = round(1 / fps / tick)  # without it the last frame would last no time
+        frame.duration = round(1 / fps / tick)  # otherwise the last frame would have no duration
         yield from stream.encode(frame)
     yield from stream.encode(None)
 
 
-def _add_sound(output: OutputContainer, codec: str, rate: int, channels: int) -> AudioStream:
+def _add_audio(output: OutputContainer, codec: str, rate: int, channels: int) -> AudioStream:
     layout = "mono" if channels == 1 else "stereo"
     stream = output.add_stream(
         codec, rate=rate, layout=layout, options=dict(FAST_OPTIONS.get(codec, {}))
     )
     if not isinstance(stream, AudioStream):
-        raise ValueError(f"{codec!r} encodes no sound")
+        raise ValueError(f"{codec!r} encodes no audio")
     return stream
 
 
-def _encode_sound(
+def _encode_audio(
     stream: AudioStream, waveform: NDArray[np.float32], rate: int
 ) -> Iterator["Packet[Any]"]:
     samples = np.ascontiguousarray(waveform, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""What a file says of itself, before anything is decoded."""
+"""Container and stream headers, read before anything is decoded."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,26 +20,26 @@ OPTIONS = {
     "protocol_whitelist": "file",
     "format_whitelist": "aac,asf,avi,flac,flv,matroska,mov,mp3,mpeg,mpegts,ogg,wav",
 }
-"""A file may not make FFmpeg read others, from the network or the disk, as playlists do."""
+"""Files cannot make FFmpeg read other files or URLs, as playlists do."""
 
 AnyStream = TypeVar("AnyStream", VideoStream, AudioStream)
 
 
 @dataclass(frozen=True, slots=True)
-class PictureHeaders:
+class VideoHeaders:
     """The headers of a media file that has pictures.
 
     Attributes:
         source: size, time stamp, codec and frame rate.
         duration: seconds of picture that the headers promise; None where they do not say.
         video: the stream of pictures, of the open container; of several, that which players show.
-        picture_start: the time stamp of the first picture, in seconds: 0 on the clip's clock.
+        video_start: the time stamp of the first picture, in seconds: 0 on the clip's clock.
     """
 
     source: Source
     duration: float | None
     video: VideoStream
-    picture_start: float
+    video_start: float
 
     def require_within(self, clip: Clip, max_seconds: float) -> None:
         """Refuse a clip that is too long; its file may be longer.
@@ -64,7 +64,7 @@ class PictureHeaders:
 
 
 @dataclass(frozen=True, slots=True)
-class Headers(PictureHeaders):
+class Headers(VideoHeaders):
     """The headers of a media file that has both picture and sound.
 
     Attributes:
@@ -116,33 +116,33 @@ def read_headers(container: InputContainer, path: Path) -> Headers:
     """
     video_stream(container, path)  # a file with neither is first of all no video
     audio = audio_stream(container, path)
-    pictures = read_picture_headers(container, path)
+    pictures = read_video_headers(container, path)
     return Headers(
         source=pictures.source,
         duration=pictures.duration,
         video=pictures.video,
-        picture_start=pictures.picture_start,
+        video_start=pictures.video_start,
         audio=audio,
     )
 
 
-def read_picture_headers(container: InputContainer, path: Path) -> PictureHeaders:
+def read_video_headers(container: InputContainer, path: Path) -> VideoHeaders:
     """Stream, length and clock of an open file's pictures, whether it has sound or not.
 
     Raises:
         ClipError: ``no_video``.
     """
     video = video_stream(container, path)
-    picture_start = float((video.start_time or 0) * (video.time_base or 0))
+    video_start = float((video.start_time or 0) * (video.time_base or 0))
     # The container knows of edit lists and the stream does not; a longer sound track is the
     # container's business and not the picture's. The smaller of the two is what is promised.
     whole = _length(container)
     if whole is not None and "matroska" in container.format.name:
-        whole -= max(picture_start, 0.0)  # counted from zero, wherever the first frame is
+        whole -= max(video_start, 0.0)  # counted from zero, wherever the first frame is
     promised = [seconds for seconds in (whole, _length(video)) if seconds is not None]
     duration = min(promised, default=None)
     stat = path.stat()
-    return PictureHeaders(
+    return VideoHeaders(
         source=Source(
             size=stat.st_size,
             mtime=stat.st_mtime_ns,
@@ -151,11 +151,11 @@ def read_picture_headers(container: InputContainer, path: Path) -> PictureHeader
         ),
         duration=duration,
         video=video,
-        picture_start=picture_start,
+        video_start=video_start,
     )
 
 
-def read_sound_headers(container: InputContainer, clip: Clip, max_seconds: float) -> AudioStream:
+def read_audio_headers(container: InputContainer, clip: Clip, max_seconds: float) -> AudioStream:
     """The sound of an open file that need not have pictures.
 
     Raises:
@@ -166,7 +166,7 @@ def read_sound_headers(container: InputContainer, clip: Clip, max_seconds: float
     return audio
 
 
-def has_pictures(container: InputContainer) -> bool:
+def has_video(container: InputContainer) -> bool:
     """Whether it is a video; the cover of a music file is no picture."""
     # FFmpeg's choice, as every decoder makes it: the default stream, then the largest.
     video = container.streams.best("video")
@@ -181,7 +181,7 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
         ClipError: ``no_video``, or ``corrupt`` where its codec is not known.
     """
     video = container.streams.best("video")
-    if not isinstance(video, VideoStream) or not has_pictures(container):
+    if not isinstance(video, VideoStream) or not has_video(container):
         raise ClipError("no_video", f"{path}: no video stream")
     return _decodable(video, path)
 

@@ -1,4 +1,4 @@
-"""What a clip looks and sounds like at a glance: one picture, and the outline of its sound."""
+"""Previews of a clip: a thumbnail and the peaks of its waveform."""
 
 import io
 
@@ -7,25 +7,25 @@ from PIL import Image
 
 from preprocessing.clips import NO_FILE, Clip
 from preprocessing.errors import ClipError
-from preprocessing.media import Sampling, decode_pictures, decode_sound
-from preprocessing.media.attempt import attempt_clip
+from preprocessing.media import Sampling, decode_frames, decode_waveform
+from preprocessing.media.outcome import try_clip
 from preprocessing.remote import Fetched
 
 PEAKS = 160
-"""Points of an outline."""
+"""Points of a waveform preview."""
 
 
 def thumbnail(clip: Clip, size: int) -> bytes:
     """The frame in the middle of a clip, as JPEG whose longer side has ``size`` pixels.
 
     Raises:
-        ClipError: there is no file, it is gone or cannot be used.
+        ClipError: the clip has no file, or it is missing or cannot be decoded.
     """
     _require_file(clip)
-    # One frame alone; of a cut the nearest key frame, as what precedes a cut can be long.
+    # A single frame; for a cut the nearest key frame, since decoding up to it can take long.
     sampling = Sampling(1e-9, frame_size=None, key_frames=clip.start is not None)
     with Fetched([clip.path]) as fetched:
-        frames = attempt_clip(clip, lambda here: decode_pictures(here, sampling), fetched)
+        frames = try_clip(clip, lambda local: decode_frames(local, sampling), fetched)
     if isinstance(frames, ClipError):
         raise frames
     image, file = Image.fromarray(frames[0]), io.BytesIO()
@@ -34,15 +34,15 @@ def thumbnail(clip: Clip, size: int) -> bytes:
     return file.getvalue()
 
 
-def outline(clip: Clip) -> tuple[float, ...]:
-    """The loudest of each of ``PEAKS`` equal parts of a clip's sound, relative to the loudest.
+def waveform_peaks(clip: Clip) -> tuple[float, ...]:
+    """The peaks of ``PEAKS`` equal parts of a clip's waveform, in [0, 1] (1 is the loudest).
 
     Raises:
-        ClipError: there is no file, it is gone or cannot be used.
+        ClipError: the clip has no file, or it is missing or cannot be decoded.
     """
     _require_file(clip)
     with Fetched([clip.path]) as fetched:
-        waveform = attempt_clip(clip, lambda here: decode_sound(here, Sampling()), fetched)
+        waveform = try_clip(clip, lambda local: decode_waveform(local, Sampling()), fetched)
     if isinstance(waveform, ClipError):
         raise waveform
     peaks = np.array([np.abs(part).max() for part in np.array_split(waveform, PEAKS)])
@@ -51,4 +51,4 @@ def outline(clip: Clip) -> tuple[float, ...]:
 
 def _require_file(clip: Clip) -> None:
     if clip.path == NO_FILE:
-        raise ClipError("missing", f"{clip.id}: there are features of it alone")
+        raise ClipError("missing", f"{clip.id}: only its features are here, not its file")

@@ -1,4 +1,4 @@
-"""Files of strangers are decoded in a process of their own, which may crash or be stopped."""
+"""Untrusted files are decoded in a separate process, which may crash or be killed."""
 
 import io
 import json
@@ -15,22 +15,22 @@ from typing import Any, cast
 import numpy as np
 
 from preprocessing.errors import ClipError
-from preprocessing.media.attempt import Decoded, attempt
+from preprocessing.media.outcome import Decoded, try_file
 
 STARTING_SECONDS = 120.0
-"""What the process may take to import its libraries, on a machine with much else to do."""
+"""Time limit for the process to import its libraries, generous for a busy machine."""
 
 
 class DecodingProcess:
-    """Does what :func:`preprocessing.media.attempt.attempt` does, with a deadline.
+    """:func:`preprocessing.media.outcome.try_file` in another process, with a deadline.
 
-    Several threads may use it at once; it takes one file after the other.
+    Not ``multiprocessing.Pool`` or pebble, which unpickle results: this process only reads JSON
+    and arrays without objects, so a decoder that a hostile file took over cannot run code here.
 
-    What comes back is read as JSON and as arrays without objects, and never unpickled: a decoder
-    that a file has taken over can send nothing that runs here.
+    Thread-safe; files are decoded one at a time.
 
     Args:
-        seconds: that one file may take.
+        seconds: deadline of each file.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -40,7 +40,7 @@ class DecodingProcess:
         self._connection: Connection[Any, Any]
 
     def __call__(self, path: Path, decode: Callable[[], Decoded]) -> Decoded | ClipError:
-        """What ``decode`` makes of a file, an array or a text, or what is wrong with it."""
+        """The result of ``decode`` for a file, an array or a string, or its error."""
         with self._lock:
             self._start()
             try:
@@ -49,7 +49,7 @@ class DecodingProcess:
                     self._stop()
                     return ClipError(
                         "decode_timeout",
-                        f"{path}: decoding takes longer than {self._seconds:g} s; make it shorter, "
+                        f"{path}: decoding takes longer than {self._seconds:g} s; shorten it "
                         "or re-encode it",
                     )
                 fault = json.loads(self._connection.recv_bytes())
@@ -63,15 +63,15 @@ class DecodingProcess:
                 )
 
     def start(self) -> None:
-        """Have the process ready, which the first file would otherwise wait for."""
+        """Start the process, so that the first file need not wait for it."""
         with self._lock:
             self._start()
 
     def close(self) -> None:
-        """Stop the process, and with it what it is at."""
+        """Kill the process, and whatever it is decoding."""
         process = self._process
         if process is not None:
-            process.kill()  # also where a thread waits for it, which then sees it gone
+            process.kill()  # a thread that waits for a result sees the pipe close
 
     def _start(self) -> None:
         if self._process is not None and self._process.is_alive():
@@ -80,7 +80,7 @@ class DecodingProcess:
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
         self._process.start()
-        theirs.close()  # so that its end is seen
+        theirs.close()  # so that the pipe closes when the process dies
         if not self._connection.poll(STARTING_SECONDS):
             self._stop()
             raise TimeoutError(f"the decoding process did not start in {STARTING_SECONDS:g} s")
@@ -95,13 +95,13 @@ class DecodingProcess:
 
 
 def _serve(connection: "Connection[Any, Any]") -> None:
-    """Decode what is asked for until nobody asks any more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends this one
+    """Decode what is requested until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and kills this one
     with suppress(EOFError, BrokenPipeError):
         connection.send_bytes(b"ready")
         while True:
             path, decode = connection.recv()
-            outcome = attempt(path, decode)
+            outcome = try_file(path, decode)
             if isinstance(outcome, ClipError):
                 connection.send_bytes(json.dumps([outcome.reason, outcome.message]).encode())
             else:

@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipError
 from preprocessing.media.headers import (
-    PictureHeaders,
-    has_pictures,
+    VideoHeaders,
+    has_video,
     opened,
+    read_audio_headers,
     read_headers,
-    read_picture_headers,
-    read_sound_headers,
+    read_video_headers,
 )
 from preprocessing.media.sampling import Sampling, cut, frame_times, nearest, shown_at
-from preprocessing.media.sound import heard, read_waveform
 from preprocessing.media.types import SAMPLE_RATE, Media
+from preprocessing.media.waveform import read_waveform, usable_waveform
 
 PICTURE_PREROLL = 12.0
 """Seconds from the key frame at which decoding begins to the first frame of a cut, at least: in
@@ -52,30 +52,30 @@ class PyAVDecoder:
             headers.require_within(clip, sampling.max_seconds)
             pictures, sound = _packets(container, headers.video, headers.audio)
             start, end, frames, times = _sample(headers, pictures, clip, sampling)
-            waveform = _waveform(sound, headers.picture_start + start, end - start)
+            waveform = _waveform(sound, headers.video_start + start, end - start)
         return Media(
             frames=frames,
             frame_times=times,
-            waveform=heard(waveform, end - start, clip.file),
+            waveform=usable_waveform(waveform, end - start, clip.file),
             duration=end - start,
             source=headers.source,
         )
 
 
-def decode_pictures(clip: Clip, sampling: Sampling) -> NDArray[np.uint8]:
+def decode_frames(clip: Clip, sampling: Sampling) -> NDArray[np.uint8]:
     """The frames (T, H, W, 3) of a clip, as :class:`PyAVDecoder` takes them; sound is not needed.
 
     Raises:
         ClipError: with the reason why it cannot be used.
     """
     with opened(clip.file) as container:
-        headers = read_picture_headers(container, clip.file)
+        headers = read_video_headers(container, clip.file)
         headers.require_within(clip, sampling.max_seconds)
         (pictures,) = _packets(container, headers.video)
         return _sample(headers, pictures, clip, sampling)[2]
 
 
-def decode_sound(clip: Clip, sampling: Sampling) -> NDArray[np.float32]:
+def decode_waveform(clip: Clip, sampling: Sampling) -> NDArray[np.float32]:
     """The waveform (S,) of a clip, as :class:`PyAVDecoder` has it; pictures are not needed.
 
     Where there are pictures, the sound is that of their time, and none of them is decoded.
@@ -85,18 +85,18 @@ def decode_sound(clip: Clip, sampling: Sampling) -> NDArray[np.float32]:
     """
     longest = sampling.max_seconds
     with opened(clip.file) as container:
-        if has_pictures(container):
+        if has_video(container):
             headers = read_headers(container, clip.file)
             headers.require_within(clip, longest)
             pictures, sound = _packets(container, headers.video, headers.audio)
             start, end = cut(clip, _timeline(headers, pictures, clip).duration)
-            waveform = _waveform(sound, headers.picture_start + start, end - start)
+            waveform = _waveform(sound, headers.video_start + start, end - start)
         else:
-            audio = read_sound_headers(container, clip, longest)
+            audio = read_audio_headers(container, clip, longest)
             whole = read_waveform(container.decode(audio), None, (clip.start or 0) + longest)
             start, end = cut(clip, len(whole) / SAMPLE_RATE)
             waveform = whole[round(start * SAMPLE_RATE) :]
-    return heard(waveform, end - start, clip.file)
+    return usable_waveform(waveform, end - start, clip.file)
 
 
 def _packets(container: InputContainer, *streams: Stream) -> "list[list[Packet[Any]]]":
@@ -128,14 +128,14 @@ def _entry(packets: "Sequence[Packet[Any]]", seconds: float) -> int:
     return max(entries, default=0)
 
 
-def _timeline(headers: PictureHeaders, packets: "Sequence[Packet[Any]]", clip: Clip) -> "_Timeline":
+def _timeline(headers: VideoHeaders, packets: "Sequence[Packet[Any]]", clip: Clip) -> "_Timeline":
     timeline = _Timeline.of(packets, clip)
     headers.require_all(timeline.duration, clip.file)
     return timeline
 
 
 def _sample(
-    headers: PictureHeaders, packets: "Sequence[Packet[Any]]", clip: Clip, sampling: Sampling
+    headers: VideoHeaders, packets: "Sequence[Packet[Any]]", clip: Clip, sampling: Sampling
 ) -> tuple[float, float, NDArray[np.uint8], NDArray[np.float64]]:
     """The cut's first and last second; its sampled frames (T, H, W, 3) and their times (T,)."""
     timeline = _timeline(headers, packets, clip)

@@ -1,4 +1,4 @@
-"""What every decoder is asked for, whichever library does the work."""
+"""How clips are sampled, and the interface of all decoders."""
 
 import math
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from preprocessing.errors import ClipError
 from preprocessing.media.types import Media
 
 MAX_SECONDS = 1800.0
-"""Longer clips are refused, so that one ten-hour file cannot fill the memory."""
+"""Limit on the length of a clip, so that one ten-hour file cannot exhaust memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +20,11 @@ class Sampling:
     """How a clip is sampled.
 
     Attributes:
-        frames_per_second: frames kept of every second of picture.
+        frames_per_second: frames kept per second of video.
         frame_size: height and width of the kept frames in pixels (Inception-v3 wants 299);
             None keeps the clip's own size.
-        key_frames: take the key frame nearest to each time, and not the frame shown at it: much
-            less is decoded, and the picture may be seconds off (``benchmarks/key_frames.py``).
+        key_frames: take the key frame nearest to each sampled time instead of the frame shown then:
+            far less is decoded, but frames may be seconds off (``benchmarks/key_frames.py``).
         max_seconds: longer clips are refused.
     """
 
@@ -35,22 +35,22 @@ class Sampling:
 
 
 class Decoder(Protocol):
-    """Opens media files; one instance serves many clips, one after the other."""
+    """Decodes media files; one instance decodes many clips, one at a time."""
 
     def decode(self, clip: Clip, sampling: Sampling) -> Media:
         """Decode one clip.
 
         Raises:
-            ClipError: with the reason why this clip cannot be used.
+            ClipError: with the reason why the clip cannot be used.
         """
         ...
 
 
 def frame_times(duration: float, frames_per_second: float) -> NDArray[np.float64]:
-    """Seconds at which frames are taken: the middle of each 1/frames_per_second of the clip.
+    """Sampled times in seconds: the middle of each interval of 1/frames_per_second.
 
-    A clip shorter than half such an interval gives one frame, from its own middle. The last,
-    unfinished interval counts if its middle still lies in the clip: 10.03 s at one frame a second
+    A clip shorter than half an interval gives one frame, from its own middle. The last, incomplete
+    interval counts if its middle lies within the clip: 10.03 s at one frame a second
     give 0.5, 1.5, … 9.5.
     """
     count = math.floor(duration * frames_per_second + 0.5)
@@ -60,27 +60,27 @@ def frame_times(duration: float, frames_per_second: float) -> NDArray[np.float64
 
 
 def shown_at(starts: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Which frame a player shows at each time: the last whose time has come.
+    """The frame that a player shows at each time: the last that has started.
 
     Args:
-        starts: (N,) seconds at which the frames of a clip are first shown, rising.
+        starts: (N,) increasing start times of frames, seconds.
         times: (T,) seconds.
 
     Returns:
-        (T,) indices of frames; before the first frame, that one.
+        (T,) indices of frames; the first one for times before it.
     """
-    # A tick of tolerance: time stamps are rational, and their floats may fall just short.
+    # A microsecond of tolerance: floats of rational time stamps may fall just short.
     return np.maximum(np.searchsorted(starts, times + 1e-6, side="right") - 1, 0)
 
 
 def nearest(starts: NDArray[np.float64], times: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Which of (N,) rising ``starts`` is nearest to each of (T,) ``times``, in seconds: (T,)."""
+    """Indices (T,) of those of (N,) increasing ``starts`` nearest to (T,) ``times``, seconds."""
     between = (starts[1:] + starts[:-1]) / 2
     return np.searchsorted(between, times)
 
 
 def cut(clip: Clip, duration: float) -> tuple[float, float]:
-    """The seconds (start, end) of a file of this duration that belong to the clip.
+    """Start and end of the clip in a file of this duration, seconds.
 
     Raises:
         ClipError: ``too_short`` where the cut starts at or beyond the end of the file.

@@ -10,8 +10,8 @@ from preprocessing.clips import Clip
 from preprocessing.errors import ClipError
 from preprocessing.media.headers import opened, read_headers
 from preprocessing.media.sampling import Sampling, cut, frame_times
-from preprocessing.media.sound import heard, read_waveform
 from preprocessing.media.types import Media
+from preprocessing.media.waveform import read_waveform, usable_waveform
 
 if ffmpeg_major_version is None:  # it is imported all the same, for pictures alone
     raise ImportError("no FFmpeg libraries within reach")
@@ -36,7 +36,7 @@ class TorchcodecDecoder:
             headers = read_headers(container, clip.file)
             headers.require_within(clip, sampling.max_seconds)
             sound = container.decode(headers.audio)
-            origin = headers.picture_start + (clip.start or 0.0)
+            origin = headers.video_start + (clip.start or 0.0)
             waveform = read_waveform(sound, origin, sampling.max_seconds)
             stream = headers.video.index  # memory of the container, which is about to be closed
         size, on_gpu = sampling.frame_size, self._device.type == "cuda"
@@ -68,7 +68,7 @@ class TorchcodecDecoder:
         return Media(
             frames=frames if on_gpu else frames.numpy(),
             frame_times=times,
-            waveform=heard(waveform, end - start, clip.file),
+            waveform=usable_waveform(waveform, end - start, clip.file),
             duration=end - start,
             source=headers.source,
         )

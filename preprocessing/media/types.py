@@ -1,4 +1,4 @@
-"""One decoded clip, and what is known of the file it came from."""
+"""Decoded clips, their features, and the source file of both."""
 
 from dataclasses import dataclass
 
@@ -7,18 +7,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Frames = NDArray[np.uint8] | Tensor
-"""Pictures, (T, H, W, 3) uint8: an array, or where a GPU decoded them, a tensor on that GPU."""
+"""Frames (T, H, W, 3) uint8: an array, or a tensor on the GPU that decoded them."""
 
 SAMPLE_RATE = 16_000
 """Samples per second of every waveform in avcmr (VGGish's input rate)."""
 
 MIN_SAMPLES = 15_600
-"""The least that a waveform may have: the samples that VGGish reads for one row of features."""
+"""Minimum length of a waveform: the samples that VGGish reads for one row of features."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The file behind a clip, as it was when it was read.
+    """The file of a clip, at the time it was read.
 
     Attributes:
         size: bytes.
@@ -35,15 +35,15 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """One decoded clip; picture and sound share one clock that starts at 0.
+    """One decoded clip; frames and waveform share one timeline that starts at 0.
 
     Attributes:
-        frames: (T, H, W, 3) uint8 RGB, upright (the container's rotation is applied); on a GPU
-            if that is where they were decoded.
-        frame_times: (T,) float64, the second at which each frame is sampled.
+        frames: (T, H, W, 3) uint8 RGB, upright (the container's display matrix is applied); on
+            the GPU that decoded them, if any.
+        frame_times: (T,) float64, sampled time of each frame, seconds.
         waveform: (S,) float32 mono at 16,000 Hz, in [-1, 1].
-        duration: seconds of picture.
-        source: the file it came from.
+        duration: of the video, seconds.
+        source: the file.
     """
 
     frames: Frames
@@ -72,15 +72,15 @@ class Media:
 
 @dataclass(frozen=True, slots=True)
 class ClipFeatures:
-    """The features of one clip: one row per sampled frame, one per 0.96 s of sound.
+    """The features of one clip: a row per sampled frame, and a row per 0.96 s of audio.
 
     Attributes:
         visual: (T, D) float32, Inception-v3 pool3 (D = 2048).
-        visual_times: (T,) float64, the middle of the interval each row stands for, seconds.
+        visual_times: (T,) float64, the middle of each row's interval, seconds.
         audio: (S, 128) float32, VGGish.
         audio_times: (S,) float64, likewise.
-        duration: seconds of picture.
-        source: the file it came from.
+        duration: of the video, seconds.
+        source: the file.
     """
 
     visual: NDArray[np.float32]

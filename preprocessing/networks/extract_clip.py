@@ -12,7 +12,7 @@ import torch
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipError
 from preprocessing.media import Decoder, PyAVDecoder, Sampling
-from preprocessing.media.attempt import try_decode
+from preprocessing.media.outcome import try_decode
 from preprocessing.media.types import ClipFeatures, Media
 from preprocessing.remote import Fetched, MediaPath, media_path
 

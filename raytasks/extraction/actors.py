@@ -8,7 +8,7 @@ import torch
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipError
 from preprocessing.media import Decoder, Sampling
-from preprocessing.media.attempt import try_decode
+from preprocessing.media.outcome import try_decode
 from preprocessing.media.types import ClipFeatures, Media
 from preprocessing.networks.extract_clip import DirectExtractor, Extractor
 from preprocessing.remote import Fetched

@@ -20,8 +20,8 @@ from preprocessing.catalog.manifest import read_manifest, write_manifest
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipError, SetupError
 from preprocessing.media import PyAVDecoder, Sampling
-from preprocessing.media.attempt import try_decode
 from preprocessing.media.encode import write_clip
+from preprocessing.media.outcome import try_decode
 from preprocessing.media.types import ClipFeatures, Media
 from preprocessing.networks.extract_clip import extract_clip
 from preprocessing.remote import Fetched, media_path

@@ -114,7 +114,7 @@ def render(runs: Sequence[Results], *, title: str) -> Report:
         provenance=_beside([run.provenance or {} for run in runs]),
         light=LIGHT,
         dark=DARK,
-        outline=(PEAKS, HEIGHT),
+        waveform=(PEAKS, HEIGHT),
     )
     return Report(html, light)
 

@@ -1,4 +1,4 @@
-"""Clips as tiles of a report: a picture or the outline of a sound, and what it is called."""
+"""Clips as tiles of a report: a picture or a waveform, with its name."""
 
 from base64 import b64encode
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ from avcmr.evaluation.examples import Example, Examples
 from avcmr.modality import Find
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipError
-from preprocessing.media.previews import outline, thumbnail
+from preprocessing.media.previews import thumbnail, waveform_peaks
 
 THUMBNAIL = 200
 """Longer side of a tile's picture, in pixels: as large as it is shown, on a dense display."""
 
 HEIGHT = 90
-"""Of an outline, in its own units; its width is ``PEAKS``."""
+"""Of a waveform, in its own units; its width is ``PEAKS``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Tile:
         id: of the clip.
         label: name of its class.
         kind: what is shown of it.
-        content: a data URI of the picture, or the path of the sound's outline as SVG writes it;
+        content: a data URI of the picture, or the waveform as an SVG path;
             empty where the clip's file is not to be had.
     """
 
@@ -88,10 +88,10 @@ def _picture(clip: Clip) -> str:
 
 
 def _sound(clip: Clip) -> str:
-    """An upright stroke for each point of the outline, around the middle."""
+    """An upright stroke for each peak of the waveform, around the middle."""
     middle = HEIGHT / 2
     strokes = []
-    for place, peak in enumerate(outline(clip)):
+    for place, peak in enumerate(waveform_peaks(clip)):
         half = max(0.6, 0.85 * middle * peak)
         strokes.append(f"M{place + 0.5:g} {middle - half:.1f}V{middle + half:.1f}")
     return "".join(strokes)

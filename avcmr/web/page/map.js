@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { byId, el, say, seconds } from "./dom.js";
-import { outline } from "./player.js";
+import { waveform } from "./player.js";
 
 const MARGIN = 28; // pixels
 const NEAR = 18; // pixels within which a point is meant
@@ -170,7 +170,7 @@ export class CollectionMap {
     const { item, kind } = this.at;
     const wave = el("div", { class: "wave untouched" });
     const image = el("img", { src: `/thumbnails/${item.at}`, alt: "", onerror: () => image.remove() });
-    get(`/peaks/${item.at}`).then((peaks) => wave.replaceChildren(outline(peaks)), () => wave.remove());
+    get(`/peaks/${item.at}`).then((peaks) => wave.replaceChildren(waveform(peaks)), () => wave.remove());
     const wanted = kind === "sound" ? "find pictures" : "find sounds";
     tip.replaceChildren(item.media ? image : "", item.media ? wave : "",
       el("p", {}, el("b", { text: item.label })),

@@ -1,4 +1,4 @@
-// A clip to see and hear: a picture, a button, and the outline of the sound, which is the slider.
+// A clip to see and hear: a picture, a button, and the waveform, which is the slider.
 
 import { get } from "./api.js";
 import { drawing, el } from "./dom.js";
@@ -7,8 +7,8 @@ const PLAY = "M5 3.5v13l11-6.5z";
 const PAUSE = "M4.5 3.5h4v13h-4z M11.5 3.5h4v13h-4z";
 let playing = null;
 
-/** The outline of a sound, by its peaks in [0, 1]. */
-export function outline(peaks) {
+/** A waveform, drawn from its peaks in [0, 1]. */
+export function waveform(peaks) {
   const height = (peak) => Math.max(peak * 0.94, 0.03);
   const bars = [];
   const step = 2; // every second peak, so that bars stay apart
@@ -65,7 +65,7 @@ function build({ name, source, first, last, sound, media, poster, bare = false }
 
   const wave = el("div", { class: "wave untouched", role: "slider", tabindex: "0", "aria-label": `Position in ${name}`,
     "aria-valuemin": "0", "aria-valuemax": "100", "aria-valuenow": "0", "aria-valuetext": "at the start" });
-  Promise.resolve(sound).then((peaks) => peaks && wave.replaceChildren(outline(peaks)), () => {});
+  Promise.resolve(sound).then((peaks) => peaks && wave.replaceChildren(waveform(peaks)), () => {});
 
   const end = () => Math.min(last ?? Infinity, Number.isFinite(video.duration) ? video.duration : Infinity);
   const length = () => (Number.isFinite(end()) ? Math.max(end() - first, 0.01) : 0);

@@ -130,7 +130,7 @@ function meter(stream, button) {
   };
 }
 
-/** The outline of a file's sound, decoded by the browser; null where it cannot. */
+/** The waveform of a file, decoded by the browser; null where it cannot. */
 export async function peaksOf(file) {
   try {
     const context = new OfflineAudioContext(1, 1, 16000);

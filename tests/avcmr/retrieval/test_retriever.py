@@ -32,7 +32,7 @@ from avcmr.training.run_folder import Checkpoint, RunFolder
 from preprocessing import extract_clip
 from preprocessing.clips import NO_FILE, Clip
 from preprocessing.errors import ClipError, SetupError
-from preprocessing.media import PyAVDecoder, Sampling, decode_pictures, decode_sound
+from preprocessing.media import PyAVDecoder, Sampling, decode_frames, decode_waveform
 from preprocessing.media.encode import write_clip
 from preprocessing.media.types import ClipFeatures
 from preprocessing.networks.extractor import FeatureExtractor, Networks
@@ -174,11 +174,11 @@ def test_a_clips_own_file_has_its_embedding(made, retriever) -> None:
 
 def test_a_clips_sound_or_frame_alone_is_near_to_it(made, retriever, tmp_path) -> None:
     clip = made.clips[5]
-    waveform = decode_sound(clip, SAMPLING)
+    waveform = decode_waveform(clip, SAMPLING)
     write_clip(tmp_path / "a.wav", None, 1, waveform[None], 16_000, audio_codec="pcm_f32le")
     heard = retriever.embed_audio_file(tmp_path / "a.wav")
     torch.testing.assert_close(heard, retriever.collection.audio[5], atol=1e-4, rtol=0)
-    Image.fromarray(decode_pictures(clip, SAMPLING)[0]).save(tmp_path / "a.png")
+    Image.fromarray(decode_frames(clip, SAMPLING)[0]).save(tmp_path / "a.png")
     seen = retriever.embed_image_file(tmp_path / "a.png")
     assert float(seen @ retriever.collection.visual[5]) > 0.99
 
@@ -458,12 +458,12 @@ def test_damaged_files_are_clip_errors_or_searched(made, retriever, tmp_path, ki
     clip, draw = made.clips[0], np.random.default_rng(0)
     path = tmp_path / {"audio": "a.flac", "video": "a.mp4", "image": "a.png"}[kind]
     if kind == "audio":
-        sound = decode_sound(clip, SAMPLING)[None]
+        sound = decode_waveform(clip, SAMPLING)[None]
         write_clip(path, None, 1, sound, 16_000, audio_codec="flac")
     elif kind == "video":
         shutil.copy(clip.path, path)
     else:
-        Image.fromarray(decode_pictures(clip, SAMPLING)[0]).resize((32, 32)).save(path)
+        Image.fromarray(decode_frames(clip, SAMPLING)[0]).resize((32, 32)).save(path)
     whole = np.frombuffer(path.read_bytes(), np.uint8)
     outcomes = []
     for _ in range(12):
@@ -521,7 +521,7 @@ def test_the_commands(made, own_run, retriever) -> None:
 
 def test_the_commands_on_files(made, own_run, retriever, tmp_path) -> None:
     clip = made.clips[1]
-    Image.fromarray(decode_pictures(clip, SAMPLING)[0]).save(tmp_path / "dog.jpg")
+    Image.fromarray(decode_frames(clip, SAMPLING)[0]).save(tmp_path / "dog.jpg")
     for options, arguments in (
         (["--audio", clip.path], {"audio": clip.path}),
         (["--video", clip.path], {"video": clip.path}),
@@ -617,11 +617,11 @@ def test_the_examples_of_the_page_run(made, own_run, tmp_path, monkeypatch, caps
     clip = made.clips[0]
     shutil.copy(clip.path, tmp_path / "clip.mp4")
     for name, sound in (
-        ("bark.wav", decode_sound(clip, SAMPLING)),
+        ("bark.wav", decode_waveform(clip, SAMPLING)),
         ("silent.wav", np.zeros(32_000, np.float32)),
     ):
         write_clip(tmp_path / name, None, 1, sound[None], 16_000, audio_codec="pcm_s16le")
-    Image.fromarray(decode_pictures(clip, SAMPLING)[0]).save(tmp_path / "dog.jpg")
+    Image.fromarray(decode_frames(clip, SAMPLING)[0]).save(tmp_path / "dog.jpg")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     for block in blocks:

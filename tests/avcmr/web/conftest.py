@@ -27,9 +27,9 @@ from avcmr.retrieval.collection import Collection
 from avcmr.web import create_app
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipError
-from preprocessing.media import Sampling, decode_image, decode_pictures, decode_sound
-from preprocessing.media.attempt import attempt
+from preprocessing.media import Sampling, decode_frames, decode_image, decode_waveform
 from preprocessing.media.encode import write_clip
+from preprocessing.media.outcome import try_file
 
 RATE = 16_000
 CLASSES = {"low": (200, 300), "middle": (60, 900), "high": (20, 2700)}
@@ -63,14 +63,14 @@ class Ears:
         pass
 
     def sound(self, path: Path) -> NDArray[np.float32]:
-        waveform = _checked(path, lambda: decode_sound(Clip("q", path, ""), Sampling()))
+        waveform = _checked(path, lambda: decode_waveform(Clip("q", path, ""), Sampling()))
         spectrum = np.abs(np.fft.rfft(waveform))
         at = [round(hertz * len(waveform) / RATE) for _, hertz in CLASSES.values()]
         bands = np.array([spectrum[centre - 9 : centre + 9].sum() for centre in at])
         return (bands / bands.sum()).astype(np.float32)
 
     def pictures(self, path: Path) -> NDArray[np.float32]:
-        return _red(_checked(path, lambda: decode_pictures(Clip("q", path, ""), Sampling())))
+        return _red(_checked(path, lambda: decode_frames(Clip("q", path, ""), Sampling())))
 
     def image(self, path: Path) -> NDArray[np.float32]:
         return _red(_checked(path, lambda: decode_image(path)))
@@ -86,7 +86,7 @@ class Unit:
 
 
 def _checked(path: Path, decode: Any) -> NDArray[Any]:
-    outcome = attempt(path, decode)
+    outcome = try_file(path, decode)
     if isinstance(outcome, ClipError):
         raise outcome
     return cast(NDArray[Any], outcome)

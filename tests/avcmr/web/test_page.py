@@ -125,7 +125,7 @@ def test_upload_a_sound_a_picture_and_a_clip(page: Any, served: Any) -> None:
     page.wait_for_selector("#cards.finds-picture")
     assert page.inner_text(QUERY) == "your sound" and labels(page)[:4] == ["high"] * 4
     assert page.locator("input[name=find][value=sound]").is_disabled()
-    page.wait_for_selector("#query .wave svg")  # the outline is the browser's own
+    page.wait_for_selector("#query .wave svg")  # the waveform is the browser's own
     assert page.locator("#cards .mark").all_inner_texts() == []  # its class is not known
     page.set_input_files("#file", served.image)
     page.wait_for_selector("#cards.finds-sound")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipError, Reason, SetupError
-from preprocessing.media import DECODERS, Decoder, PyAVDecoder, Sampling, decode_sound
+from preprocessing.media import DECODERS, Decoder, PyAVDecoder, Sampling, decode_waveform
 from preprocessing.media.encode import write_clip
 from preprocessing.media.sampling import frame_times
 from preprocessing.media.types import SAMPLE_RATE, Media
@@ -163,7 +163,7 @@ def test_resampling_lets_through_what_16_khz_can_hold_and_nothing_else(
     path = tmp_path / "tone.wav"
     hum = tone(2, rate, 50) / 1000  # silence would be refused
     write_clip(path, None, 25, tone(2, rate, hertz) + hum, rate, audio_codec="pcm_s16le")
-    waveform = decode_sound(Clip("x", path, "label"), Sampling())[4_000:-4_000]
+    waveform = decode_waveform(Clip("x", path, "label"), Sampling())[4_000:-4_000]
     window = np.hanning(len(waveform))
     heard_at = min(hertz, SAMPLE_RATE - hertz)
     turning = np.exp(-2j * np.pi * heard_at * np.arange(len(waveform)) / SAMPLE_RATE)

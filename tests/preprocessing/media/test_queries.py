@@ -15,7 +15,7 @@ from PIL import Image
 
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipError, Reason
-from preprocessing.media import PyAVDecoder, Sampling, decode_image, decode_pictures, decode_sound
+from preprocessing.media import PyAVDecoder, Sampling, decode_frames, decode_image, decode_waveform
 from preprocessing.media.encode import write_clip
 
 COLOURS = [(200, 30, 30), (30, 200, 30), (30, 30, 200)]
@@ -48,8 +48,8 @@ def test_one_modality_is_what_the_decoder_of_both_gives(tmp_path, cut, key_frame
     sampling = Sampling(frames_per_second=2, key_frames=key_frames)
     clip = clip_of(path, **cut)
     whole = PyAVDecoder().decode(clip, sampling)
-    np.testing.assert_array_equal(decode_pictures(clip, sampling), whole.frames)
-    np.testing.assert_array_equal(decode_sound(clip, sampling), whole.waveform)
+    np.testing.assert_array_equal(decode_frames(clip, sampling), whole.frames)
+    np.testing.assert_array_equal(decode_waveform(clip, sampling), whole.waveform)
 
 
 def test_real_clips_one_modality_at_a_time(assets: Path) -> None:
@@ -63,8 +63,8 @@ def test_real_clips_one_modality_at_a_time(assets: Path) -> None:
         except ClipError:
             continue
         tried += 1
-        np.testing.assert_array_equal(decode_pictures(clip, Sampling()), whole.frames)
-        np.testing.assert_array_equal(decode_sound(clip, Sampling()), whole.waveform)
+        np.testing.assert_array_equal(decode_frames(clip, Sampling()), whole.frames)
+        np.testing.assert_array_equal(decode_waveform(clip, Sampling()), whole.waveform)
     assert tried >= 4
 
 
@@ -72,13 +72,13 @@ def test_a_silent_video_has_pictures_and_a_sound_file_has_sound(tmp_path) -> Non
     silent, blind = tmp_path / "silent.mp4", tmp_path / "blind.wav"
     write_clip(silent, [stripes()] * 30, 10, None)
     write_clip(blind, None, 1, tone(2), 16_000, audio_codec="pcm_s16le")
-    assert decode_pictures(clip_of(silent), Sampling()).shape == (3, 299, 299, 3)
-    np.testing.assert_allclose(decode_sound(clip_of(blind), Sampling()), tone(2)[0], atol=1e-4)
-    cut = decode_sound(clip_of(blind, start=0.5, end=1.75), Sampling())
+    assert decode_frames(clip_of(silent), Sampling()).shape == (3, 299, 299, 3)
+    np.testing.assert_allclose(decode_waveform(clip_of(blind), Sampling()), tone(2)[0], atol=1e-4)
+    cut = decode_waveform(clip_of(blind, start=0.5, end=1.75), Sampling())
     np.testing.assert_allclose(cut, tone(2)[0, 8_000:28_000], atol=1e-4)
     for decode, path, reason in (
-        (decode_sound, silent, "no_audio"),
-        (decode_pictures, blind, "no_video"),
+        (decode_waveform, silent, "no_audio"),
+        (decode_frames, blind, "no_video"),
     ):
         with pytest.raises(ClipError) as caught:
             decode(clip_of(path), Sampling())
@@ -100,7 +100,7 @@ def test_a_silent_video_has_pictures_and_a_sound_file_has_sound(tmp_path) -> Non
 def test_every_usual_sound_file(tmp_path, suffix, codec) -> None:
     path = tmp_path / f"tone.{suffix}"
     write_clip(path, None, 1, tone(2, 48_000), 48_000, audio_codec=codec)
-    waveform = decode_sound(clip_of(path), Sampling())
+    waveform = decode_waveform(clip_of(path), Sampling())
     assert len(waveform) == pytest.approx(32_000, abs=2_500)  # encoders pad
     spectrum = np.abs(np.fft.rfft(waveform[4_000:28_000]))
     assert spectrum.argmax() * 16_000 / 24_000 == pytest.approx(440, abs=1)
@@ -118,9 +118,9 @@ def test_the_cover_of_a_music_file_is_no_picture(tmp_path) -> None:
         samples.sample_rate = 16_000
         song.mux([*cover.encode(picture), *cover.encode()])
         song.mux([*sound.encode(samples), *sound.encode()])
-    assert len(decode_sound(clip_of(path), Sampling())) == pytest.approx(32_000, abs=2_500)
+    assert len(decode_waveform(clip_of(path), Sampling())) == pytest.approx(32_000, abs=2_500)
     with pytest.raises(ClipError, match="no video stream"):
-        decode_pictures(clip_of(path), Sampling())
+        decode_frames(clip_of(path), Sampling())
 
 
 @pytest.mark.parametrize("channels", [1, 2, 6, 8, 9, 16, 64])
@@ -131,7 +131,7 @@ def test_any_number_of_channels_is_averaged(tmp_path, channels) -> None:
         file.setsampwidth(2)
         file.setframerate(16_000)
         file.writeframes(samples.astype("<i2").tobytes())
-    waveform = decode_sound(clip_of(tmp_path / "many.wav"), Sampling())
+    waveform = decode_waveform(clip_of(tmp_path / "many.wav"), Sampling())
     np.testing.assert_allclose(waveform, samples.mean(axis=1) / 2**15, atol=1e-6)
 
 
@@ -158,10 +158,10 @@ def test_sounds_that_cannot_be_used(tmp_path) -> None:
     }
     for path, reason in expected.items():
         with pytest.raises(ClipError) as caught:
-            decode_sound(clip_of(path), Sampling())
+            decode_waveform(clip_of(path), Sampling())
         assert (caught.value.reason, path.name in caught.value.message) == (reason, True)
     with pytest.raises(ClipError, match="more than the limit of 1 s"):
-        decode_sound(clip_of(sound("long.wav", tone(3))), Sampling(max_seconds=1))
+        decode_waveform(clip_of(sound("long.wav", tone(3))), Sampling(max_seconds=1))
 
 
 def test_a_header_that_promises_little_cannot_fill_the_memory(tmp_path) -> None:
@@ -175,7 +175,7 @@ def test_a_header_that_promises_little_cannot_fill_the_memory(tmp_path) -> None:
     content[40:44] = struct.pack("<I", 0xFFFFFFFF)  # as written to a pipe: of unknown length
     path.write_bytes(content)
     try:
-        waveform = decode_sound(clip_of(path), Sampling(max_seconds=5))
+        waveform = decode_waveform(clip_of(path), Sampling(max_seconds=5))
     except ClipError as error:
         assert error.reason == "out_of_memory"
     else:

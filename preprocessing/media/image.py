@@ -1,4 +1,4 @@
-"""A still picture, as one frame of a clip."""
+"""A still image, decoded as one frame of a clip."""
 
 from pathlib import Path
 from typing import cast
@@ -11,20 +11,20 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from preprocessing.errors import ClipError
 
 FORMATS = ("JPEG", "PNG", "WEBP")
-"""Pillow has decoders for dozens of formats, some of which nobody has looked at for years."""
+"""What Pillow may decode: it knows dozens of formats, some of them hardly maintained."""
 
 MAX_PIXELS = 64_000_000
-"""A few kilobytes can promise a picture that fills the memory."""
+"""Limit against decompression bombs: a few kilobytes can expand to gigabytes."""
 
 
 def decode_image(path: Path, size: int | None = 299) -> NDArray[np.uint8]:
     """One upright frame (1, size, size, 3) uint8 RGB, resized as the frames of clips are.
 
-    What is transparent becomes white, and of an animation the first picture is taken.
+    Transparency becomes white; of an animation the first frame is taken.
 
     Args:
         path: a JPEG, PNG or WebP file.
-        size: height and width in pixels; None keeps the picture's own.
+        size: height and width in pixels; None keeps the image's own.
 
     Raises:
         ClipError: ``missing``, ``empty``, ``not_media``, ``corrupt`` or ``out_of_memory``.
@@ -43,10 +43,10 @@ def decode_image(path: Path, size: int | None = 299) -> NDArray[np.uint8]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _too_large(path, "more pixels than any camera gives") from None
     except OSError as error:
-        if error.errno is not None:  # the system's, not Pillow's
+        if error.errno is not None:  # the operating system's, not Pillow's
             raise ClipError("missing", f"{path}: {error.strerror}") from None
         raise _damaged(path, error) from None
-    except (ValueError, SyntaxError, EOFError) as error:  # what Pillow makes of damaged files
+    except (ValueError, SyntaxError, EOFError) as error:  # what Pillow raises for damaged files
         raise _damaged(path, error) from None
     frame = VideoFrame.from_ndarray(pixels, format="rgb24")
     resized = cast(NDArray[np.uint8], frame.reformat(size, size, "rgb24").to_ndarray())

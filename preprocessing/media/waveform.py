@@ -1,4 +1,4 @@
-"""The sound of a clip, by PyAV.
+"""The waveform of a clip, decoded by PyAV.
 
 Never by decord, whose 0.6.0 interleaves the channels of stereo sound wrongly and loses samples at
 every block when it resamples (correlation with the true signal .01 and .97; see the tests).
@@ -31,26 +31,25 @@ KAISER_BEST: dict[str, Any] = {
 above 8 kHz."""
 
 INAUDIBLE = 2.0**-15
-"""Least peak of a waveform that counts as sound: one step of 16-bit audio."""
+"""Lower peaks count as silence: one quantization step of 16-bit audio."""
 
 STAMP_TOLERANCE = 0.01
-"""Seconds by which time stamps may differ from the samples counted: containers round them, so that
-only more than this is a gap or an overlap."""
+"""Seconds by which time stamps may deviate from the sample count, since containers round them; only
+more than this is a gap or an overlap."""
 
 
 def read_waveform(
     frames: Iterable[AudioFrame], origin: float | None, seconds: float
 ) -> NDArray[np.float32]:
-    """Decoded sound as (S,) float32 at 16 kHz, from a time of the picture's clock on.
+    """Decoded audio as (S,) float32 at 16 kHz, from a time on the video's clock on.
 
-    Channels are averaged (FFmpeg's own down-mix is √2 louder). Where sound starts after the
-    origin, or is missing in between, zeros fill the gap; what precedes the origin is cut off.
+    Channels are averaged (FFmpeg's own down-mix is √2 louder). Zeros fill gaps, also one before
+    the first sample; what precedes the origin is cut off.
 
     Args:
-        frames: what the decoder gives, in order; no more of them are drawn than needed.
-        origin: the time stamp of the first sample, seconds; None where there are no pictures, and
-            the sound begins where it begins.
-        seconds: how much is wanted; there may be less, and a little more.
+        frames: decoded audio, in order; consumed no further than needed.
+        origin: time stamp of the first sample, seconds; None without video: the first there is.
+        seconds: length wanted; the result may be shorter, or a little longer.
     """
     mono, rate, start = _join(frames, origin, seconds)
     waveform: NDArray[np.float32] = _resampler(rate)(torch.from_numpy(mono)).numpy()
@@ -58,12 +57,13 @@ def read_waveform(
     return np.pad(waveform, (shift, 0)) if shift > 0 else waveform[-shift:]
 
 
-def heard(waveform: NDArray[np.float32], seconds: float, path: Path) -> NDArray[np.float32]:
-    """The first so many seconds of sound, in which something can be heard.
+def usable_waveform(
+    waveform: NDArray[np.float32], seconds: float, path: Path
+) -> NDArray[np.float32]:
+    """The waveform trimmed to the clip's length, if it is long enough and not silent.
 
     Raises:
-        ClipError: ``too_short`` for one row of features or, where nothing can be heard,
-            ``no_audio``.
+        ClipError: ``too_short`` for one row of features, or ``no_audio`` where it is silent.
     """
     part = waveform[: round(seconds * SAMPLE_RATE)]
     if len(part) < MIN_SAMPLES:
@@ -80,10 +80,10 @@ def heard(waveform: NDArray[np.float32], seconds: float, path: Path) -> NDArray[
 def _join(
     frames: Iterable[AudioFrame], origin: float | None, seconds: float
 ) -> tuple[NDArray[np.float32], int, float]:
-    """Samples (S,) of all channels' mean where their time stamps put them, rate, and first stamp.
+    """Samples (S,), channels averaged, placed by their time stamps; their rate and first stamp.
 
     Raises:
-        av.FFmpegError: the rate changes in between.
+        av.FFmpegError: the sample rate changes.
     """
     blocks: list[NDArray[np.float32]] = [np.zeros(0, np.float32)]
     converters: dict[tuple[str, str], av.AudioResampler] = {}
@@ -97,30 +97,32 @@ def _join(
         block = _mean(frame, converters)
         late = 0 if frame.time is None else round((frame.time - start) * rate) - samples
         if late > STAMP_TOLERANCE * rate:
-            gap = min(late, max(wanted, 0), round(MAX_SECONDS * rate))  # stamps may be anything
+            gap = min(
+                late, max(wanted, 0), round(MAX_SECONDS * rate)
+            )  # time stamps may be anything
             blocks.append(np.zeros(gap, np.float32))
             samples += len(blocks[-1])
         elif late < -STAMP_TOLERANCE * rate:
             block = block[-late:]
         blocks.append(block)
         samples += len(blocks[-1])
-        if samples > wanted + rate:  # and a second for the resampler to look ahead
+        if samples > wanted + rate:  # and a second of look-ahead for the resampler
             break
     return np.concatenate(blocks), rate or SAMPLE_RATE, start
 
 
 @lru_cache(maxsize=8)
 def _resampler(rate: int) -> Resample:
-    """From so many samples a second to 16,000; the filter takes as long to make as to use."""
+    """Resamples to 16 kHz; cached, as its filter takes as long to compute as to apply."""
     return Resample(rate, SAMPLE_RATE, **KAISER_BEST)
 
 
 def _mean(
     frame: AudioFrame, converters: dict[tuple[str, str], av.AudioResampler]
 ) -> NDArray[np.float32]:
-    """The mean of a frame's channels, (S,); ``converters`` keeps one for each format met."""
+    """The mean (S,) of a frame's channels; ``converters`` caches one per sample format."""
     kind = frame.format.name, frame.layout.name
-    # Packed: of planes, PyAV reads those beyond the eighth from where there are none, and crashes.
+    # Packed, not planar: PyAV reads planes beyond the eighth out of bounds, and crashes.
     to_float = converters.setdefault(kind, av.AudioResampler(format="flt"))
     parts = [
         part.to_ndarray().reshape(-1, part.layout.nb_channels).mean(axis=1, dtype=np.float32)

@@ -1,15 +1,15 @@
-"""What a file is, by its bytes and not by its name."""
+"""The kind of a media file, by its content and not by its name."""
 
 from pathlib import Path
 from typing import Literal
 
-from preprocessing.media.headers import has_pictures, opened
+from preprocessing.media.headers import has_video, opened
 
 Kind = Literal["image", "video", "audio"]
 
 
 def media_kind(path: Path) -> Kind:
-    """A still picture, a video (with sound or without), or sound alone.
+    """Whether a file is an image, a video (with or without sound) or audio alone.
 
     Raises:
         ClipError: ``missing``, ``empty``, ``not_media`` or ``corrupt``.
@@ -17,11 +17,11 @@ def media_kind(path: Path) -> Kind:
     if _is_image(path):
         return "image"
     with opened(path) as container:
-        return "video" if has_pictures(container) else "audio"
+        return "video" if has_video(container) else "audio"
 
 
 def _is_image(path: Path) -> bool:
-    """Whether it begins as JPEG, PNG or WebP files do."""
+    """Whether it starts with the magic bytes of JPEG, PNG or WebP."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
