@@ -18,6 +18,7 @@ import typer
 from rich.table import Table
 
 from avcmr.cli.console import ProgressLine, console
+from avcmr.cli.weights import report_download
 from preprocessing.errors import SetupError
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def command(
         raise SetupError("--frames key needs --decoder pyav")
     provenance = Provenance(
         config=networks.describe(sampling),
-        weights=networks.origins(),
+        weights=networks.origins(report_download),
         decoder=describe(backend),
     )
     if provenance.untrained:

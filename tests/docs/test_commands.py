@@ -54,13 +54,12 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "status --watch": (
         "avcmr/test_status_command.py::test_watching_goes_on_until_it_is_interrupted",
     ),
-    "weights convert --to": (f"{WEIGHTS}::test_list_get_verify_and_convert",),
     "weights get": (f"{WEIGHTS}::test_get_and_verify_of_several",),
-    "weights get --mirror": (f"{WEIGHTS}::test_list_get_verify_and_convert",),
+    "weights get --mirror": (f"{WEIGHTS}::test_list_get_and_verify",),
     "weights get --to": (f"{WEIGHTS}::test_get_and_verify_of_several",),
     "weights get --to --mirror": (f"{WEIGHTS}::test_get_and_verify_of_several",),
-    "weights verify": (f"{WEIGHTS}::test_list_get_verify_and_convert",),
-    "weights verify --weights": (f"{WEIGHTS}::test_list_get_verify_and_convert",),
+    "weights verify": (f"{WEIGHTS}::test_list_get_and_verify",),
+    "weights verify --weights": (f"{WEIGHTS}::test_list_get_and_verify",),
 }
 """Commands that start Ray or serve, or need published weights or the net → the tests (or fixtures)
 that run them between them."""

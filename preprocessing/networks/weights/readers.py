@@ -1,4 +1,4 @@
-"""Files of tensors that others write, read without running any code of theirs."""
+"""Files of tensors that others write, read without running any code they may contain."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """A PyTorch state dict, less the ImageNet classifiers where it has them."""
+    """A PyTorch state dict, without ImageNet classifiers if it has them."""
     tensors: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     heads = ("fc.", "AuxLogits.")
     return {name: tensor for name, tensor in tensors.items() if not name.startswith(heads)}

