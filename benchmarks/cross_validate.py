@@ -25,6 +25,7 @@ from avcmr.comparison.registry import all_methods, check_names
 from avcmr.config_files import load_config, preset
 from avcmr.features.dataset import PairedFeatures, load_dataset
 from preprocessing.catalog.splits import balanced_folds, stratified_split
+from preprocessing.clips import NO_FILE, Clip
 
 
 def learning_clips(features: Path, config: Path) -> PairedFeatures:
@@ -45,14 +46,14 @@ def measure(
     """Average MAP on a fold, searched as the settings say and by cosine."""
     torch.set_num_threads(1)
     name, *overrides = row.split()
-    labels = [str(label) for label in clips.labels.tolist()]
-    held_out = balanced_folds(clips.ids, labels, folds=folds) == fold
-    rest = clips[np.flatnonzero(~held_out)]
-    parts = np.array(
-        stratified_split(
-            rest.ids, [str(label) for label in rest.labels.tolist()], val=0.1, test=0, seed=fold
-        )
-    )
+    members = [
+        Clip(id=id_, path=NO_FILE, label=str(label))
+        for id_, label in zip(clips.ids, clips.labels.tolist(), strict=True)
+    ]
+    held_out = balanced_folds(members, folds=folds) == fold
+    kept = np.flatnonzero(~held_out)
+    rest = clips[kept]
+    parts = np.array(stratified_split([members[row] for row in kept], val=0.1, test=0, seed=fold))
     train, val = (rest[np.flatnonzero(parts == part)] for part in ("train", "val"))
     with tempfile.TemporaryDirectory() as folder:
         method = all_methods(Path(folder))[name]

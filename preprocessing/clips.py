@@ -31,7 +31,8 @@ class Clip:
         event_start: second of the clip, counted from its start, at which what its label names
             begins; None is the clip's beginning.
         event_end: at which it ends; None is the clip's end.
-        source: what the clip was cut from, where the file does not tell; see :attr:`origin`.
+        source: name of the recording that the clip was cut from, where the file does not tell;
+            clips of one source are never divided among splits.
     """
 
     id: str
@@ -43,11 +44,6 @@ class Clip:
     event_start: float | None = None
     event_end: float | None = None
     source: str = ""
-
-    @property
-    def origin(self) -> str:
-        """What its cuts must not be divided: the source if one is named, or else the file."""
-        return self.source or str(self.path)
 
     @property
     def file(self) -> Path:

@@ -1,4 +1,4 @@
-"""Write a small labelled set of made-up videos with sound, to try everything on.
+"""Write a small labelled set of synthetic videos with sound, to try everything on.
 
 Example:
 
@@ -14,9 +14,9 @@ from avcmr.cli.console import ProgressLine, console
 
 
 def command(
-    folder: Annotated[Path, typer.Argument(help="Where the class folders go.")],
+    folder: Annotated[Path, typer.Argument(help="Folder to write the class folders to.")],
     per_class: Annotated[int, typer.Option(help="Clips of each class.", min=3)] = 14,
-    seed: Annotated[int, typer.Option(help="Another seed, other clips.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Clips of another seed differ.", min=0)] = 0,
 ) -> None:
     from preprocessing.demo import DEMO_CLASSES, write_demo_clips
 
@@ -29,6 +29,6 @@ def command(
             progress=lambda done, all_clips: line.update(done, f"{done}/{all_clips}"),
         )
     console.print(
-        f"{written} clips written, {total - written} were there; {len(DEMO_CLASSES)} classes"
+        f"{written} clips written, {total - written} existed; {len(DEMO_CLASSES)} classes"
     )
     print(folder)

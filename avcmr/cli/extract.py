@@ -157,6 +157,7 @@ def command(
 
 
 def _clips(videos: str | None, manifest: Path | None, *, follow_links: bool) -> "list[Clip]":
+    from preprocessing.catalog.contents import with_shared_sources
     from preprocessing.catalog.folders import scan_folder
     from preprocessing.catalog.manifest import read_manifest
     from preprocessing.remote import media_path
@@ -164,10 +165,13 @@ def _clips(videos: str | None, manifest: Path | None, *, follow_links: bool) -> 
     if videos and not manifest:
         root = media_path(videos)
         root = root.resolve() if isinstance(root, Path) else root
-        return scan_folder(root, follow_links=follow_links)
-    if manifest and not videos:
-        return read_manifest(manifest.resolve())
-    raise SetupError("give either --videos FOLDER or --manifest FILE.csv")
+        clips = scan_folder(root, follow_links=follow_links)
+    elif manifest and not videos:
+        clips = read_manifest(manifest.resolve())
+    else:
+        raise SetupError("give either --videos FOLDER or --manifest FILE.csv")
+    # Training will divide clips without splits, and must not divide copies of one file.
+    return clips if any(clip.split for clip in clips) else with_shared_sources(clips)
 
 
 def _state(progress: "Progress") -> str:

@@ -103,7 +103,7 @@ def as_json_text(found: "Survey", manifest: Path) -> str:
         "copies": [[clip.id for clip in group] for group in found.copies],
         "in_two_splits": [
             {"split": split, "other": other, "clips": count}
-            for (split, other), count in found.parted.items()
+            for (split, other), count in found.in_two_splits.items()
         ],
         "notes": found.notes,
     }

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from avcmr.config import DataConfig
+from avcmr.features.provenance import clips_of
 from avcmr.features.units import Units, units_of
 from preprocessing.catalog.splits import stratified_split
+from preprocessing.clips import Clip
 from preprocessing.errors import SetupError
 from preprocessing.interchange import PublishedFeatures, layout_of, read_published
 from preprocessing.store import FeatureStore
@@ -84,7 +86,7 @@ class Dataset:
 def load_dataset(path: Path, config: DataConfig) -> Dataset:
     """Read a feature store, or features in one of the published layouts.
 
-    Clips without a split are divided by class, those that were cut from one file together, as
+    Clips without a split are divided by class, those of one source or file together, as
     ``config`` says; where only the validation split is missing (VEGAS, the published files) it is
     taken from the training split. All units of a clip (``config.unit``) are in the clip's split.
 
@@ -95,13 +97,17 @@ def load_dataset(path: Path, config: DataConfig) -> Dataset:
     with open_features(path) as source:
         clips, class_names = _clip_means(source)
         splits: list[str] = source.splits.tolist()
-        origins = dict(zip(source.ids.tolist(), source.origins.tolist(), strict=True))
+        described = clips_of(source)
         warnings = _warnings(source)
         if config.unit != "clip":
             units = units_of(source, path, config.unit)
     if config.classes is not None:
         clips, splits, class_names = _only(config.classes, clips, splits, class_names, path)
-    splits = _complete_splits(clips, splits, [origins[id_] for id_ in clips.ids], config, path)
+    members = [
+        replace(described[id_], label=str(label))
+        for id_, label in zip(clips.ids, clips.labels.tolist(), strict=True)
+    ]
+    splits = _complete_splits(members, splits, config, path)
     if units is not None:
         clips, splits = _expanded(clips, splits, units)
         warnings += (units.warning,) if units.warning else ()
@@ -208,16 +214,13 @@ def _only(
 
 
 def _complete_splits(
-    clips: PairedFeatures, splits: list[str], origins: list[str], config: DataConfig, path: Path
+    clips: Sequence[Clip], splits: list[str], config: DataConfig, path: Path
 ) -> list[str]:
-    label_names = [str(label) for label in clips.labels.tolist()]
     present = set(splits)
     if present == {""}:
         return list(
             stratified_split(
-                clips.ids,
-                label_names,
-                origins=origins,
+                clips,
                 val=config.val_fraction,
                 test=config.test_fraction,
                 seed=config.split_seed,
@@ -232,9 +235,7 @@ def _complete_splits(
         return splits
     training = [row for row, split in enumerate(splits) if split == "train"]
     parts = stratified_split(
-        [clips.ids[row] for row in training],
-        [label_names[row] for row in training],
-        origins=[origins[row] for row in training],
+        [clips[row] for row in training],
         val=config.val_fraction,
         test=0,
         seed=config.split_seed,

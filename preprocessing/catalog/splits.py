@@ -1,77 +1,116 @@
-"""How clips are divided into training, validation and test."""
+"""How clips are divided into training, validation and test, or into folds.
 
-from collections.abc import Iterator, Sequence
+Clips that share a source, a file or their content are never divided: together they count as one
+clip, of the class of the first by id. What a division gives depends on the set of clips and the
+seed alone, not on their order.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.clips import Split
+from preprocessing.clips import NO_FILE, Clip, Split
+
+_Node = tuple[str, str]
+"""What kind of thing, and its name."""
 
 
 def stratified_split(
-    ids: Sequence[str],
-    labels: Sequence[str],
+    clips: Sequence[Clip],
+    content: Mapping[str, str] | None = None,
     *,
-    origins: Sequence[str] | None = None,
     val: float = 0.1,
     test: float = 0.2,
     seed: int = 0,
 ) -> list[Split]:
     """Assign every clip to train, val or test, class by class, in the order given.
 
-    Depends on the set of (id, label, origin) and the seed alone, not on the order of the clips. A
-    class of three or more clips has at least one in each part; of two, one to train and one to
-    test. A fraction of 0 leaves that part empty. Clips of one origin (``Clip.origin``) go together,
-    and count as one, of the class of the first by id; without origins each is one of its own.
+    A class of three or more clips has at least one in each split; of two, one in train and one in
+    test. A fraction of 0 leaves that split empty.
+
+    Args:
+        clips: any splits that they have are ignored.
+        content: clip id → a name for its file's bytes, where known (``catalog.contents``).
+        val: fraction of each class for validation.
+        test: fraction of each class for testing.
+        seed: of the random order.
+
+    Raises:
+        ValueError: a fraction is negative, or both leave nothing to train on.
     """
-    if origins is not None:
-        first: dict[str, tuple[str, str]] = {}
-        for clip_id, label, origin in sorted(zip(ids, labels, origins, strict=True)):
-            first.setdefault(origin, (clip_id, label))
-        names, classes = ([pair[place] for pair in first.values()] for place in (0, 1))
-        parts = stratified_split(names, classes, val=val, test=test, seed=seed)
-        part_of = dict(zip(first, parts, strict=True))
-        return [part_of[origin] for origin in origins]
     if not (val >= 0 and test >= 0 and val + test < 1):
         raise ValueError(f"val ({val}) and test ({test}) must not be negative and sum to under 1")
     split_of: dict[str, Split] = {}
-    for shuffled in shuffled_classes(ids, labels, seed=seed):
-        count = len(shuffled)
+    for groups in _shuffled_classes(clips, content or {}, seed):
+        count = len(groups)
         n_test = max(round(test * count), int(count >= 2)) if test else 0
         n_val = max(round(val * count), int(count >= 3)) if val else 0
-        for position, clip_id in enumerate(shuffled):
-            split_of[clip_id] = (
+        for position, group in enumerate(groups):
+            split: Split = (
                 "test" if position < n_test else "val" if position < n_test + n_val else "train"
             )
-    return [split_of[clip_id] for clip_id in ids]
-
-
-def shuffled_classes(
-    ids: Sequence[str], labels: Sequence[str], *, seed: int
-) -> Iterator[list[str]]:
-    """The ids of each class in random order, classes by name.
-
-    Depends on the set of (id, label) and the seed alone, not on the order of the clips.
-    """
-    members: dict[str, list[str]] = {}
-    for clip_id, label in sorted(zip(ids, labels, strict=True)):
-        members.setdefault(label, []).append(clip_id)
-    for index, label in enumerate(sorted(members)):
-        yield np.random.default_rng([seed, index]).permutation(members[label]).tolist()
+            split_of.update(dict.fromkeys(group, split))
+    return [split_of[clip.id] for clip in clips]
 
 
 def balanced_folds(
-    ids: Sequence[str], labels: Sequence[str], *, folds: int = 5, seed: int = 0
+    clips: Sequence[Clip],
+    content: Mapping[str, str] | None = None,
+    *,
+    folds: int = 5,
+    seed: int = 0,
 ) -> NDArray[np.int64]:
     """The fold of each of N clips: (N,), from 0 on, in the order given.
 
     Of every class, and of all clips, each fold has the same number, or one more: the first folds
-    are the larger. Depends on the set of (id, label) and the seed alone, not on the order.
+    are the larger.
+
+    Args:
+        clips: any splits that they have are ignored.
+        content: as of :func:`stratified_split`.
+        folds: how many, at least 2.
+        seed: of the random order.
     """
     if folds < 2:
         raise ValueError(f"{folds} folds; there must be 2 or more")
     fold_of: dict[str, int] = {}
-    for shuffled in shuffled_classes(ids, labels, seed=seed):
-        for clip_id in shuffled:
-            fold_of[clip_id] = len(fold_of) % folds  # a class begins where the one before ended
-    return np.array([fold_of[clip_id] for clip_id in ids], dtype=np.int64)
+    groups = chain.from_iterable(_shuffled_classes(clips, content or {}, seed))
+    for number, group in enumerate(groups):  # a class goes on at the fold where the last one ended
+        fold_of.update(dict.fromkeys(group, number % folds))
+    return np.array([fold_of[clip.id] for clip in clips], dtype=np.int64)
+
+
+def _shuffled_classes(
+    clips: Sequence[Clip], content: Mapping[str, str], seed: int
+) -> Iterator[list[list[str]]]:
+    """The groups of each class in random order, classes by name."""
+    label_of = {clip.id: clip.label for clip in clips}
+    members: dict[str, list[list[str]]] = {}
+    for group in _undivided(clips, content):
+        members.setdefault(label_of[group[0]], []).append(group)
+    for index, label in enumerate(sorted(members)):
+        order = np.random.default_rng([seed, index]).permutation(len(members[label]))
+        yield [members[label][place] for place in order]
+
+
+def _undivided(clips: Sequence[Clip], content: Mapping[str, str]) -> list[list[str]]:
+    """The ids of clips that must stay together; each group sorted, groups by their first id."""
+    parents: dict[_Node, _Node] = {}  # a union-find over clips and what they share
+
+    def root(node: _Node) -> _Node:
+        while parents.setdefault(node, node) != node:
+            parents[node] = node = parents[parents[node]]
+        return node
+
+    groups: dict[_Node, list[str]] = {}
+    for clip in clips:
+        file = "" if clip.path == NO_FILE else str(clip.path)
+        shares = {"source": clip.source, "file": file, "content": content.get(clip.id, "")}
+        for shared in shares.items():
+            if shared[1]:
+                parents[root(shared)] = root(("clip", clip.id))
+    for clip in clips:
+        groups.setdefault(root(("clip", clip.id)), []).append(clip.id)
+    return sorted(sorted(group) for group in groups.values())

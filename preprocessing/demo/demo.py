@@ -1,4 +1,4 @@
-"""The demo's labelled set: the same few events, never twice alike in picture or sound."""
+"""The demo's data set: ten classes of synthetic clips, which vary in picture and sound."""
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +13,7 @@ from preprocessing.demo import scenes, sounds
 from preprocessing.media.encode import write_clip
 from preprocessing.demo.recording import Recording, film, listen
 from preprocessing.demo.scenes import Scene
-from preprocessing.demo.score import compose
+from preprocessing.demo.timeline import draw_timeline
 from preprocessing.demo.sounds import Sound
 
 
@@ -24,7 +24,7 @@ class Event:
     Attributes:
         scene: how it looks.
         sound: how it sounds.
-        period: the range of its tempo, seconds from beat to beat.
+        period: range of the seconds from beat to beat.
     """
 
     scene: Scene
@@ -59,18 +59,18 @@ def write_demo_clips(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Writes ``root/CLASS/CLASS_000.mp4`` and so on, a folder per class.
+    """Write ``root/CLASS/CLASS_000.mp4`` and so on, one folder per class.
 
-    Files that are there already are kept: a file has its name only once it is whole.
+    Existing files are kept; a file gets its name only once it is complete.
 
     Args:
-        root: folder to write to; made if missing.
+        root: folder to write to; created if missing.
         clips_per_class: how many of each of :data:`DEMO_CLASSES`.
-        seed: clips of equal seed, class and number are equal.
-        progress: called with (clips done, clips in all) after each.
+        seed: clips of the same seed, class and number are equal.
+        progress: called with (clips done, clips in total) after each.
 
     Returns:
-        How many clips were written, those that were there already not counted.
+        How many clips were written, not counting existing ones.
     """
     wanted = [(label, number) for label in EVENTS for number in range(clips_per_class)]
     written = 0
@@ -87,27 +87,27 @@ def write_demo_clips(
 
 
 def demo_recording(label: str, number: int, *, seed: int = 0) -> Recording:
-    """Stages and records one clip: its event, and two bystanders, one seen and one heard.
+    """Render one clip: its event and two distractors, one in the picture and one in the sound.
 
-    The bystanders are events of other classes, small in the picture and soft in the sound, and
-    not the same one in both: they are what makes the classes hard to tell apart.
+    The distractors are events of two other classes, small or quiet, which make the classes harder
+    to separate.
     """
-    # Seeded by name and not by place in the table, so that a new class changes no other.
+    # Seeded by name and not by position in the table, so that a new class changes no other.
     rng = np.random.default_rng([seed, zlib.crc32(label.encode()), number])
     duration = rng.uniform(3.0, 5.0)
     others = [name for name in EVENTS if name != label]
     seen, heard = rng.choice(others, size=2, replace=False)
-    score, seen_score, heard_score = (
-        compose(rng, duration=duration, period=EVENTS[name].period) for name in (label, seen, heard)
+    timeline, seen_timeline, heard_timeline = (
+        draw_timeline(rng, duration=duration, period=EVENTS[name].period) for name in (label, seen, heard)
     )
     fps, sample_rate = FRAME_RATES[rng.integers(5)], int(rng.choice(SAMPLE_RATES))
     size, channels = SIZES[rng.integers(5)], int(rng.integers(1, 3))
     voices = [
-        EVENTS[heard].sound(heard_score, sample_rate, rng),
-        EVENTS[label].sound(score, sample_rate, rng),
+        EVENTS[heard].sound(heard_timeline, sample_rate, rng),
+        EVENTS[label].sound(timeline, sample_rate, rng),
     ]
     waveform = listen(voices, rng, sample_rate=sample_rate, channels=channels)
-    painters = [EVENTS[seen].scene(seen_score, rng), EVENTS[label].scene(score, rng)]
+    painters = [EVENTS[seen].scene(seen_timeline, rng), EVENTS[label].scene(timeline, rng)]
     camera_seed = int(rng.integers(2**32))
 
     def frames() -> Iterator[NDArray[np.uint8]]:

@@ -1,4 +1,4 @@
-"""What a camera and a microphone make of an event: all that varies and says nothing of it."""
+"""How a camera and a microphone record an event: everything that varies but is no cue to it."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +13,7 @@ from preprocessing.demo.canvas import Canvas, colour
 from preprocessing.demo.scenes import Painter
 from preprocessing.demo.sounds import Waveform, noise
 
-OVERSAMPLING = 2
+_OVERSAMPLING = 2
 """Pictures are drawn this many times larger and shrunk, which smooths their edges."""
 
 
@@ -22,7 +22,7 @@ class Recording:
     """One clip before it is encoded.
 
     Attributes:
-        frames: gives an iterator over (H, W, 3) uint8 RGB frames, made one by one.
+        frames: returns an iterator over (H, W, 3) uint8 RGB frames, drawn one by one.
         fps: frames per second.
         waveform: (C, S) float32 in [-1, 1], one or two channels.
         sample_rate: samples per second.
@@ -42,16 +42,16 @@ def film(
     fps: Fraction,
     duration: float,
 ) -> Iterator[NDArray[np.uint8]]:
-    """Films an event, the last of ``painters``, before bystanders that are smaller and aside.
+    """Film an event, the last of ``painters``, in front of smaller distractors.
 
     Args:
-        painters: what there is to see, from the back to the front.
+        painters: of all scenes, from back to front.
         rng: draws the place, the light and the camera.
         size: width and height, pixels.
         fps: frames per second.
         duration: seconds.
     """
-    scenery = _backdrop(rng, (size[0] * OVERSAMPLING, size[1] * OVERSAMPLING))
+    scenery = _backdrop(rng, (size[0] * _OVERSAMPLING, size[1] * _OVERSAMPLING))
     aside = [
         (
             rng.choice([-1, 1]) * rng.uniform(0.5, 1.0),
@@ -73,8 +73,8 @@ def film(
         )
         for painter, (x, y, zoom) in zip(painters, [*aside, front], strict=True):
             painter(camera.moved(x, y, zoom=zoom), t)
-        light = np.asarray(picture.reduce(OVERSAMPLING), dtype=np.float32) * gain + lift
-        # The same grain at another place each time costs far less than new grain.
+        light = np.asarray(picture.reduce(_OVERSAMPLING), dtype=np.float32) * gain + lift
+        # The same grain at another offset each time costs far less than new grain.
         row, column = rng.integers(32, size=2)
         light += grain[row : row + size[1], column : column + size[0]]
         yield np.clip(light, 0, 255).astype(np.uint8)
@@ -110,13 +110,13 @@ def _backdrop(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
 def listen(
     voices: Sequence[Waveform], rng: np.random.Generator, *, sample_rate: int, channels: int
 ) -> NDArray[np.float32]:
-    """Records an event, the last of ``voices``, over softer bystanders and the room's own noise.
+    """Record an event, the last of ``voices``, over quieter distractors and background noise.
 
     Args:
-        voices: (S,) each, what there is to hear, of any loudness.
+        voices: (S,) each, of any loudness.
         rng: draws the distances, the room and the microphone.
         sample_rate: samples per second.
-        channels: 1, or 2 for an event that is heard from one side.
+        channels: 1, or 2 for an event panned to one side.
 
     Returns:
         (channels, S) in [-1, 1].
@@ -133,7 +133,7 @@ def listen(
 
 
 def _level(voice: Waveform) -> Waveform:
-    """Gives a voice the loudness 1, as its loud moments sound."""
+    """Normalize a voice by the 95th percentile of its amplitude."""
     loud = np.quantile(np.abs(voice), 0.95)
     return np.asarray(voice / max(float(loud), 0.1 * float(np.abs(voice).max()), 1e-9))
 

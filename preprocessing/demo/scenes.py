@@ -1,4 +1,4 @@
-"""The pictures: each scene takes a score and gives a painter of any moment of it."""
+"""The pictures of the classes: each scene turns a timeline into a painter of any moment."""
 
 import math
 from collections.abc import Callable
@@ -6,27 +6,27 @@ from collections.abc import Callable
 import numpy as np
 
 from preprocessing.demo.canvas import BLACK, WHITE, Canvas, colour, ring, shade
-from preprocessing.demo.score import Score
+from preprocessing.demo.timeline import Timeline
 
 Painter = Callable[[Canvas, float], None]
 """Paints what a scene shows at a given second."""
 
-Scene = Callable[[Score, np.random.Generator], Painter]
-"""Draws what stays the same in a clip (colours, proportions) and gives its painter."""
+Scene = Callable[[Timeline, np.random.Generator], Painter]
+"""Draws what is constant in a clip (colours, proportions) and returns its painter."""
 
 
-def ball(score: Score, rng: np.random.Generator) -> Painter:
+def ball(timeline: Timeline, rng: np.random.Generator) -> Painter:
     """A ball that bounces; it lands on the beats."""
     skin, floor = colour(rng, 0.05, 0.3), colour(rng, saturation=(0.1, 0.6), value=(0.2, 0.6))
-    radius = 0.26 * score.size
-    height = rng.uniform(0.8, 1.2) * min(score.period / 0.6, 1.2)
+    radius = 0.26 * timeline.size
+    height = rng.uniform(0.8, 1.2) * min(timeline.period / 0.6, 1.2)
     drift, spin = rng.uniform(-0.15, 0.15), rng.uniform(-4, 4)
 
     def paint(canvas: Canvas, t: float) -> None:
-        phase = score.between_beats(t)
+        phase = timeline.between_beats(t)
         above = 4 * phase * (1 - phase) * height
         squash = 1 - 0.25 * max(0.0, 1 - above / 0.1)
-        x, y = drift * (t - score.duration / 2), 0.7 - radius * squash - above
+        x, y = drift * (t - timeline.duration / 2), 0.7 - radius * squash - above
         canvas.polygon([(-9, 0.66), (9, 0.66), (9, 9), (-9, 9)], floor)
         canvas.ellipse(x, 0.72, radius * (1.2 - 0.5 * above), 0.05, shade(floor, 0.5), 0.8)
         canvas.ellipse(x, y, radius / squash, radius * squash, skin)
@@ -37,7 +37,7 @@ def ball(score: Score, rng: np.random.Generator) -> Painter:
     return paint
 
 
-def bell(score: Score, rng: np.random.Generator) -> Painter:
+def bell(timeline: Timeline, rng: np.random.Generator) -> Painter:
     """A bell that swings; its clapper strikes on the beats."""
     metal, wood = colour(rng, 0.12, 0.12), colour(rng, 0.07, 0.1, value=(0.2, 0.5))
     swing, flare = rng.uniform(0.35, 0.7), rng.uniform(0.1, 0.3)
@@ -46,9 +46,9 @@ def bell(score: Score, rng: np.random.Generator) -> Painter:
     outline = np.concatenate([side, side[::-1] * (-1, 1)])
 
     def paint(canvas: Canvas, t: float) -> None:
-        way = 1 if score.beat_number(t) % 2 else -1
-        angle = way * swing * math.cos(math.pi * score.between_beats(t))
-        hung = canvas.moved(0, -0.55, zoom=score.size, turn=angle)
+        way = 1 if timeline.beat_number(t) % 2 else -1
+        angle = way * swing * math.cos(math.pi * timeline.between_beats(t))
+        hung = canvas.moved(0, -0.55, zoom=timeline.size, turn=angle)
         hung.line([(0, 0.2), (0.2 * way, 1.1)], shade(wood, 0.6), 0.05)
         hung.disc(0.2 * way, 1.1, 0.11, shade(wood, 0.6))
         hung.polygon(outline, metal)
@@ -60,7 +60,7 @@ def bell(score: Score, rng: np.random.Generator) -> Painter:
     return paint
 
 
-def bird(score: Score, rng: np.random.Generator) -> Painter:
+def bird(timeline: Timeline, rng: np.random.Generator) -> Painter:
     """One to three birds that flap across the sky; their beaks open on the beats."""
     flock = [
         (rng.uniform(-0.9, 0.9), rng.uniform(-0.6, 0.5), rng.uniform(0.4, 0.65), colour(rng))
@@ -71,11 +71,11 @@ def bird(score: Score, rng: np.random.Generator) -> Painter:
     flaps = rng.uniform(2.5, 5)
 
     def paint(canvas: Canvas, t: float) -> None:
-        gape = 0.12 if score.since_beat(t) < 0.25 else 0.03
+        gape = 0.12 if timeline.since_beat(t) < 0.25 else 0.03
         for number, (start, height, size, plumage) in enumerate(flock):
             x, y = (start + speed * t + 1.6) % 3.2 - 1.6, height + 0.05 * math.sin(3 * t + number)
             wing = math.sin(2 * math.pi * flaps * t + number)
-            body = canvas.moved(x, y, zoom=size * score.size, mirrored=leftwards)
+            body = canvas.moved(x, y, zoom=size * timeline.size, mirrored=leftwards)
             body.polygon([(-0.2, 0.05), (0.2, -0.05), (-0.15, -wing)], shade(plumage, 0.6))
             body.polygon([(-0.4, 0), (-0.8, -0.15), (-0.8, 0.15)], shade(plumage, 0.8))
             body.ellipse(0, 0, 0.5, 0.2, plumage)
@@ -88,12 +88,12 @@ def bird(score: Score, rng: np.random.Generator) -> Painter:
     return paint
 
 
-def clock(score: Score, rng: np.random.Generator) -> Painter:
+def clock(timeline: Timeline, rng: np.random.Generator) -> Painter:
     """A clock whose hand steps on the beats."""
     rim, face = colour(rng), colour(rng, saturation=(0.0, 0.25), value=(0.8, 1.0))
     corners = int(rng.choice([4, 6, 8, 36]))
     hour, first = rng.uniform(0, 2 * math.pi), int(rng.integers(12))
-    radius = 0.75 * score.size
+    radius = 0.75 * timeline.size
 
     def paint(canvas: Canvas, t: float) -> None:
         dial = canvas.moved(0, 0, zoom=radius)
@@ -102,8 +102,8 @@ def clock(score: Score, rng: np.random.Generator) -> Painter:
         for mark in range(12):
             ray = dial.moved(0, 0, turn=mark * math.pi / 6)
             ray.line([(0, -0.8), (0, -0.9 if mark % 3 else -0.7)], BLACK, 0.05)
-        recoil = 0.06 * math.exp(-score.since_beat(t) / 0.05)
-        step = (first + score.beat_number(t) + recoil) * math.pi / 6
+        recoil = 0.06 * math.exp(-timeline.since_beat(t) / 0.05)
+        step = (first + timeline.beat_number(t) + recoil) * math.pi / 6
         dial.moved(0, 0, turn=hour).line([(0, 0.1), (0, -0.45)], BLACK, 0.1)
         dial.moved(0, 0, turn=step).line([(0, 0.15), (0, -0.75)], shade(rim, 0.7), 0.06)
         dial.disc(0, 0, 0.08, shade(rim, 0.5))
@@ -111,7 +111,7 @@ def clock(score: Score, rng: np.random.Generator) -> Painter:
     return paint
 
 
-def drum(score: Score, rng: np.random.Generator) -> Painter:
+def drum(timeline: Timeline, rng: np.random.Generator) -> Painter:
     """A drum; its two sticks take turns to strike it on the beats."""
     shell, stick = colour(rng), colour(rng, 0.09, 0.05, value=(0.5, 0.9))
     skin = colour(rng, saturation=(0.0, 0.25), value=(0.75, 1.0))
@@ -119,16 +119,16 @@ def drum(score: Score, rng: np.random.Generator) -> Painter:
     zigzag = np.column_stack([np.linspace(-0.66, 0.66, 9), 0.1 + depth * (np.arange(9) % 2)])
 
     def paint(canvas: Canvas, t: float) -> None:
-        set_up = canvas.moved(0, 0, zoom=score.size)
+        set_up = canvas.moved(0, 0, zoom=timeline.size)
         set_up.ellipse(0, 0.1 + depth, 0.7, 0.22, shade(shell, 0.7))
         set_up.polygon([(-0.7, 0), (0.7, 0), (0.7, 0.1 + depth), (-0.7, 0.1 + depth)], shell)
         set_up.line(zigzag, shade(shell, 1.7), 0.05)
-        blow = math.exp(-score.since_beat(t) / 0.08)
+        blow = math.exp(-timeline.since_beat(t) / 0.08)
         set_up.ellipse(0, 0, 0.74, 0.24, shade(shell, 0.6))
         set_up.ellipse(0, 0.03 * blow, 0.68, 0.2, shade(skin, 1 - 0.25 * blow))
         for side in (0, 1):
-            turn = score.beat_number(t) % 2 == side
-            lifted = 0.9 * (1 - blow) if turn else 0.9 - 0.3 * score.between_beats(t)
+            turn = timeline.beat_number(t) % 2 == side
+            lifted = 0.9 * (1 - blow) if turn else 0.9 - 0.3 * timeline.between_beats(t)
             grip = set_up.moved(0.9 * (2 * side - 1), -0.45, mirrored=side == 1)
             tip = grip.moved(0, 0, turn=0.55 - lifted)
             tip.line([(0, 0), (0.75, 0)], stick, 0.06)
@@ -137,11 +137,11 @@ def drum(score: Score, rng: np.random.Generator) -> Painter:
     return paint
 
 
-def engine(score: Score, rng: np.random.Generator) -> Painter:
+def engine(timeline: Timeline, rng: np.random.Generator) -> Painter:
     """Two gears that turn in each other and shake; the faster the tempo, the faster they turn."""
     metals = colour(rng, saturation=(0.0, 0.5)), colour(rng, saturation=(0.0, 0.5))
     teeth = int(rng.integers(9, 15))
-    speed = rng.choice([-1, 1]) * 1.2 / score.period
+    speed = rng.choice([-1, 1]) * 1.2 / timeline.period
     profile = 1 + 0.13 * np.tile([-1, 1, 1, -1], teeth)[:, None]
     outline = ring(1, 1, 4 * teeth) * profile
 
@@ -151,7 +151,7 @@ def engine(score: Score, rng: np.random.Generator) -> Painter:
             (-0.3, 0.15, 0.55, metals[0], 1.0),
             (0.53, -0.45, 0.4, metals[1], -0.55 / 0.4),
         ):
-            gear = canvas.moved(x, y + shake, zoom=radius * score.size, turn=way * speed * t)
+            gear = canvas.moved(x, y + shake, zoom=radius * timeline.size, turn=way * speed * t)
             gear.polygon(outline, metal)
             gear.disc(0, 0, 0.68, shade(metal, 0.6))
             for spoke in range(3):
@@ -163,19 +163,19 @@ def engine(score: Score, rng: np.random.Generator) -> Painter:
     return paint
 
 
-def fireworks(score: Score, rng: np.random.Generator) -> Painter:
+def fireworks(timeline: Timeline, rng: np.random.Generator) -> Painter:
     """Rockets that burst on the beats, in a sky that they darken."""
     bursts = [
         (rng.uniform(-0.8, 0.8), rng.uniform(-0.7, 0.1), colour(rng, value=(0.85, 1.0)))
-        for _ in score.beats
+        for _ in timeline.beats
     ]
     sparks = rng.normal(size=(int(rng.integers(40, 80)), 2))
     sparks /= np.maximum(np.hypot(*sparks.T)[:, None], 0.8)
-    spread, fall, night = 0.9 * score.size, rng.uniform(0.1, 0.4), rng.uniform(0.3, 0.7)
+    spread, fall, night = 0.9 * timeline.size, rng.uniform(0.1, 0.4), rng.uniform(0.3, 0.7)
 
     def paint(canvas: Canvas, t: float) -> None:
         canvas.polygon(ring(9, 9), BLACK, night)
-        for beat, (x, y, glow) in zip(score.beats, bursts, strict=True):
+        for beat, (x, y, glow) in zip(timeline.beats, bursts, strict=True):
             age = t - beat
             if -0.5 < age < 0:
                 height = y - 3 * age * (1.2 - y)
@@ -190,15 +190,15 @@ def fireworks(score: Score, rng: np.random.Generator) -> Painter:
     return paint
 
 
-def rain(score: Score, rng: np.random.Generator) -> Painter:
+def rain(timeline: Timeline, rng: np.random.Generator) -> Painter:
     """Rain from a cloud; it swells with the beats."""
     grey, drop = colour(rng, 0.6, 0.1, saturation=(0.05, 0.3)), colour(rng, 0.58, 0.08)
     drops = rng.uniform((-2, 0, 0.7), (2, 1, 1.3), size=(int(rng.integers(60, 160)), 3))
     slant, fall, length = rng.uniform(-0.3, 0.3), rng.uniform(1.5, 3), rng.uniform(0.08, 0.2)
-    puffs = rng.uniform((-0.7, -0.95, 0.2), (0.7, -0.7, 0.4), size=(7, 3)) * (1, 1, score.size)
+    puffs = rng.uniform((-0.7, -0.95, 0.2), (0.7, -0.7, 0.4), size=(7, 3)) * (1, 1, timeline.size)
 
     def paint(canvas: Canvas, t: float) -> None:
-        strength = 0.8 + 0.2 * math.cos(2 * math.pi * score.between_beats(t))
+        strength = 0.8 + 0.2 * math.cos(2 * math.pi * timeline.between_beats(t))
         x, start, pace = drops[: int(len(drops) * strength)].T
         y = (start + fall * pace * t / 2.2) % 1 * 2.2 - 1.1
         feet = np.column_stack([x + slant * y, y])
@@ -210,7 +210,7 @@ def rain(score: Score, rng: np.random.Generator) -> Painter:
     return paint
 
 
-def siren(score: Score, rng: np.random.Generator) -> Painter:
+def siren(timeline: Timeline, rng: np.random.Generator) -> Painter:
     """A beacon whose red and blue lamps take turns, once a beat."""
     lamps = (
         colour(rng, 0.0, 0.06, saturation=(0.8, 1)),
@@ -221,10 +221,10 @@ def siren(score: Score, rng: np.random.Generator) -> Painter:
     dome = np.concatenate([ring(0.4, 0.55)[18:], [(0.4, 0)]])
 
     def paint(canvas: Canvas, t: float) -> None:
-        lit = score.beat_number(t) % 2
-        bulb = canvas.moved(0, 0.3, zoom=score.size)
+        lit = timeline.beat_number(t) % 2
+        bulb = canvas.moved(0, 0.3, zoom=timeline.size)
         for way in (0, math.pi):
-            ray = bulb.moved(0, -0.25, turn=2 * math.pi * score.between_beats(t) + way)
+            ray = bulb.moved(0, -0.25, turn=2 * math.pi * timeline.between_beats(t) + way)
             ray.polygon([(0, 0), (3, -3 * beam), (3, 3 * beam)], lamps[lit], 0.45)
         for number, x in enumerate((-0.42, 0.42)):
             lamp = bulb.moved(x, 0)
@@ -237,15 +237,15 @@ def siren(score: Score, rng: np.random.Generator) -> Painter:
     return paint
 
 
-def waves(score: Score, rng: np.random.Generator) -> Painter:
+def waves(timeline: Timeline, rng: np.random.Generator) -> Painter:
     """The sea; it rises with the beats."""
     water = colour(rng, 0.54, 0.12)
-    level, height = rng.uniform(-0.2, 0.3), rng.uniform(0.08, 0.2) * score.size
+    level, height = rng.uniform(-0.2, 0.3), rng.uniform(0.08, 0.2) * timeline.size
     length, drift = rng.uniform(2.5, 6), rng.choice([-1, 1]) * rng.uniform(1, 3)
     x = np.linspace(-9, 9, 160)
 
     def paint(canvas: Canvas, t: float) -> None:
-        swell = 0.7 + 0.5 * math.cos(2 * math.pi * score.between_beats(t))
+        swell = 0.7 + 0.5 * math.cos(2 * math.pi * timeline.between_beats(t))
         for layer in range(4):
             phase = length * x * (1 - 0.1 * layer) + drift * t * (1 + 0.3 * layer) + 2 * layer
             crest = level + 0.25 * layer - height * swell * (np.sin(phase) + np.sin(2 * phase) / 4)

@@ -62,11 +62,6 @@ class PublishedFeatures:
         return np.array([clip.split for clip in self.clips])
 
     @property
-    def origins(self) -> NDArray[np.str_]:
-        """(N,) str: what each clip was cut from; its id where that is not known."""
-        return np.array([clip.source or clip.id for clip in self.clips])
-
-    @property
     def events(self) -> NDArray[np.float64]:
         """(N, 2) float64: seconds at which each clip's event begins and ends, NaN if not known."""
         pairs = [(clip.event_start, clip.event_end) for clip in self.clips]

@@ -8,7 +8,7 @@ whitening. https://research.google.com/youtube8m/download.html; CC BY 4.0.
 import csv
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from preprocessing.catalog.splits import stratified_split
-from preprocessing.clips import Clip, Split
+from preprocessing.clips import NO_FILE, Clip, Split
 from preprocessing.errors import SetupError
 from preprocessing.interchange.tfrecord import read_examples
 from preprocessing.networks.quantization import dequantize
@@ -182,18 +182,22 @@ def write_benchmark(
         SetupError: ``out`` exists, two videos share an id, or a shard has changed meanwhile.
     """
     videos = [video for video, _ in selection.videos]
-    labels = [names.get(label, str(label)) for _, label in selection.videos]
-    splits = stratified_split([v.id for v in videos], labels, val=val, test=test, seed=seed)
+    # Of a shard a clip is one of many: only its video must not be divided.
+    clips = [
+        Clip(id=video.id, path=NO_FILE, label=names.get(label, str(label)), source=video.id)
+        for video, label in selection.videos
+    ]
+    splits = stratified_split(clips, val=val, test=test, seed=seed)
     sources = {shard: source_of(shard) for shard in {video.shard for video in videos}}
     records = [
         Record(
-            clip=Clip(id=video.id, path=video.shard, label=label, split=split, source=video.id),
+            clip=replace(clip, path=video.shard, split=split),
             source=sources[video.shard],
             duration=float(video.shapes[0][0]) if video.shapes[0][0] > 1 else 0.0,
             visual=video.shapes[0],
             audio=video.shapes[1],
         )
-        for video, label, split in zip(videos, labels, splits, strict=True)
+        for video, clip, split in zip(videos, clips, splits, strict=True)
     ]
     provenance = Provenance(
         config={

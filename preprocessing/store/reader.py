@@ -68,12 +68,6 @@ class FeatureStore:
         return self._file.clip_column("split").astype(np.str_)
 
     @cached_property
-    def origins(self) -> NDArray[np.str_]:
-        """(N,) str: what each clip was cut from, see ``Clip.origin``."""
-        sources, paths = (self._file.clip_column(name) for name in ("source", "path"))
-        return np.where(sources == "", paths, sources).astype(np.str_)
-
-    @cached_property
     def events(self) -> NDArray[np.float64]:
         """(N, 2) float64: seconds at which each clip's event begins and ends, NaN if not known."""
         columns = (self._file.clip_column(name) for name in ("event_start", "event_end"))

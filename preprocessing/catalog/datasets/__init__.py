@@ -1,10 +1,10 @@
-"""Data sets as they lie on a disk become manifests: what there is, what is not, and the splits."""
+"""Listings of data sets on disk, surveys of their files, and their splits."""
 
 from preprocessing.catalog.datasets.ave import AVE15_CLASSES, AVE_CLASSES, list_ave
 from preprocessing.catalog.datasets.copies import AcrossSplits
 from preprocessing.catalog.datasets.listing import Listing
-from preprocessing.catalog.datasets.own import list_csv, list_folder
 from preprocessing.catalog.datasets.survey import ClassRow, Divide, Survey, some, survey
+from preprocessing.catalog.datasets.user_data import list_csv, list_folder
 from preprocessing.catalog.datasets.vegas import VEGAS_CLASSES, list_vegas, vegas_splits
 
 __all__ = [

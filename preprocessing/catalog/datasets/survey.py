@@ -1,4 +1,4 @@
-"""A data set at a glance: classes by splits, hours, what is missing, unreadable or there twice."""
+"""A data set at a glance: classes by splits, hours, missing, unreadable and duplicate clips."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -6,21 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from preprocessing.catalog.datasets.copies import (
-    AcrossSplits,
-    Progress,
-    contents,
-    find_copies,
-    settle_splits,
-    split_by_content,
-)
+from preprocessing.catalog.contents import Progress, contents
+from preprocessing.catalog.datasets.copies import AcrossSplits, find_copies, settle_splits
 from preprocessing.catalog.datasets.listing import Listing
 from preprocessing.clips import SPLITS, Clip, Split
 from preprocessing.errors import ClipError
 from preprocessing.media.headers import opened, read_headers
 
-Divide = Callable[[Sequence[str], Sequence[str]], Sequence[Split]]
-"""Ids and labels of N clips → their N splits."""
+Divide = Callable[[Sequence[Clip], Mapping[str, str]], Sequence[Split]]
+"""N clips, and a name for each one's content by id → their N splits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +25,8 @@ class ClassRow:
         label: name of the class; ``all`` of the last row.
         present: split → clips with a file.
         missing: split → clips that are listed without one.
-        hours: how long the clips with a file are together, as their headers say.
-        copies: how many of them show the same as another clip.
+        hours: total length of the clips with a file, as their headers say.
+        copies: how many of them are duplicates of another clip.
     """
 
     label: str
@@ -50,11 +44,11 @@ class Survey:
         clips: those of the manifest, with their splits.
         missing: those that are listed, but have no file.
         classes: all of the data set, in the order of the table.
-        seconds: clip id → length in seconds; clips whose headers do not tell are not in it.
+        seconds: clip id → length; clips whose headers do not give it are left out.
         unreadable: clip id → what is wrong with its file.
-        copies: clips that show the same, two or more each.
-        parted: how many clips of one split were in another too: (train, test) → 8.
-        notes: what a reader must know, a sentence each.
+        copies: groups of duplicates, two or more clips each.
+        in_two_splits: how many clips of one split were in another too: (train, test) → 8.
+        notes: remarks for the reader, a sentence each.
     """
 
     clips: tuple[Clip, ...]
@@ -63,7 +57,7 @@ class Survey:
     seconds: Mapping[str, float]
     unreadable: Mapping[str, ClipError]
     copies: tuple[tuple[Clip, ...], ...]
-    parted: Mapping[tuple[Split, Split], int]
+    in_two_splits: Mapping[tuple[Split, Split], int]
     notes: tuple[str, ...]
 
     @property
@@ -99,14 +93,14 @@ def survey(
     on_compare: Progress | None = None,
     on_probe: Progress | None = None,
 ) -> Survey:
-    """Look at every file of a listing: is it readable, how long, and is it there twice?
+    """Examine every file of a listing: is it readable, how long is it, has it duplicates?
 
     Args:
-        listing: what there is.
-        divide: makes the splits, where the data set brings none. Clips of equal files go together.
-        across_splits: what becomes of clips that are in two splits, see :func:`settle_splits`.
-        on_compare: told how many files of equal size have been compared.
-        on_probe: told how many files' headers have been read.
+        listing: the clips.
+        divide: makes the splits, where the data set has none of its own.
+        across_splits: what happens to clips that are in two splits, see :func:`settle_splits`.
+        on_compare: receives how many files of equal size have been compared.
+        on_probe: receives how many files' headers have been read.
 
     Raises:
         SetupError: clips are in two splits, and that is refused.
@@ -114,8 +108,9 @@ def survey(
     clips: Sequence[Clip] = listing.clips
     content = contents(clips, on_compare)
     if divide:
-        clips = split_by_content(clips, content, divide)
-    clips, parted = settle_splits(clips, find_copies(clips, content), across_splits)
+        splits = divide(clips, content)
+        clips = [replace(clip, split=split) for clip, split in zip(clips, splits, strict=True)]
+    clips, in_two_splits = settle_splits(clips, find_copies(clips, content), across_splits)
     seconds, unreadable = _probe(clips, on_probe)
     found = Survey(
         clips=tuple(clips),
@@ -124,13 +119,13 @@ def survey(
         seconds=seconds,
         unreadable=unreadable,
         copies=tuple(find_copies(clips, content)),
-        parted=parted,
+        in_two_splits=in_two_splits,
         notes=listing.notes,
     )
-    fate = "left out of the former" if across_splits == "drop" else "kept in both"
+    outcome = "left out of the former" if across_splits == "drop" else "kept in both"
     shared = [
-        f"in {split} and in {other}: {count:,}, {fate} (--across-splits)"
-        for (split, other), count in parted.items()
+        f"in {split} and in {other}: {count:,}, {outcome} (--across-splits)"
+        for (split, other), count in in_two_splits.items()
     ]
     return replace(found, notes=(*listing.notes, *shared, *_gaps(found)))
 

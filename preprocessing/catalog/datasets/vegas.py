@@ -6,7 +6,7 @@ on each of five folds in turn.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from preprocessing.catalog.datasets.listing import Listing
@@ -69,13 +69,17 @@ def list_vegas(videos: Path) -> Listing:
 
 
 def vegas_splits(
-    ids: Sequence[str], labels: Sequence[str], *, fold: int = 1, seed: int = 0
+    clips: Sequence[Clip],
+    content: Mapping[str, str] | None = None,
+    *,
+    fold: int = 1,
+    seed: int = 0,
 ) -> list[Split]:
     """Train and test: one of five class-balanced folds, counted from 1, is tested on.
 
     Of all 28,103 clips, the first fold has 5,621 and leaves 22,482 for training.
     """
-    folds = balanced_folds(ids, labels, folds=FOLDS, seed=seed)
+    folds = balanced_folds(clips, content, folds=FOLDS, seed=seed)
     return ["test" if number == fold - 1 else "train" for number in folds]
 
 

@@ -130,6 +130,33 @@ def test_a_csv_file_is_checked_and_what_is_odd_is_named(vegas: Path, tmp_path: P
     assert "leak" not in [clip.id for clip in read_manifest(out)]
 
 
+def test_neither_a_source_nor_equal_files_are_divided(vegas: Path, tmp_path: Path) -> None:
+    """Twelve sources of two clips each, and a copy of one clip."""
+    files = sorted(vegas.glob("d*/videos/*"))[:12]
+    again = tmp_path / "again.mp4"
+    again.write_bytes(files[0].read_bytes())
+    rows = [
+        f"{number}{cut},{path},{'ab'[number % 2]},film {number},{cut * 0.2},{cut * 0.2 + 0.2}\n"
+        for number, path in enumerate(files)
+        for cut in (0, 1)
+    ]
+    rows += [f"other{number},{files[number - 1]},a,film {number},,\n" for number in (3, 7)]
+    rows.append(f"again,{again},b,,,\n")
+    mine, out = tmp_path / "mine.csv", tmp_path / "clips.csv"
+    mine.write_text("id,path,label,source,start,end\n" + "".join(rows))
+    for seed in range(10):
+        dataset("csv", mine, "--out", out, "--seed", seed)
+        clips = read_manifest(out)
+        assert {clip.split for clip in clips} == {"train", "val", "test"}
+        for names in (
+            [clip.source for clip in clips],
+            [str(clip.path) for clip in clips],
+            [clip.path.read_bytes() for clip in clips],
+        ):
+            parts = {(name, clip.split) for name, clip in zip(names, clips, strict=True) if name}
+            assert len(parts) == len({name for name, _ in parts})
+
+
 def test_mistakes_get_one_line_with_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text("path,label\n")
     for arguments, wanted in {

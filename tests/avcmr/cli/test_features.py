@@ -25,14 +25,22 @@ def avcmr(*arguments: object) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
-def test_training_reads_a_published_file_and_its_store_alike(feature_file, tmp_path) -> None:
+@pytest.mark.parametrize("without", ["none", "val"])
+def test_training_reads_a_published_file_and_its_store_alike(
+    feature_file, tmp_path, without
+) -> None:
+    """A validation split that is missing is taken from training clips, which share one file."""
     published = feature_file()
+    with h5py.File(published, "a") as file:
+        for name in [name for name in file if name.endswith(without)]:
+            del file[name]
     code, out, _ = avcmr("features", "import", published, "--out", tmp_path / "store.h5")
     assert (code, out) == (0, f"{tmp_path / 'store.h5'}\n")
     direct, stored = (
         load_dataset(path, load_config().data) for path in (published, tmp_path / "store.h5")
     )
     assert direct.fingerprint == stored.fingerprint
+    assert len(direct.val) > 0
     assert direct.class_names == stored.class_names == ("0", "1", "2", "3")
     assert torch.equal(direct.test.visual, stored.test.visual)
 

@@ -111,13 +111,10 @@ def test_manifest_that_is_no_text(tmp_path: Path) -> None:
         read_manifest(tmp_path / "none.csv")
 
 
-def test_the_origin_is_the_file_unless_a_source_is_named(tmp_path: Path) -> None:
+def test_sources_are_kept(tmp_path: Path) -> None:
     manifest = tmp_path / "clips.csv"
-    manifest.write_text(
-        "path,label,start,end,source\na.mp4,x,0,5,\na.mp4,x,5,9,\nb.mp4,x,,,film\nc.mp4,x,,,film\n"
-    )
-    first, second, third, fourth = read_manifest(manifest)
-    assert first.origin == second.origin == str(tmp_path / "a.mp4")
-    assert third.origin == fourth.origin == "film"
-    write_manifest(manifest, [first, second, third, fourth])
-    assert read_manifest(manifest) == [first, second, third, fourth]
+    manifest.write_text("path,label,start,end,source\na.mp4,x,0,5,\nb.mp4,x,,,film\n")
+    clips = read_manifest(manifest)
+    assert [clip.source for clip in clips] == ["", "film"]
+    write_manifest(manifest, clips)
+    assert read_manifest(manifest) == clips

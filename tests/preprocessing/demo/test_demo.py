@@ -1,4 +1,4 @@
-"""Made-up clips are real files: what is written is what PyAV reads back."""
+"""Synthetic clips are real files: what is written is what PyAV reads back."""
 
 import itertools
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from preprocessing.media.encode import write_clip
 from preprocessing.demo.canvas import Canvas
 from preprocessing.demo.demo import EVENTS
 from preprocessing.demo.scenes import Painter
-from preprocessing.demo.score import Score
+from preprocessing.demo.timeline import Timeline
 
 RATE = 22_050
 
@@ -236,26 +236,26 @@ def test_clips_depend_on_seed_class_and_number_alone() -> None:
 def test_sound_and_motion_keep_to_the_beats(label: str) -> None:
     event = EVENTS[label]
     # Slow beats, so that one has nearly died away when the next comes.
-    score = Score(3.0, 1.0, np.array([-0.5, 0.5, 1.5, 2.5, 3.5]), size=1.0)
-    sound = event.sound(score, RATE, np.random.default_rng(0))
-    for beat in score.beats[1:4]:
+    timeline = Timeline(3.0, 1.0, np.array([-0.5, 0.5, 1.5, 2.5, 3.5]), size=1.0)
+    sound = event.sound(timeline, RATE, np.random.default_rng(0))
+    for beat in timeline.beats[1:4]:
         around = slice(round((beat - 0.1) * RATE), round((beat + 0.1) * RATE))
         before, after = np.split(np.abs(sound[around]), 2)
         assert after.max() > 2 * before.max()
 
-    paint = event.scene(score, np.random.default_rng(0))
-    for beat in score.beats[1:4]:
+    paint = event.scene(timeline, np.random.default_rng(0))
+    for beat in timeline.beats[1:4]:
         just_before, at_beat = (canvas_with(paint, float(beat) + lag) for lag in (-0.2, 0.02))
         assert np.abs(at_beat - just_before).mean() > 0.5
 
 
 def test_classes_differ_in_picture_and_sound() -> None:
-    score = Score(3.0, 0.8, np.arange(-0.4, 4.0, 0.8), size=1.0)
+    timeline = Timeline(3.0, 0.8, np.arange(-0.4, 4.0, 0.8), size=1.0)
     pictures, sounds = {}, {}
     for label, event in EVENTS.items():
-        paint = event.scene(score, np.random.default_rng(0))
+        paint = event.scene(timeline, np.random.default_rng(0))
         pictures[label] = np.mean([canvas_with(paint, t) for t in np.arange(0, 3, 0.25)], axis=0)
-        sound = event.sound(score, RATE, np.random.default_rng(0))
+        sound = event.sound(timeline, RATE, np.random.default_rng(0))
         power = np.abs(np.fft.rfft(sound / sound.std())) ** 2
         octaves = np.split(power, len(power) >> np.arange(8, 0, -1))
         peak = np.max(sound**2) / np.mean(sound**2)  # ticks are peaky where rain is even

@@ -73,7 +73,7 @@ def test_a_folder_of_classes_is_divided_with_equal_files_together(folder: Path) 
     split_of = {clip.id: clip.split for clip in found.clips}
     assert set(split_of.values()) == {"train", "val", "test"}
     assert split_of["a/1"] == split_of["b/again"]
-    assert found.parted == {}
+    assert found.in_two_splits == {}
 
 
 def test_folders_of_splits(tmp_path: Path) -> None:
@@ -105,5 +105,5 @@ def test_a_csv_file_with_absent_files(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="1 of 2 rows have no split"):
         list_csv(table)
     table.write_text("path,label\nb.mp4,y\n")
-    with pytest.raises(SetupError, match=r"none of the 1 files is there, such as .*b.mp4"):
+    with pytest.raises(SetupError, match=r"none of the 1 files exists, such as .*b.mp4"):
         list_csv(table)

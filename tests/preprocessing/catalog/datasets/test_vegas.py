@@ -1,13 +1,12 @@
 """VEGAS from its folders and names, and its folds."""
 
-import random
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from preprocessing.catalog.datasets import VEGAS_CLASSES, list_vegas, vegas_splits
-from preprocessing.catalog.splits import balanced_folds
+from preprocessing.clips import NO_FILE, Clip
 from preprocessing.errors import SetupError
 
 
@@ -59,8 +58,8 @@ def test_the_folds_of_all_of_vegas() -> None:
     sizes = [3000, 2000, 2501, 2702, 2903, 3104, 2905, 3006, 2907, 3075]
     assert sum(sizes) == 28_103
     labels = [label for label, size in zip(VEGAS_CLASSES, sizes, strict=True) for _ in range(size)]
-    ids = [f"{label}_video_{row:05}" for row, label in enumerate(labels)]
-    folds = [vegas_splits(ids, labels, fold=fold) for fold in (1, 2, 3, 4, 5)]
+    clips = [Clip(f"{label}_video_{row:05}", NO_FILE, label) for row, label in enumerate(labels)]
+    folds = [vegas_splits(clips, fold=fold) for fold in (1, 2, 3, 4, 5)]
     assert Counter(folds[0]) == {"train": 22_482, "test": 5_621}
     assert all(Counter(splits) == {"train": 4, "test": 1} for splits in zip(*folds, strict=True))
     for splits in folds:
@@ -69,18 +68,3 @@ def test_the_folds_of_all_of_vegas() -> None:
         )
         for label, size in zip(VEGAS_CLASSES, sizes, strict=True):
             assert tested[label] in (size // 5, -(-size // 5))
-
-
-def test_folds_depend_on_clips_and_seed_alone() -> None:
-    labels = ["a"] * 11 + ["b"] * 7 + ["c"] * 2
-    ids = [f"{label}{row}" for row, label in enumerate(labels)]
-    folds = dict(zip(ids, balanced_folds(ids, labels, seed=3).tolist(), strict=True))
-    rows = list(range(len(ids)))
-    random.Random(0).shuffle(rows)
-    shuffled = [ids[row] for row in rows]
-    again = balanced_folds(shuffled, [labels[row] for row in rows], seed=3).tolist()
-    assert dict(zip(shuffled, again, strict=True)) == folds
-    assert balanced_folds(ids, labels, seed=4).tolist() != list(folds.values())
-    assert set(Counter(folds.values()).values()) == {4}
-    with pytest.raises(ValueError, match="2 or more"):
-        balanced_folds(ids, labels, folds=1)

@@ -1,4 +1,4 @@
-"""The score of a clip: what picture and sound have in common."""
+"""The timeline of a synthetic clip, which its picture and its sound share."""
 
 from dataclasses import dataclass
 
@@ -7,15 +7,15 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
-    """What happens when; the picture is drawn and the sound is played from the same score.
+class Timeline:
+    """When things happen; picture and sound are rendered from the same timeline.
 
     Attributes:
         duration: seconds.
-        period: seconds between two beats, about.
-        beats: (B,) float64, the seconds at which something happens (a ball lands, a bell rings);
-            the first may lie before 0 and the last after the end, so that motion has no gaps.
-        size: how large the thing is, 1 on average; larger things sound deeper.
+        period: mean seconds between two beats.
+        beats: (B,) float64, seconds of the events (a ball lands, a bell rings); the first may lie
+            before 0 and the last after the end, so that motion has no gaps.
+        size: of the object, 1 on average; larger objects sound deeper.
     """
 
     duration: float
@@ -37,9 +37,9 @@ class Score:
         return float((t - self.beats[last]) / (self.beats[last + 1] - self.beats[last]))
 
 
-def compose(rng: np.random.Generator, *, duration: float, period: tuple[float, float]) -> Score:
-    """Draws a score whose tempo lies in the range ``period``; no two beats are quite alike."""
+def draw_timeline(rng: np.random.Generator, *, duration: float, period: tuple[float, float]) -> Timeline:
+    """A random timeline whose mean period lies in the range given; beats vary by 10 %."""
     mean = rng.uniform(*period)
     gaps = mean * rng.uniform(0.9, 1.1, size=int(duration / mean / 0.9) + 3)
     beats = np.cumsum(gaps) - gaps[0] - rng.uniform(0, mean)
-    return Score(duration, mean, beats, size=float(np.exp(rng.uniform(-0.3, 0.3))))
+    return Timeline(duration, mean, beats, size=float(np.exp(rng.uniform(-0.3, 0.3))))

@@ -1,4 +1,4 @@
-"""One's own data: a folder for each class, with or without splits above it, or a CSV file."""
+"""Listings of the user's own data: class folders, with or without split folders, or a CSV file."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -34,18 +34,18 @@ def list_folder(root: Path, *, follow_links: bool = False) -> Listing:
 
 
 def list_csv(path: Path) -> Listing:
-    """Clips of a manifest; those whose file is not there are missing.
+    """Clips of a manifest; those whose file does not exist are missing.
 
     Raises:
         SetupError: as :func:`read_manifest`; some rows have a split and others do not, or no
-            file is there.
+            file exists.
     """
     clips = read_manifest(path)
     remote = [clip for clip in clips if not isinstance(clip.path, Path)]
     if remote:
         raise SetupError(
-            f"{path}: lists URLs, such as {remote[0].path}; the clips of a data set are looked at "
-            "where they lie, so fetch them first, or give the manifest to avcmr extract"
+            f"{path}: lists URLs, such as {remote[0].path}; the files of a data set are examined "
+            "on disk, so fetch them first, or give the manifest to avcmr extract"
         )
     unsplit = sum(not clip.split for clip in clips)
     if 0 < unsplit < len(clips):
@@ -55,7 +55,7 @@ def list_csv(path: Path) -> Listing:
     listing = _listing(clips)
     if not listing.clips:
         raise SetupError(
-            f"{path}: none of the {len(clips):,} files is there, such as {clips[0].path}; "
+            f"{path}: none of the {len(clips):,} files exists, such as {clips[0].path}; "
             "paths are relative to the CSV file"
         )
     return listing
