@@ -9,7 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from avcmr.config import Config
-from preprocessing.errors import SetupError
+from preprocessing.errors import NotFoundError, UsageError
 
 
 def load_config(path: Path | None = None, overrides: Iterable[str] = ()) -> Config:
@@ -20,7 +20,7 @@ def load_config(path: Path | None = None, overrides: Iterable[str] = ()) -> Conf
         overrides: settings that beat the file's.
 
     Raises:
-        SetupError: no such file, not YAML, or settings that are unknown or out of range; all
+        AvcmrError: no such file, not YAML, or settings that are unknown or out of range; all
             faults are named at once, with the nearest known key.
     """
     settings = {} if path is None else _read_yaml(_config_file(path))
@@ -28,14 +28,14 @@ def load_config(path: Path | None = None, overrides: Iterable[str] = ()) -> Conf
     for override in overrides:
         try:
             _set(settings, override)
-        except SetupError as error:
+        except UsageError as error:
             faults.append(str(error))
     try:
         config = Config.model_validate(settings)
     except ValidationError as error:
         faults += [_explain(fault) for fault in error.errors()]
     if faults:
-        raise SetupError(f"{path or 'settings'}: {'; '.join(faults)}")
+        raise UsageError(f"{path or 'settings'}: {'; '.join(faults)}")
     return config
 
 
@@ -43,13 +43,13 @@ def preset(name: str) -> Path:
     """``configs/NAME.yaml``: in a checkout beside the package, once installed inside it.
 
     Raises:
-        SetupError: there is none of this name.
+        NotFoundError: there is none of this name.
     """
     known = presets()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
-        raise SetupError(f"there is no preset {name}; {hint}There are: {', '.join(known)}")
+        raise NotFoundError(f"there is no preset {name}; {hint}There are: {', '.join(known)}")
     return known[name]
 
 
@@ -112,28 +112,28 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         settings = _parse(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise SetupError(f"{path}: cannot read the config file ({error.strerror})") from None
+        raise NotFoundError(f"{path}: cannot read the config file ({error.strerror})") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
-        raise SetupError(f"{path}: not a YAML file ({reason})") from None
+        raise UsageError(f"{path}: not a YAML file ({reason})") from None
     if settings is None:
         return {}
     if not isinstance(settings, dict):
-        raise SetupError(f"{path}: expected 'key: value' lines, found a {type(settings).__name__}")
+        raise UsageError(f"{path}: expected 'key: value' lines, found a {type(settings).__name__}")
     return settings
 
 
 def _set(settings: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     if not equals or not key:
-        raise SetupError(
+        raise UsageError(
             f"{override!r}: settings are given as key=value, such as stage1.margin=0.3"
         )
     *sections, last = key.split(".")
     for section in sections:
         inner = settings.setdefault(section, {})
         if not isinstance(inner, dict):
-            raise SetupError(f"{override!r}: {section} is a value, not a section")
+            raise UsageError(f"{override!r}: {section} is a value, not a section")
         settings = inner
     settings[last] = _yaml_scalar(value)
 

@@ -1,4 +1,4 @@
-"""What can go wrong: with one clip, or with the whole undertaking."""
+"""What can go wrong: with one clip, or with the whole command."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -36,8 +36,20 @@ class ClipError(Exception):
         return f"{self.reason}: {self.message}"
 
 
-class SetupError(Exception):
-    """Nothing can be done until the user changes something; the message names what, and how."""
+class AvcmrError(Exception):
+    """The command cannot be carried out; the message says why, and what to do."""
+
+
+class UsageError(AvcmrError):
+    """An argument or a setting is wrong, or does not go with the others or with the data."""
+
+
+class NotFoundError(AvcmrError):
+    """There is nothing of the given name: no such clip, class, split, run, preset, method, file."""
+
+
+class SetupError(AvcmrError):
+    """Files, installation or machine must be changed first."""
 
 
 def faults_in(where: object, faults: Sequence[str], remedy: str = "") -> SetupError:

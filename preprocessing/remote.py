@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from fsspec.callbacks import Callback
 from upath import UPath
 
-from preprocessing.errors import ClipError, SetupError
+from preprocessing.errors import ClipError, SetupError, UsageError
 
 MediaPath = Path | UPath
 """Where a media file is: on this machine, or elsewhere."""
@@ -39,14 +39,14 @@ def media_path(text: str) -> MediaPath:
     """The place of a media file, from its path or URL.
 
     Raises:
-        SetupError: a URL that begins with none of ``PROTOCOLS``.
+        UsageError: a URL that begins with none of ``PROTOCOLS``.
     """
     url = re.match(r"([A-Za-z][A-Za-z0-9+.:-]*)://", text)
     if not url:
         return Path(text)
     if url[1].lower() not in PROTOCOLS:
         known = ", ".join(f"{protocol}://" for protocol in PROTOCOLS)
-        raise SetupError(f"{text}: clips cannot be fetched by {url[1]}://; take one of {known}")
+        raise UsageError(f"{text}: clips cannot be fetched by {url[1]}://; take one of {known}")
     return UPath(text)
 
 

@@ -25,7 +25,7 @@ from avcmr.features.dataset import load_dataset
 from avcmr.training.history import EpochRecord
 from avcmr.training.loop import train
 from avcmr.training.run_folder import RunFolder
-from preprocessing.errors import SetupError
+from preprocessing.errors import SetupError, UsageError
 from raytasks.cluster import Cluster
 from raytasks.monitoring.metrics import TrainingBoard
 
@@ -56,12 +56,12 @@ class WorkerPlan:
         """By default one worker per GPU, or one on the CPU.
 
         Raises:
-            SetupError: more workers than GPUs.
+            UsageError: more workers than GPUs.
         """
         use_gpu = cluster.gpus > 0 and not cpu
         workers = workers or (cluster.gpus if use_gpu else 1)
         if use_gpu and workers > cluster.gpus:
-            raise SetupError(
+            raise UsageError(
                 f"{workers} workers for {cluster.gpus} GPUs: each worker needs one of its own; "
                 f"use --workers {cluster.gpus}, or --cpu to train on the {cluster.cpus} cores"
             )

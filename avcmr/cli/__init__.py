@@ -25,7 +25,7 @@ from avcmr.cli import (
     weights,
 )
 from avcmr.cli.console import console
-from preprocessing.errors import SetupError
+from preprocessing.errors import AvcmrError, ClipError
 
 
 def _guarded(command: Callable[..., None]) -> Callable[..., None]:
@@ -35,8 +35,10 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
     def guarded(*arguments: Any, **options: Any) -> None:
         try:
             command(*arguments, **options)
-        except SetupError as error:
+        except AvcmrError as error:
             _fail(str(error))
+        except ClipError as error:
+            _fail(error.message)
         except OSError as error:
             _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
         except KeyboardInterrupt:

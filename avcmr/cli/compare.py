@@ -90,13 +90,13 @@ def run(
     from avcmr.features.dataset import load_dataset
     from avcmr.metrics.metrics import expected_chance
     from avcmr.model.whitening import require_fitting_components
-    from preprocessing.errors import SetupError
+    from preprocessing.errors import UsageError
 
     names = check_names([name.strip() for name in methods.split(",") if name.strip()])
     dataset = load_dataset(features, settings.data)
     found = len(dataset.train.labels.unique())
     if classes is not None and found != classes:
-        raise SetupError(f"{features}: {found} classes, where this data set has {classes}")
+        raise UsageError(f"{features}: {found} classes, where this data set has {classes}")
     require_fitting_components(len(dataset.train), dataset.train.visual.shape[1], settings.model)
     console.print(f"{features}: {dataset!r}", markup=False)
     for warning in dataset.warnings:

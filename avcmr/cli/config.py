@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from preprocessing.errors import SetupError
+from preprocessing.errors import AvcmrError, UsageError
 
 
 def show(
@@ -48,12 +48,12 @@ def validate(
     for path in configs:
         try:
             load_config(path)
-        except SetupError as error:
+        except AvcmrError as error:
             faults.append(str(error))
         else:
             print(f"{path}: valid")
     if faults:
-        raise SetupError("\n".join(faults))
+        raise UsageError("\n".join(faults))
 
 
 def diff(

@@ -25,7 +25,7 @@ from rich.table import Table
 
 from avcmr.cli.console import ProgressLine, console
 from avcmr.cli.survey_table import as_json_text, show
-from preprocessing.errors import SetupError
+from preprocessing.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from preprocessing.catalog.datasets import Divide, Listing
@@ -156,7 +156,7 @@ def csv(
     from preprocessing.catalog.datasets import list_csv
 
     if out.resolve() == file.resolve():
-        raise SetupError(f"{out} is the list itself; choose another --out")
+        raise UsageError(f"{out} is the list itself; choose another --out")
     listing = list_csv(file)
     divide = _divide(listing, val, test, seed)
     _survey_and_write(listing, out, across_splits, divide=divide, as_json=as_json)
@@ -189,7 +189,7 @@ def yt8m(
 
     paths = sorted({Path(path) for pattern in shards for path in glob.glob(pattern)})  # noqa: PTH207
     if not paths:
-        raise SetupError(
+        raise NotFoundError(
             f"no file fits --shards {' '.join(shards)}; download shards such as "
             "validate0000.tfrecord from https://research.google.com/youtube8m/download.html"
         )
@@ -228,7 +228,7 @@ def _divide(listing: "Listing", val: float, test: float, seed: int) -> "Divide |
     if any(clip.split for clip in listing.clips):
         return None
     if val + test >= 1:
-        raise SetupError(f"--val {val:g} and --test {test:g} leave nothing to train on")
+        raise UsageError(f"--val {val:g} and --test {test:g} leave nothing to train on")
     return partial(stratified_split, val=val, test=test, seed=seed)
 
 

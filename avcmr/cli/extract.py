@@ -19,7 +19,7 @@ from rich.table import Table
 
 from avcmr.cli.console import ProgressLine, console
 from avcmr.cli.weights import report_download
-from preprocessing.errors import SetupError
+from preprocessing.errors import UsageError
 
 if TYPE_CHECKING:
     from preprocessing.clips import Clip
@@ -110,7 +110,7 @@ def command(
     fast = sampling.key_frames  # then there is little left for a GPU to decode
     backend = DECODERS["pyav" if auto and fast else best_decoder() if auto else decoder]
     if fast and not backend.takes_key_frames:
-        raise SetupError("--frames key needs --decoder pyav")
+        raise UsageError("--frames key needs --decoder pyav")
     provenance = Provenance(
         config=networks.describe(sampling),
         weights=networks.origins(report_download),
@@ -169,7 +169,7 @@ def _clips(videos: str | None, manifest: Path | None, *, follow_links: bool) -> 
     elif manifest and not videos:
         clips = read_manifest(manifest.resolve())
     else:
-        raise SetupError("give either --videos FOLDER or --manifest FILE.csv")
+        raise UsageError("give either --videos FOLDER or --manifest FILE.csv")
     # Training will divide clips without splits, and must not divide copies of one file.
     return clips if any(clip.split for clip in clips) else with_shared_sources(clips)
 

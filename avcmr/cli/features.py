@@ -13,7 +13,7 @@ from rich.table import Table
 
 from avcmr.cli.console import console
 from avcmr.cli.weights import WeightsOption
-from preprocessing.errors import SetupError
+from preprocessing.errors import NotFoundError
 
 if TYPE_CHECKING:
     from preprocessing.interchange import PublishedFeatures
@@ -297,7 +297,7 @@ def _existing(path: Path) -> Path:
 def _require_known(store: Path, what: str, chosen: list[str] | None, known: set[str]) -> None:
     absent = [name for name in chosen or () if name not in known]
     if absent:
-        raise SetupError(
+        raise NotFoundError(
             f"{store}: no {what} {', '.join(absent[:5])}; "
             f"avcmr features info {store} shows what there is"
         )

@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from avcmr.cli.console import console
-from preprocessing.errors import SetupError
+from preprocessing.errors import UsageError
 
 
 def command(
@@ -33,7 +33,7 @@ def command(
 
     page = out or runs[0].resolve().parent / "report.html"
     if page.is_dir():
-        raise SetupError(f"{page}: is a folder; --out wants a file, such as {page / 'report.html'}")
+        raise UsageError(f"{page}: is a folder; --out wants a file, such as {page / 'report.html'}")
     measured = []
     for path, name in _names(runs).items():
         console.print(f"measuring {path} …", markup=False)

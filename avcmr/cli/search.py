@@ -27,7 +27,6 @@ from rich.table import Table
 from rich.text import Text
 
 from avcmr.cli.console import console
-from preprocessing.errors import ClipError, SetupError
 
 if TYPE_CHECKING:
     from avcmr.retrieval.retriever import Hit
@@ -72,19 +71,16 @@ def command(
     retriever = Retriever.load(run, features=features, weights=weights, device=device)
     for warning in retriever.warnings:
         console.print(f"warning: {warning}", style="yellow", markup=False)
-    try:
-        hits = retriever.search(
-            audio=audio,
-            video=video,
-            image=image,
-            id=id_,
-            find=find,
-            top=top,
-            label=label,
-            split=split,
-        )
-    except ClipError as error:
-        raise SetupError(error.message) from None
+    hits = retriever.search(
+        audio=audio,
+        video=video,
+        image=image,
+        id=id_,
+        find=find,
+        top=top,
+        label=label,
+        split=split,
+    )
     if as_json:
         print(json.dumps([asdict(hit) | {"path": _path(hit) or None} for hit in hits]))
     else:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from avcmr.cli.console import ProgressLine, console
-from preprocessing.errors import SetupError
+from preprocessing.errors import UsageError
 
 if TYPE_CHECKING:
     from avcmr.config import Config
@@ -75,7 +75,7 @@ def command(
     settings = load_config(config, [*options, *_pca_settings(yt8m_pca), *(overrides or ())])
     path = features or settings.features
     if path is None:
-        raise SetupError("give --features FILE, such as the one that avcmr extract wrote")
+        raise UsageError("give --features FILE, such as the one that avcmr extract wrote")
     settings = settings.model_copy(update={"features": path.resolve()})
     dataset = load_dataset(path, settings.data)
     console.print(f"{path}: {dataset!r}", markup=False)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from avcmr.cli.console import console
-from preprocessing.errors import SetupError
+from preprocessing.errors import NotFoundError, SetupError
 
 if TYPE_CHECKING:
     from preprocessing.networks.weights import WeightsName
@@ -145,7 +145,7 @@ def _names(given: Sequence[str]) -> "list[WeightsName]":
 
     unknown = [name for name in given if name not in SOURCES]
     if unknown:
-        raise SetupError(f"no weights {', '.join(unknown)}; there are: {', '.join(SOURCES)}")
+        raise NotFoundError(f"no weights {', '.join(unknown)}; there are: {', '.join(SOURCES)}")
     return [name for name in SOURCES if name in given]
 
 

@@ -19,7 +19,7 @@ from avcmr.comparison.baselines import (
     tnn_c_cca,
 )
 from avcmr.comparison.baselines.method import Method
-from preprocessing.errors import SetupError
+from preprocessing.errors import NotFoundError
 
 BASELINES = (
     *chance.METHODS,
@@ -45,13 +45,13 @@ def check_names(names: Sequence[str]) -> tuple[str, ...]:
     """The names, each once, with ``all`` spelled out.
 
     Raises:
-        SetupError: a name that no method has; all of them are told, with the nearest right ones.
+        NotFoundError: a name that no method has; all of them are told, with the nearest right ones.
     """
     known = list(all_methods(Path()))
     wrong = [name for name in names if name not in {*known, "all"}]
     if wrong or not names:
         hints = [_hint(name, known) for name in wrong] or ["no method is named"]
-        raise SetupError(f"{'; '.join(hints)}. There are: all, {', '.join(known)}")
+        raise NotFoundError(f"{'; '.join(hints)}. There are: all, {', '.join(known)}")
     wanted = {spelled for name in names for spelled in (known if name == "all" else [name])}
     return tuple(name for name in known if name in wanted)
 

@@ -52,7 +52,7 @@ def embed_test_split(run: RunFolder) -> Embedded:
     """Embed the test clips with the run's best network.
 
     Raises:
-        SetupError: not a trained run, or its features are gone or have changed.
+        AvcmrError: not a trained run, or its features are gone or have changed.
     """
     config = run.config()
     best = run.load("best")

@@ -15,7 +15,7 @@ from avcmr.features.provenance import clips_of
 from avcmr.features.units import Units, units_of
 from preprocessing.catalog.splits import stratified_split
 from preprocessing.clips import Clip
-from preprocessing.errors import SetupError
+from preprocessing.errors import NotFoundError, SetupError, UsageError
 from preprocessing.interchange import PublishedFeatures, layout_of, read_published
 from preprocessing.store import FeatureStore
 
@@ -91,7 +91,7 @@ def load_dataset(path: Path, config: DataConfig) -> Dataset:
     taken from the training split. All units of a clip (``config.unit``) are in the clip's split.
 
     Raises:
-        SetupError: not such a file, or one that cannot be trained on.
+        AvcmrError: not such a file, or one that cannot be trained on.
     """
     units: Units | None = None
     with open_features(path) as source:
@@ -137,7 +137,7 @@ def open_features(path: Path) -> FeatureStore | PublishedFeatures:
     """A feature store or published features, to be used in a ``with`` block.
 
     Raises:
-        SetupError: neither, or a store that is unfinished or empty.
+        AvcmrError: neither, or a store that is unfinished or empty.
     """
     return FeatureStore(path) if layout_of(path) is None else read_published(path)
 
@@ -196,14 +196,14 @@ def _only(
 ) -> tuple[PairedFeatures, list[str], tuple[str, ...]]:
     if all(name.isdecimal() for name in names) and not set(names) & set(classes):
         if len(names) != len(classes):
-            raise SetupError(
+            raise UsageError(
                 f"{path}: {len(names)} classes without names, where the settings name "
                 f"{len(classes)} (data.classes); which they are cannot be told"
             )
         return clips, splits, classes
     absent = [name for name in classes if name not in names]
     if absent:
-        raise SetupError(
+        raise NotFoundError(
             f"{path}: no class {', '.join(absent)} (data.classes); there are {', '.join(names)}"
         )
     code = {names.index(name): index for index, name in enumerate(classes)}

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.errors import SetupError
+from preprocessing.errors import UsageError
 from preprocessing.interchange import PublishedFeatures
 from preprocessing.store import Block, FeatureStore, Rows
 
@@ -50,7 +50,7 @@ def units_of(source: Features, path: Path, unit: Literal["clip", "second", "even
     any, the row nearest to its middle; the mean of the whole clip where no event is known.
 
     Raises:
-        SetupError: the file has one row a clip, or knows of no event.
+        UsageError: the file has one row a clip, or knows of no event.
     """
     if unit == "clip":
         return _whole(source)
@@ -78,7 +78,7 @@ def _seconds(source: Features, path: Path) -> Units:
         visual.append(seen.values)
         spans.append(_around(seen.times))
     if len(owners) == len(clip_ids):
-        raise SetupError(
+        raise UsageError(
             f"{path}: has one row a clip, and so no seconds (data.unit); use --unit clip, or "
             "features with all rows, such as avcmr extract makes"
         )
@@ -95,7 +95,7 @@ def _events(source: Features, path: Path) -> Units:
     events = source.events  # (N, 2), NaN where nothing is known
     without = int(np.isnan(events).all(axis=1).sum())
     if without == len(source):
-        raise SetupError(
+        raise UsageError(
             f"{path}: knows of no events (data.unit); use --unit clip, or name them in the "
             "columns event_start,event_end of the manifest and give the same extract command again"
         )

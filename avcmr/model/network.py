@@ -72,7 +72,7 @@ class Branch(nn.Module):
             labels: (N,) int64, theirs.
 
         Raises:
-            SetupError: the training features are too few for the PCA.
+            AvcmrError: the training features are too few for the PCA.
         """
         if self.pca is not None:
             self.pca.fit(features)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from avcmr.config import ModelConfig
-from preprocessing.errors import SetupError
+from preprocessing.errors import SetupError, UsageError
 from preprocessing.networks.quantization import QUANTIZE_RANGE, dequantize
 
 EIGENVALUE_FLOOR = 1e-4
@@ -18,7 +18,7 @@ def require_fitting_components(clips: int, width: int, config: ModelConfig) -> N
     """Refuse components that these training clips, or the published matrices, do not give.
 
     Raises:
-        SetupError: with what would fit.
+        UsageError: with what would fit.
     """
     if config.visual_pca:
         WhiteningPCA(width, config.visual_pca, config.yt8m_pca).check(clips)
@@ -53,7 +53,7 @@ class WhiteningPCA(nn.Module):
         """Whether it can be fitted on so many training clips.
 
         Raises:
-            SetupError: there are too few clips or numbers for so many components, or the
+            AvcmrError: there are too few clips or numbers for so many components, or the
                 published matrices are not there or of other features.
         """
         if self._published is not None:
@@ -66,7 +66,7 @@ class WhiteningPCA(nn.Module):
         """Take everything from training features (N, D), or from the published matrices.
 
         Raises:
-            SetupError: as :meth:`check` does.
+            AvcmrError: as :meth:`check` does.
         """
         self.check(len(features))
         if self._published is not None:
@@ -96,12 +96,12 @@ class WhiteningPCA(nn.Module):
     def _require_enough(self, clips: int, width: int) -> None:
         wanted = len(self.components)
         if wanted > width:
-            raise SetupError(
+            raise UsageError(
                 f"model.visual_pca {wanted}: the visual features have {width} numbers only; set "
                 f"model.visual_pca={width} or less, or 0 to take them as they are"
             )
         if wanted >= clips:
-            raise SetupError(
+            raise UsageError(
                 f"model.visual_pca {wanted} needs more than {wanted} training clips to be fitted, "
                 f"and there are {clips}; set model.visual_pca={clips - 1} or less, or take "
                 "YouTube-8M's matrices (--yt8m-pca DIR)"

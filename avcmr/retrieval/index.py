@@ -44,7 +44,7 @@ def load_index(run: RunFolder, features: Path | None = None) -> Index:
         features: whose clips; by default those of the index, or else the run's own.
 
     Raises:
-        SetupError: as :func:`build_index` does.
+        AvcmrError: as :func:`build_index` does.
     """
     run.config()  # a folder that is no run is told first
     origin = read_origin(run.index_file)
@@ -81,7 +81,7 @@ def build_index(run: RunFolder, features: Path | None = None) -> Index:
         features: whose clips; by default the run's own.
 
     Raises:
-        SetupError: not a finished run, features that are gone, have changed or do not fit.
+        AvcmrError: not a finished run, features that are gone, have changed or do not fit.
     """
     config = run.config()
     if not run.finished:

@@ -19,7 +19,7 @@ from avcmr.retrieval.query import Attempt, QueryExtractor
 from avcmr.retrieval.top_k import top_k
 from avcmr.training.run_folder import RunFolder
 from avcmr.training.trained import trained_network
-from preprocessing.errors import SetupError
+from preprocessing.errors import NotFoundError, SetupError, UsageError
 from preprocessing.media.outcome import try_file
 from preprocessing.media.sampling import MAX_SECONDS
 from preprocessing.remote import MediaPath
@@ -97,7 +97,7 @@ class Retriever:
             max_seconds: longer query files are refused.
 
         Raises:
-            SetupError: not a finished run, its features are gone or have changed, or there is no
+            AvcmrError: not a finished run, its features are gone or have changed, or there is no
                 such device.
         """
         folder = RunFolder(Path(run))
@@ -152,8 +152,9 @@ class Retriever:
             split: only clips of this split.
 
         Raises:
-            SetupError: not exactly one query, no such id, class or split, or the networks that
-                made the features are not to be had.
+            UsageError: not exactly one query, or one that cannot find what is wanted.
+            NotFoundError: no such id, class or split.
+            SetupError: the networks that made the features are not available here.
             ClipError: the file cannot be used.
         """
         given: dict[str, tuple[Path | str | None, Find, bool]] = {
@@ -164,7 +165,7 @@ class Retriever:
         }
         queries = [kind for kind, (value, _, _) in given.items() if value is not None]
         if len(queries) != 1:
-            raise SetupError(
+            raise UsageError(
                 f"a search needs one query, and there are {len(queries)}; give a sound (audio), a "
                 "video, an image or the id of a clip"
             )
@@ -173,7 +174,7 @@ class Retriever:
         assert value is not None
         find = find or usual
         if find != usual and not either:
-            raise SetupError(
+            raise UsageError(
                 f"an {kind} query finds {usual}s, not {find}s; a video or an id can find both"
             )
         query = self._embed(kind, value, find)
@@ -191,10 +192,10 @@ class Retriever:
         """As :meth:`search`, for an embedding (D,) of the other modality than ``find``.
 
         Raises:
-            SetupError: no such class or split.
+            NotFoundError: no such class or split.
         """
         if top < 1:
-            raise SetupError(f"the best {top} clips cannot be found; ask for 1 or more (top)")
+            raise UsageError(f"the best {top} clips cannot be found; ask for 1 or more (top)")
         gallery = self.collection.visual if find == "picture" else self.collection.audio
         best = top_k(query, gallery, top, allowed=self._allowed(label, split))
         return [
@@ -233,10 +234,10 @@ class Retriever:
         """The row of a clip in the collection.
 
         Raises:
-            SetupError: there is none of this id; the nearest are named.
+            NotFoundError: there is none of this id; the nearest are named.
         """
         if id not in self._row_of:
-            raise SetupError(f"no clip {id!r} in the collection{_nearest(id, self._row_of)}")
+            raise NotFoundError(f"no clip {id!r} in the collection{_nearest(id, self._row_of)}")
         return self._row_of[id]
 
     def _embed(self, kind: str, value: Path | str, find: Find) -> Tensor:
@@ -264,7 +265,7 @@ class Retriever:
                 fitting = of_clips == wanted
                 if not fitting.any():
                     known = sorted(set(of_clips.tolist()))
-                    raise SetupError(
+                    raise NotFoundError(
                         f"no clips of {what} {wanted!r} in the collection{_nearest(wanted, known)}"
                     )
                 allowed &= fitting

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from preprocessing.errors import SetupError
+from preprocessing.errors import UsageError
 
 
 def derived_seed(*parts: int) -> int:
@@ -26,10 +26,10 @@ def require_even_shares(batch_size: int, workers: int) -> None:
     """Refuse a global batch that the workers cannot share evenly.
 
     Raises:
-        SetupError: with the nearest batch size that they can.
+        UsageError: with the nearest batch size that they can.
     """
     if batch_size % workers:
-        raise SetupError(
+        raise UsageError(
             f"batch_size {batch_size} cannot be shared evenly by {workers} workers; "
             f"set batch_size={batch_size // workers * workers or workers}"
         )
@@ -39,16 +39,16 @@ def require_fitting_classes(batch_size: int, classes_per_batch: int, classes: in
     """Refuse balanced batches of more classes than there are, or of uneven shares.
 
     Raises:
-        SetupError: with what would fit.
+        UsageError: with what would fit.
     """
     if classes_per_batch > classes:
-        raise SetupError(
+        raise UsageError(
             f"classes_per_batch {classes_per_batch}: the training split has {classes} classes; "
             f"set classes_per_batch={classes}, or 0 for batches that are not balanced"
         )
     if classes_per_batch and batch_size % classes_per_batch:
         even = batch_size // classes_per_batch * classes_per_batch or classes_per_batch
-        raise SetupError(
+        raise UsageError(
             f"batch_size {batch_size} cannot be shared evenly by {classes_per_batch} classes; "
             f"set batch_size={even}, or another classes_per_batch"
         )

@@ -55,7 +55,7 @@ def train(
         on_epoch: called on rank 0 with each epoch's measurements.
 
     Raises:
-        SetupError: a batch cannot be shared evenly among the workers, or among the classes.
+        UsageError: a batch cannot be shared evenly among the workers, or among the classes.
     """
     device = device or torch.device("cpu")
     rank, workers = world()

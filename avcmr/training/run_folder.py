@@ -23,7 +23,7 @@ from torch import Tensor
 from avcmr.config import Config
 from avcmr.config_files import differences, load_config
 from avcmr.features.dataset import Dataset
-from preprocessing.errors import SetupError
+from preprocessing.errors import NotFoundError, SetupError
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +88,10 @@ class RunFolder:
         """The settings it was trained with.
 
         Raises:
-            SetupError: not a run folder.
+            NotFoundError: not a run folder.
         """
         if not self.config_file.is_file():
-            raise SetupError(
+            raise NotFoundError(
                 f"{self.path}: not a run folder (no config.yaml); "
                 "train one with: avcmr train --features features.h5 --run NAME"
             )
@@ -122,11 +122,11 @@ class RunFolder:
         """Read ``checkpoints/NAME.safetensors``.
 
         Raises:
-            SetupError: there is none yet, or the file is not a checkpoint of avcmr.
+            AvcmrError: there is none yet, or the file is not a checkpoint of avcmr.
         """
         path = self.checkpoint(name)
         if not path.exists():
-            raise SetupError(f"{path}: no such checkpoint; train the run first (avcmr train)")
+            raise NotFoundError(f"{path}: no such checkpoint; train the run first (avcmr train)")
         try:
             with safe_open(path, framework="pt") as file:
                 metadata = json.loads(file.metadata()["avcmr"])

@@ -11,7 +11,7 @@ def trained_network(run: RunFolder) -> TwoBranchNetwork:
     """The best network of a run, frozen and in evaluation mode, on the CPU.
 
     Raises:
-        SetupError: the run has not been trained, or by another version of avcmr, whose networks
+        AvcmrError: the run has not been trained, or by another version of avcmr, whose networks
             were others.
     """
     tensors = run.load("best").tensors

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,7 +27,7 @@ from avcmr.web.media import ClipMedia, nameless
 from avcmr.web.projection import Projection, load_projection
 from avcmr.web.queries import Queries
 from avcmr.web.security import REPORT_POLICY, Guard
-from preprocessing.errors import ClipError, SetupError
+from preprocessing.errors import AvcmrError, ClipError, NotFoundError, SetupError, UsageError
 from preprocessing.media.outcome import try_file
 
 MAX_WAITING = 8
@@ -34,6 +35,9 @@ MAX_WAITING = 8
 
 MAX_TOP = 200
 """Most clips that one search shows."""
+
+STATUS_OF = {UsageError: 400, NotFoundError: 404, SetupError: 503}
+"""HTTP status of each kind of error."""
 
 Text = Annotated[str | None, Query(max_length=1000)]
 
@@ -63,7 +67,8 @@ def create_app(
     app.include_router(browse.router())
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
     app.add_middleware(Guard)  # the last added is the first asked
-    app.add_exception_handler(SetupError, _setup_error)
+    for kind, status in STATUS_OF.items():
+        app.add_exception_handler(kind, partial(_avcmr_error, status))
     app.add_exception_handler(ClipError, _clip_error)
     return app
 
@@ -94,7 +99,7 @@ class _Browse:
     async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         try:
             await asyncio.to_thread(self._retriever.warm_up)
-        except SetupError as error:
+        except AvcmrError as error:
             self._no_uploads = str(error)
         with tempfile.TemporaryDirectory(prefix="avcmr-uploads-") as folder:
             self._folder = Path(folder)
@@ -189,7 +194,7 @@ class _Browse:
     async def upload(self, request: Request) -> answers.Uploaded:
         uploads.require_acceptable(request)
         if self._no_uploads is not None:
-            raise HTTPException(409, self._no_uploads)
+            raise SetupError(self._no_uploads)
         if self._waiting >= MAX_WAITING:
             raise HTTPException(503, "too many uploads at once; try again", {"Retry-After": "5"})
         self._waiting += 1
@@ -254,9 +259,8 @@ def _page_files() -> dict[str, tuple[bytes, str]]:
     }
 
 
-async def _setup_error(_: Request, error: Exception) -> JSONResponse:
-    """What was asked for is not there, and the message names what is near."""
-    return JSONResponse({"detail": str(error)}, 404)
+async def _avcmr_error(status: int, _: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": str(error)}, status)
 
 
 async def _clip_error(_: Request, error: Exception) -> JSONResponse:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from preprocessing.clips import Clip, refuse_duplicate_ids
-from preprocessing.errors import SetupError
+from preprocessing.errors import NotFoundError, SetupError
 from preprocessing.remote import MediaPath, is_folder
 
 logger = logging.getLogger(__name__)
@@ -39,11 +39,13 @@ def scan_folder(root: MediaPath, *, follow_links: bool = False) -> list[Clip]:
     warning, symbolic links that lead out of ``root``, unless ``follow_links``.
 
     Raises:
-        SetupError: no such folder, no videos in it, videos outside a class folder, or two files
+        AvcmrError: no such folder, no videos in it, videos outside a class folder, or two files
             that would share an id.
     """
     if not is_folder(root):
-        raise SetupError(f"{root}: no such folder; --videos wants a folder with one folder a class")
+        raise NotFoundError(
+            f"{root}: no such folder; --videos wants a folder with one folder a class"
+        )
     inside = _sorted(root.iterdir())
     loose = [path for path in inside if is_video(path)]
     if loose:

@@ -8,7 +8,7 @@ from dataclasses import asdict, fields
 from pathlib import Path, PurePosixPath
 
 from preprocessing.clips import SPLITS, Clip, refuse_duplicate_ids
-from preprocessing.errors import SetupError, faults_in
+from preprocessing.errors import AvcmrError, NotFoundError, SetupError, faults_in
 from preprocessing.remote import media_path
 
 
@@ -21,7 +21,7 @@ def read_manifest(path: Path) -> list[Clip]:
     column the id is the path as written, without suffix, and the cut where there is one.
 
     Raises:
-        SetupError: no such file, columns missing or mistyped, or bad rows (a few are named).
+        AvcmrError: no such file, columns missing or mistyped, or bad rows (a few are named).
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -35,7 +35,7 @@ def read_manifest(path: Path) -> list[Clip]:
                 )
             rows = list(reader)
     except FileNotFoundError:
-        raise SetupError(f"{path}: no such manifest file") from None
+        raise NotFoundError(f"{path}: no such manifest file") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise SetupError(f"{path}: not a UTF-8 CSV file ({error})") from None
 
@@ -43,7 +43,7 @@ def read_manifest(path: Path) -> list[Clip]:
     for number, row in enumerate(rows, start=2):  # line 1 holds the column names
         try:
             clips.append(_clip_of_row(row, path.parent))
-        except (ValueError, SetupError) as error:
+        except (ValueError, AvcmrError) as error:
             faults.append(f"line {number}: {error}")
     if faults:
         raise faults_in(path, faults)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from preprocessing.clips import Clip
-from preprocessing.errors import SetupError
+from preprocessing.errors import NotFoundError, SetupError, UsageError
 from preprocessing.interchange.export import export, import_features
 from preprocessing.interchange.features import Layout, PublishedFeatures
 from preprocessing.interchange.hdf5 import hdf5_layout, read_hdf5
@@ -48,15 +48,15 @@ def read_published(
         visual_key: for ``numpy``: the KEY of the visual arrays, where there are several.
 
     Raises:
-        SetupError: it is in none of the layouts, incomplete, or contradicts itself.
+        AvcmrError: it is in none of the layouts, incomplete, or contradicts itself.
     """
     if not path.exists():
-        raise SetupError(
+        raise NotFoundError(
             f"{path}: nothing is there; give a file of features, or a folder of arrays"
         )
     layout = layout_of(path)
     if not path.is_dir() and (manifest is not None or visual_key is not None):
-        raise SetupError(
+        raise UsageError(
             f"{path}: has labels and splits of its own; "
             "a manifest or a visual key is for folders of NumPy arrays, leave it out"
         )

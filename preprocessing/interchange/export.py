@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.errors import SetupError
+from preprocessing.errors import SetupError, UsageError
 from preprocessing.interchange.features import Layout, PublishedFeatures
 from preprocessing.media.types import Source
 from preprocessing.store import Block, FeatureStore, Provenance, Record, Rows, write_store
@@ -29,7 +29,7 @@ def export(store: FeatureStore, layout: Layout, out: Path, *, sequences: bool = 
         sequences: in HDF5, keep all rows as (N, T, D), and not their means (N, D).
 
     Raises:
-        SetupError: ``out`` exists, or the layout cannot hold these clips.
+        AvcmrError: ``out`` exists, or the layout cannot hold these clips.
     """
     if out.exists():
         raise SetupError(f"{out}: exists already; choose another --out, or remove it")
@@ -46,12 +46,12 @@ def export(store: FeatureStore, layout: Layout, out: Path, *, sequences: bool = 
 def _write_hdf5(store: FeatureStore, layout: Layout, path: Path, *, sequences: bool) -> None:
     without = int((store.splits == "").sum())
     if without:
-        raise SetupError(
+        raise UsageError(
             f"{store.path}: {without} clips without a split, which the layout {layout} needs; "
             "extract again with a split column in the manifest, or use --layout numpy"
         )
     if layout == "flat" and "val" in store.splits:
-        raise SetupError(
+        raise UsageError(
             f"{store.path}: the layout flat knows train and test, and no val; use --layout split"
         )
     names = sorted(set(store.labels.tolist()))
@@ -85,7 +85,7 @@ def _sequences(store: FeatureStore, stream: str) -> NDArray[np.float32]:
     rows: list[Rows] = [getattr(block, stream) for _, block in store.blocks()]
     counts = np.unique(np.concatenate([np.diff(part.offsets) for part in rows]))
     if len(counts) > 1:
-        raise SetupError(
+        raise UsageError(
             f"{store.path}: clips have from {counts[0]} to {counts[-1]} {stream} rows, and "
             "--sequences needs as many of each; leave it out for their means, or use "
             "--layout numpy"

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.clips import Clip
-from preprocessing.errors import SetupError
+from preprocessing.errors import SetupError, UsageError
 from preprocessing.interchange.features import PublishedFeatures
 from preprocessing.networks.log_mel import example_times
 from preprocessing.store import Block, Rows
@@ -125,7 +125,7 @@ def _visual(clip: Clip, arrays: Arrays, key: str | None) -> Path:
         return arrays[key]
     known = f"there are {', '.join(keys)}" if keys else "there are no visual arrays"
     wanted = f"no {clip.path.name}_{key}.npy" if key else "which visual array is meant is open"
-    raise SetupError(f"{arrays[AUDIO_KEY]}: {wanted}; {known} (choose with --visual-key KEY)")
+    raise UsageError(f"{arrays[AUDIO_KEY]}: {wanted}; {known} (choose with --visual-key KEY)")
 
 
 def _numbers(path: Path) -> NDArray[Any]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from preprocessing.catalog.splits import stratified_split
 from preprocessing.clips import NO_FILE, Clip, Split
-from preprocessing.errors import SetupError
+from preprocessing.errors import SetupError, UsageError
 from preprocessing.interchange.tfrecord import read_examples
 from preprocessing.networks.quantization import dequantize
 from preprocessing.store import Block, Provenance, Record, Rows, write_store
@@ -110,12 +110,12 @@ def select(shards: Sequence[Path], classes: int, *, per_class: int | None = None
         per_class: at most so many videos of each class, in the order of the shards.
 
     Raises:
-        SetupError: a shard is damaged, or there are too few classes or videos.
+        AvcmrError: a shard is damaged, or there are too few classes or videos.
     """
     videos = [_video(example, shard) for shard in shards for example in read_examples(shard)]
     chosen = exclusive_labels([video.labels for video in videos], classes)
     if len(chosen) < classes:
-        raise SetupError(
+        raise UsageError(
             f"{shards[0].parent}: {len(chosen)} mutually exclusive classes in {len(shards)} shards "
             f"({len(videos)} videos), not {classes}; give more shards or --classes {len(chosen)}"
         )
@@ -132,7 +132,7 @@ def select(shards: Sequence[Path], classes: int, *, per_class: int | None = None
             kept.append((video, label))
     rare = [label for label in chosen if taken[label] < 3]
     if rare:
-        raise SetupError(
+        raise UsageError(
             f"{shards[0].parent}: class {rare[0]} is left with {taken[rare[0]]} videos, and needs "
             "one in each split; give more shards or fewer --classes"
         )

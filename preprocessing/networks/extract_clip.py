@@ -46,7 +46,7 @@ def extract_clip(
 
     Raises:
         ClipError: this file cannot be used.
-        SetupError: the networks' weights are nowhere to be had, or no such URL can be fetched.
+        AvcmrError: the networks' weights are nowhere to be had, or no such URL can be fetched.
     """
     place = media_path(path) if isinstance(path, str) else path
     clip = Clip(id=str(path), path=place, label="", start=start, end=end)

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from preprocessing.errors import SetupError
+from preprocessing.errors import SetupError, UsageError
 from preprocessing.store.create import write_store
 from preprocessing.store.ledger import Entry
 from preprocessing.store.merge import stored_blocks
@@ -28,7 +28,7 @@ def merge_stores(paths: Sequence[Path], out: Path, *, prefer: Prefer | None = No
         prefer: which features to take of a clip that has others in another store; None refuses.
 
     Raises:
-        SetupError: features were made differently, or clips differ and ``prefer`` is None.
+        AvcmrError: features were made differently, or clips differ and ``prefer`` is None.
     """
     provenance = _common_provenance(paths)
     done: dict[str, Entry] = {}
@@ -48,7 +48,7 @@ def subset_store(path: Path, out: Path, wanted: Callable[[Record], bool]) -> int
     """Write the wanted clips of a store to a new one, without its failures; how many they are.
 
     Raises:
-        SetupError: none is wanted.
+        UsageError: none is wanted.
     """
     with StoreFile(path) as file:
         provenance = file.provenance
@@ -56,7 +56,7 @@ def subset_store(path: Path, out: Path, wanted: Callable[[Record], bool]) -> int
         entry for entry in _entries(path) if isinstance(entry.item, Record) and wanted(entry.item)
     ]
     if not entries:
-        raise SetupError(
+        raise UsageError(
             f"{path}: none of its clips is wanted; look at: avcmr features info {path}"
         )
     _copy(entries, [], provenance, out)
@@ -107,7 +107,7 @@ def _replaces(entry: Entry, other: Entry, prefer: Prefer | None) -> bool:
     ):
         return False
     if prefer is None:
-        raise SetupError(
+        raise UsageError(
             f"{entry.file}: clip {entry.item.clip.id!r} has other features than in {other.file}; "
             "say which to take with --prefer first or --prefer last"
         )

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.errors import SetupError
+from preprocessing.errors import NotFoundError, SetupError
 from preprocessing.media.types import ClipFeatures
 from preprocessing.store.blocks import Block
 from preprocessing.store.parts import Parts
@@ -22,7 +22,7 @@ class FeatureStore:
     A store that is replaced meanwhile stays as it was for whoever has it open.
 
     Raises:
-        SetupError: there is no store at ``path``, it is unfinished, empty or something else.
+        AvcmrError: there is no store at ``path``, it is unfinished, empty or something else.
     """
 
     def __init__(self, path: Path) -> None:
@@ -125,7 +125,7 @@ class FeatureStore:
         )
 
 
-def _missing(path: Path) -> SetupError:
+def _missing(path: Path) -> SetupError | NotFoundError:
     parts = Parts(path)
     waiting: set[str] = set()
     for part in parts.paths():
@@ -139,7 +139,7 @@ def _missing(path: Path) -> SetupError:
             f"{path} is unfinished: {len(waiting):,} finished clips wait in {parts.folder}; "
             "run the same extract command again to finish it"
         )
-    return SetupError(f"no feature store at {path}; make one with the extract command")
+    return NotFoundError(f"no feature store at {path}; make one with the extract command")
 
 
 def _empty(path: Path, failures: list[Failure]) -> SetupError:

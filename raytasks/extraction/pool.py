@@ -18,7 +18,7 @@ from ray.exceptions import (
     RayTaskError,
 )
 
-from preprocessing.errors import SetupError
+from preprocessing.errors import AvcmrError, SetupError
 
 Job = TypeVar("Job")
 Death = Literal["timeout", "crash", "error", "out_of_memory", "lost"]
@@ -168,7 +168,7 @@ class SupervisedPool(Generic[Job]):
                 if busy.job is not None:
                     yield Outcome(busy.job, death=death)
             except RayTaskError as error:
-                if isinstance(error.cause, SetupError):
+                if isinstance(error.cause, AvcmrError):
                     raise error.cause from None
                 # Where code of ours or of a library has failed: Ray's message ends with its error.
                 said = str(error).strip().rpartition("\n")[2]

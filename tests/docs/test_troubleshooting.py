@@ -20,6 +20,8 @@ SOURCES = {
 }
 
 ARGUMENTS = {
+    "UsageError": slice(-1, None),
+    "NotFoundError": slice(-1, None),
     "SetupError": slice(-1, None),
     "ClipError": slice(-1, None),
     "NotAStoreError": slice(1, 3),  # what it is, and the remedy
@@ -28,11 +30,13 @@ ARGUMENTS = {
 """What makes an error → which of its arguments the user reads."""
 
 RELAYED = {
-    "SetupError": {
+    "UsageError": {
         "'\\n'.join(faults)",
-        "'; '.join(faults)",
-        "error.message",
         "f\"{path or 'settings'}: {'; '.join(faults)}\"",
+    },
+    "NotFoundError": {"'; '.join(faults)"},
+    "SetupError": {
+        "self._no_uploads",
         "f\"{where}: {'; '.join(faults[:5])}{more}{remedy and f'; {remedy}'}\"",
     },
     "ClipError": {
@@ -45,7 +49,7 @@ RELAYED = {
         "f'{clip.file}: {video.cpu_fallback}'",
     },
     "NotAStoreError": {"error.detail"},
-    "HTTPException": {"self._no_uploads"},
+    "HTTPException": set(),
 }
 """Arguments without words of their own: they pass on what is collected elsewhere, or what the
 system or a decoder says."""
@@ -179,7 +183,9 @@ def explains(entry: str, message: str) -> bool:
 @pytest.mark.parametrize(
     ("kind", "at_least"),
     [
-        ("SetupError", 150),
+        ("UsageError", 25),
+        ("NotFoundError", 15),
+        ("SetupError", 100),
         ("ClipError", 20),
         ("NotAStoreError", 5),
         ("HTTPException", 8),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avcmr.cli.checks.machine import Row
-from preprocessing.errors import SetupError
+from preprocessing.errors import AvcmrError
 
 if TYPE_CHECKING:
     from preprocessing.networks.weights import WeightsName
@@ -45,7 +45,7 @@ def weights_of(name: "WeightsName", directory: Path | None) -> Row:
     row = f"weights {name}"
     try:
         found = find(name, directory)
-    except SetupError as error:
+    except AvcmrError as error:
         wrong, _, remedy = str(error).rpartition("; ")
         return Row(row, "error", wrong, remedy)
     if found:

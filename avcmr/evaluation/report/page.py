@@ -32,7 +32,7 @@ from avcmr.metrics.metrics import DirectionResult
 from avcmr.modality import AUDIO_TO_VISUAL, MODALITIES, VISUAL_TO_AUDIO, Modality
 from avcmr.training.history import History, collapse_of
 from avcmr.training.run_folder import write_whole
-from preprocessing.errors import SetupError
+from preprocessing.errors import UsageError
 from preprocessing.media.previews import PEAKS
 
 
@@ -83,10 +83,10 @@ def render(runs: Sequence[Results], *, title: str) -> Report:
         title: heading of the page.
 
     Raises:
-        SetupError: too many runs to be told apart.
+        UsageError: too many runs to be told apart.
     """
     if len(runs) > MAX_RUNS:
-        raise SetupError(
+        raise UsageError(
             f"{len(runs)} runs are too many to be told apart in one report; "
             f"give {MAX_RUNS} or fewer"
         )

@@ -24,7 +24,7 @@ import numpy as np
 from preprocessing.catalog.datasets.listing import Listing
 from preprocessing.catalog.folders import is_video
 from preprocessing.clips import SPLITS, Clip, Split
-from preprocessing.errors import SetupError, faults_in
+from preprocessing.errors import NotFoundError, SetupError, faults_in
 
 AVE_CLASSES = (
     "Church bell",
@@ -107,7 +107,7 @@ def read_annotations(path: Path) -> list[Event]:
     """All events of an annotation file, or of a split's list; a line of column names is left out.
 
     Raises:
-        SetupError: no such file, or lines that cannot be right (the first few are named).
+        AvcmrError: no such file, or lines that cannot be right (the first few are named).
     """
     events: list[Event] = []
     faults = []
@@ -137,7 +137,7 @@ def read_splits(folder: Path, events: Sequence[Event]) -> list[Split]:
     Empty for an event that none of them has. Where both kinds are there, the lists count.
 
     Raises:
-        SetupError: neither kind is complete, a list names what the annotations do not, or two
+        AvcmrError: neither kind is complete, a list names what the annotations do not, or two
             have an event in common.
     """
     lists = {split: folder / f"{split}Set.txt" for split in SPLITS}
@@ -175,7 +175,7 @@ def list_ave(
         cut: which clips are cut to the seconds of their event.
 
     Raises:
-        SetupError: a file or folder is absent or cannot be right; or none of the videos is there.
+        AvcmrError: a file or folder is absent or cannot be right; or none of the videos is there.
     """
     _require(annotations, videos, splits)
     events = read_annotations(annotations)
@@ -195,7 +195,7 @@ def list_ave(
         if split
     ]
     if not listed:
-        raise SetupError(f"{annotations}: no event of {', '.join(classes)} is in a split")
+        raise NotFoundError(f"{annotations}: no event of {', '.join(classes)} is in a split")
     there = set(found.values())
     clips = tuple(clip for clip in listed if clip.path in there)
     missing = tuple(clip for clip in listed if clip.path not in there)
@@ -216,7 +216,7 @@ def _require(annotations: Path, videos: Path, splits: Path | None) -> None:
         if folder and not folder.is_dir()
     ]
     if faults:
-        raise SetupError("; ".join(faults))
+        raise NotFoundError("; ".join(faults))
 
 
 def _is_cut(split: Split, cut: Cut) -> bool:
@@ -253,7 +253,7 @@ def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise SetupError(f"{path}: no such list of events; mend the path") from None
+        raise NotFoundError(f"{path}: no such list of events; mend the path") from None
     except UnicodeDecodeError as error:
         raise SetupError(f"{path}: not a UTF-8 text file ({error})") from None
 

@@ -8,14 +8,14 @@ from preprocessing.catalog.datasets.listing import Listing
 from preprocessing.catalog.folders import scan_folder
 from preprocessing.catalog.manifest import read_manifest
 from preprocessing.clips import SPLITS, Clip
-from preprocessing.errors import SetupError
+from preprocessing.errors import NotFoundError, SetupError
 
 
 def list_folder(root: Path, *, follow_links: bool = False) -> Listing:
     """Clips of ``root/CLASS/clip.mp4``, or of ``root/train/CLASS/clip.mp4``, ``val`` and ``test``.
 
     Raises:
-        SetupError: as :func:`scan_folder`; or folders of splits and of classes lie side by side.
+        AvcmrError: as :func:`scan_folder`; or folders of splits and of classes lie side by side.
     """
     names = _folders(root)
     splits = [split for split in SPLITS if split in names]
@@ -37,7 +37,7 @@ def list_csv(path: Path) -> Listing:
     """Clips of a manifest; those whose file does not exist are missing.
 
     Raises:
-        SetupError: as :func:`read_manifest`; some rows have a split and others do not, or no
+        AvcmrError: as :func:`read_manifest`; some rows have a split and others do not, or no
             file exists.
     """
     clips = read_manifest(path)
@@ -63,7 +63,7 @@ def list_csv(path: Path) -> Listing:
 
 def _folders(root: Path) -> set[str]:
     if not root.is_dir():
-        raise SetupError(f"{root}: no such folder of videos; mend the path")
+        raise NotFoundError(f"{root}: no such folder of videos; mend the path")
     return {path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")}
 
 

@@ -13,7 +13,7 @@ from preprocessing.catalog.datasets.listing import Listing
 from preprocessing.catalog.folders import is_video
 from preprocessing.catalog.splits import balanced_folds
 from preprocessing.clips import Clip, Split, refuse_duplicate_ids
-from preprocessing.errors import SetupError, faults_in
+from preprocessing.errors import NotFoundError, SetupError, faults_in
 
 VEGAS_CLASSES = (
     "baby_cry",
@@ -40,11 +40,11 @@ def list_vegas(videos: Path) -> Listing:
     """VEGAS's clips, without splits; see :func:`vegas_splits`.
 
     Raises:
-        SetupError: no such folder, no videos in it, or videos whose class cannot be told or is
+        AvcmrError: no such folder, no videos in it, or videos whose class cannot be told or is
             told in two ways (the first few are named).
     """
     if not videos.is_dir():
-        raise SetupError(f"{videos}: no such folder of videos; mend the path")
+        raise NotFoundError(f"{videos}: no such folder of videos; mend the path")
     clips, faults = [], []
     for path in sorted(videos.rglob("*")):
         if not is_video(path):

@@ -18,7 +18,7 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 from torch import Tensor
 
-from preprocessing.errors import SetupError
+from preprocessing.errors import NotFoundError, SetupError
 from preprocessing.networks.weights.download import MIRROR_VARIABLE, Report, download_urls, fetch
 from preprocessing.networks.weights.sources import SOURCES, PublishedFile, WeightsName, sha256
 
@@ -78,7 +78,7 @@ def find(name: WeightsName, directory: Path | None = None) -> Weights | None:
     Searched in this order: ``directory``, ``$AVCMR_WEIGHTS``, the cache, installed packages.
 
     Raises:
-        SetupError: a folder that the user named does not exist, or holds a file of the right
+        AvcmrError: a folder that the user named does not exist, or holds a file of the right
             name that is not the published one.
     """
     for folder in _user_folders(directory):
@@ -125,7 +125,7 @@ def _user_folders(directory: Path | None) -> Iterator[Path]:
     for origin, folder in given.items():
         if folder:
             if not Path(folder).is_dir():
-                raise SetupError(
+                raise NotFoundError(
                     f"{origin}: {folder} is not a folder; name an existing one, or none"
                 )
             yield Path(folder)

@@ -423,7 +423,7 @@ def test_without_networks_ids_alone(served: Any, monkeypatch: pytest.MonkeyPatch
     with TestClient(create_app(served.retriever)) as client:
         assert client.get("/api/about").json()["no_uploads"] == "no weights"
         answer = upload(client, served.sound.read_bytes())
-        assert answer.status_code == 409 and answer.json()["detail"] == "no weights"
+        assert answer.status_code == 503 and answer.json()["detail"] == "no weights"
         assert client.get("/api/search", params={"id": "low/low_00"}).status_code == 200
 
 
