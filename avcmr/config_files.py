@@ -8,8 +8,10 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from avcmr.config import Config
+from avcmr.config import STAGES, Config
 from preprocessing.errors import NotFoundError, UsageError
+
+_STAGE_SECTIONS = ("stage1", "stage2")
 
 
 def load_config(path: Path | None = None, overrides: Iterable[str] = ()) -> Config:
@@ -25,7 +27,8 @@ def load_config(path: Path | None = None, overrides: Iterable[str] = ()) -> Conf
     """
     settings = {} if path is None else _read_yaml(_config_file(path))
     faults = []
-    for override in overrides:
+    # Another mining first: it replaces settings of the file's, never one that is given with it.
+    for override in sorted(overrides, key=lambda override: ".mining=" not in override):
         try:
             _set(settings, override)
         except UsageError as error:
@@ -75,9 +78,9 @@ def differences(old: Config, new: Config) -> list[str]:
     """The settings in which two runs differ, such as ``stage1.margin: 0.2 → 0.3``."""
     before, after = _flatten(old.model_dump(mode="json")), _flatten(new.model_dump(mode="json"))
     return [
-        f"{key}: {before.get(key)} → {after.get(key)}"
+        f"{key}: {before.get(key, '–')} → {after.get(key, '–')}"
         for key in before | after
-        if before.get(key) != after.get(key)
+        if before.get(key, "–") != after.get(key, "–")
     ]
 
 
@@ -136,6 +139,15 @@ def _set(settings: dict[str, Any], override: str) -> None:
             raise UsageError(f"{override!r}: {section} is a value, not a section")
         settings = inner
     settings[last] = _yaml_scalar(value)
+    if last == "mining":
+        for key in _of_other_minings(str(settings[last])):
+            settings.pop(key, None)
+
+
+def _of_other_minings(mining: str) -> set[str]:
+    """The settings that only stages of another mining have; none if this one is unknown."""
+    known = {name: set(stage.model_fields) for name, stage in STAGES.items()}
+    return set().union(*known.values()) - known[mining] if mining in known else set()
 
 
 def _yaml_scalar(text: str) -> Any:
@@ -153,16 +165,30 @@ def _yaml_scalar(text: str) -> Any:
 
 
 def _explain(fault: Mapping[str, Any]) -> str:
-    location = [str(part) for part in fault["loc"]]
-    key = ".".join(location)
+    section, *inner = map(str, fault["loc"])
+    mining = inner.pop(0) if inner and section in _STAGE_SECTIONS else ""
+    key = ".".join([section, *inner])
     if fault["type"] == "extra_forbidden":
-        near = _nearest(key)
-        return f"unknown key {key}{near and f'; did you mean {near}?'}"
-    if fault["type"] == "model_type":
+        return _explain_unknown(key, mining)
+    if fault["type"] in {"model_type", "model_attributes_type"}:
         example = _keys_of(f"{key}.")[0]
         return f"{key} is a section, of settings such as {example} (given: {fault['input']!r})"
+    if fault["type"] == "union_tag_invalid":
+        known, given = ", ".join(STAGES), fault["input"]["mining"]
+        return f"{key}.mining: Input should be one of {known} (given: {given!r})"
     reason = fault["msg"].removeprefix("Value error, ")
-    return f"{key}: {reason} (given: {fault['input']!r})"
+    given = "" if isinstance(fault["input"], Mapping) else f" (given: {fault['input']!r})"
+    return f"{key}: {reason}{given}"
+
+
+def _explain_unknown(key: str, mining: str) -> str:
+    """``mining``: of the stage that the key is in; empty elsewhere."""
+    name = key.rpartition(".")[2]
+    owners = [other for other, stage in STAGES.items() if name in stage.model_fields]
+    if mining and owners:
+        return f"{key}: {mining} has no {name}; it belongs to {', '.join(owners)}"
+    near = _nearest(key)
+    return f"unknown key {key}{near and f'; did you mean {near}?'}"
 
 
 def _nearest(key: str) -> str:
@@ -176,7 +202,11 @@ def _nearest(key: str) -> str:
 
 def _keys_of(section: str = "") -> list[str]:
     """All settings, such as ``stage1.margin``; or those of a section."""
-    return [key for key in _flatten(Config().model_dump()) if key.startswith(section)]
+    keys = list(_flatten(Config().model_dump()))
+    for section_of_stage in _STAGE_SECTIONS:
+        for stage in STAGES.values():
+            keys += [f"{section_of_stage}.{key}" for key in stage.model_fields]
+    return [key for key in dict.fromkeys(keys) if key.startswith(section)]
 
 
 def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

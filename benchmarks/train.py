@@ -8,7 +8,7 @@
 one thread. The rival is pytorch-metric-learning's miner and loss; it returns every semi-hard
 negative, of which the nearest is kept without counting that time, and then both losses are the
 same number. The limit is the distance matrix alone, forward and backward.
-``vegas``: 22,482 × (128 + 1024) made-up features, both stages, wall time.
+``vegas``: 22,482 × (128 + 1024) synthetic features, both stages, wall time.
 ``workers``: the same with 1, 2 and 4 gloo workers of one thread, beside what one worker's time is
 made of.
 """
@@ -27,12 +27,12 @@ from torch import Tensor
 from torch.multiprocessing.spawn import spawn
 from torch.nn.functional import normalize
 
-from avcmr.config import Config, Stage1Config
+from avcmr.config import Config, SemiHardStage
 from avcmr.config_files import load_config
 from avcmr.features.dataset import Dataset, PairedFeatures
 from avcmr.model.network import TwoBranchNetwork
-from avcmr.training.loop import BatchLoss, stage_loss, train
-from avcmr.training.losses import cross_modal_loss
+from avcmr.training.loop import train
+from avcmr.training.losses import BatchLoss, cross_modal_loss, stage_loss
 from avcmr.training.optimizer import AdamW
 from avcmr.training.run_folder import RunFolder
 
@@ -59,7 +59,7 @@ def batch(size: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def ours(audio: Tensor, visual: Tensor, labels: Tensor) -> Tensor:
-    loss = cross_modal_loss(audio, visual, labels, Stage1Config(margin=MARGIN)).value
+    loss = cross_modal_loss(audio, visual, labels, SemiHardStage(margin=MARGIN)).value
     loss.backward()
     return loss.detach()
 
@@ -163,7 +163,7 @@ def vegas_dataset() -> Dataset:
 
     audio_centres, visual_centres = (torch.randn(10, d, generator=generator) for d in (128, 1024))
     names = tuple(map(str, range(10)))
-    return Dataset(part(22_482), part(2_248), part(2), names, (), "made up")
+    return Dataset(part(22_482), part(2_248), part(2), names, (), "synthetic")
 
 
 def vegas_config(epochs: int) -> Config:
@@ -218,7 +218,7 @@ def one_worker_parts(dataset: Dataset, config: Config) -> None:
 
     embedded = network(clips.audio, clips.visual)
     first, second = (
-        stage_loss(network, dataset.train, stage, seed=0)
+        stage_loss(stage, network, dataset.train, seed=0)
         for stage in (config.stage1, config.stage2)
     )
     embed_and_back()

@@ -11,7 +11,7 @@ Examples:
 
     avcmr reproduce ave15 --features ave.h5 --methods ours,cluster-cca --jobs 4
 
-    avcmr reproduce ave --features ave.h5 --out comparisons/ave-alike model.relevance=0
+    avcmr reproduce ave --features ave.h5 --out comparisons/ave-alike model.feature_weights=0
 """
 
 import json
@@ -29,7 +29,7 @@ def command(
     dataset: Annotated[Preset, typer.Argument(help="Which data set the features are of.")],
     features: Annotated[Path, typer.Option(help="Published feature file, or feature store.")],
     overrides: Annotated[
-        list[str] | None, typer.Argument(help="Settings, such as model.relevance=0.")
+        list[str] | None, typer.Argument(help="Settings, such as model.feature_weights=0.")
     ] = None,
     methods: MethodsOption = "all",
     seeds: SeedsOption = 5,

@@ -99,7 +99,7 @@ def command(
     else:
         most_epochs = settings.stage1.max_epochs + settings.stage2.max_epochs
         with ProgressLine("train", most_epochs) as line:
-            narrator = _Narrator(line)
+            narrator = _Narrator(line, settings)
             if needs_ray(workers, cpu=cpu, address=address):
                 _train_on_ray(folder, narrator, workers=workers, cpu=cpu, address=address)
             else:
@@ -167,10 +167,11 @@ def _train_on_ray(
 
 
 class _Narrator:
-    """Shows each epoch, the end of each stage, and once that the embedding space has collapsed."""
+    """Shows each epoch and the end of each stage, and warns once if the embedding space collapsed."""
 
-    def __init__(self, line: ProgressLine) -> None:
+    def __init__(self, line: ProgressLine, settings: "Config") -> None:
         self.say = line.say
+        self._stage2 = settings.stage2.description
         self._line = line
         self._collapsed = False
 
@@ -185,7 +186,7 @@ class _Narrator:
         self._warn_of_collapse(record)
         if record["verdict"] == "switch":
             self.say(f"stage 1 ends after {state}")
-            self.say("stage 2 begins at the best weights: hard triplets in the augmented space")
+            self.say(f"stage 2 begins at the best weights: {self._stage2}")
         elif record["verdict"] == "stop":
             self.say(f"stage {record['stage']} ends after {state}")
 

@@ -4,26 +4,19 @@ Each ablation is our own training with one thing changed, in a run folder of its
 shows its course, and it goes on where it was stopped. All have as many epochs at most.
 """
 
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from avcmr.comparison.baselines.gradient import budget
 from avcmr.comparison.baselines.method import Choice, Embedder, Method
-from avcmr.config import Config, StageConfig, without_effect
+from avcmr.config import BatchAllStage, Config, HardStage, SmoothHardStage, Stage
 from avcmr.config_files import load_config, preset
 from avcmr.features.dataset import Dataset, PairedFeatures, fingerprint
 from avcmr.training.loop import train
 from avcmr.training.run_folder import RunFolder
 from avcmr.training.trained import trained_network
-
-_LITERAL = {"mining": "hard", "interpolation_points": 2}
-"""The second stage of the abstract read literally, as in ``configs/paper.yaml``."""
-
-_SKIPPED = {"max_epochs": 0}
 
 ENSEMBLE = 5
 """Runs of our method that ``ours-ensemble`` joins."""
@@ -31,25 +24,34 @@ ENSEMBLE = 5
 SOURCE = "Zeng & Ikeda 2023 (abstract)"
 
 
-def variants(base: Config) -> dict[str, Mapping[str, Any]]:
-    """Name → what it changes of the base settings, section by section: one thing each.
+def variants(base: Config) -> dict[str, Config]:
+    """Our method's settings and those of each ablation, by name; each changes one thing.
 
     The exception is ``paper``, which changes everything that our earlier code had otherwise.
     """
     epochs, patience = budget(base)
-    first, second = _triplets(base.stage1), _triplets(base.stage2)
-    one_stage = {"max_epochs": epochs, "patience": patience}
+    alone = {"max_epochs": epochs, "patience": patience}
+    first, second = base.stage1, base.stage2
+    skipped = second.model_copy(update={"max_epochs": 0})
+
+    def changed(**sections: object) -> Config:
+        return base.model_copy(update=sections)
+
     return {
-        "ours": {},
-        "without-relevance": {"model": {"relevance": 0.0}},
-        "without-interpolation": {"stage2": {"members": 1}},
-        "without-memory": {"stage2": {"memory": False}},
-        "literal-stage-2": {"stage2": _LITERAL},
-        "reversed": {"stage1": second, "stage2": first},
-        "one-stage": {"stage1": second | one_stage, "stage2": _SKIPPED},
-        "semi-hard-only": {"stage1": first | one_stage, "stage2": _SKIPPED},
-        "hard-only": {"stage1": first | {"mining": "hard"} | one_stage, "stage2": _SKIPPED},
-        "batch-all": {"stage1": first | {"mining": "batch_all"} | one_stage, "stage2": _SKIPPED},
+        "ours": base,
+        "without-feature-weights": changed(
+            model=base.model.model_copy(update={"feature_weights": 0.0})
+        ),
+        "without-interpolation": changed(stage2=_without_interpolation(second)),
+        "without-memory-bank": changed(stage2=_without_memory_bank(second)),
+        "literal-stage-2": changed(stage2=_mining(HardStage, second, interpolation_points=2)),
+        "reversed": changed(stage1=_in_place_of(first, second), stage2=_in_place_of(second, first)),
+        "one-stage": changed(
+            stage1=_in_place_of(first, second).model_copy(update=alone), stage2=skipped
+        ),
+        "semi-hard-only": changed(stage1=first.model_copy(update=alone), stage2=skipped),
+        "hard-only": changed(stage1=_mining(HardStage, first, **alone), stage2=skipped),
+        "batch-all": changed(stage1=_mining(BatchAllStage, first, **alone), stage2=skipped),
         "paper": _paper(base),
     }
 
@@ -69,43 +71,50 @@ def run_folders(folder: Path, name: str, seed: int) -> list[RunFolder]:
     return [RunFolder(folder / f"{name}-{seed}")] if name in variants(Config()) else []
 
 
-def _triplets(stage: StageConfig) -> dict[str, Any]:
-    """What a stage learns from; its rate and length belong to its place in the order."""
-    idle = without_effect(stage.mining)
-    return stage.model_dump(exclude={"learning_rate", "max_epochs", "patience", *idle})
+def _mining(kind: type[Stage], stage: Stage, **changes: object) -> Stage:
+    """A stage with other triplets; the settings that both have are kept."""
+    kept = stage.model_dump(include=set(kind.model_fields) - {"mining"})
+    return kind.model_validate(kept | changes)
 
 
-def _paper(base: Config) -> dict[str, Any]:
-    """All of ``configs/paper.yaml`` but its epochs and its search, which all methods share."""
-    config = load_config(preset("paper"))
-    search = {"posterior_temperature": base.model.posterior_temperature}
-    return {
-        "weight_decay": config.weight_decay,
-        "model": config.model.model_dump() | search,
-        "stage1": _triplets(config.stage1) | {"learning_rate": config.stage1.learning_rate},
-        "stage2": _triplets(config.stage2) | {"learning_rate": config.stage2.learning_rate},
-    }
+def _in_place_of(place: Stage, stage: Stage) -> Stage:
+    """A stage at another place in the order, which has a learning rate and length of its own."""
+    return stage.model_copy(update=_length(place) | {"learning_rate": place.learning_rate})
 
 
-def variant(base: Config, name: str) -> Config:
-    """The settings of our method, or of an ablation, by name; see :func:`variants`."""
-    return _changed(base, variants(base)[name])
+def _length(stage: Stage) -> dict[str, int]:
+    return {"max_epochs": stage.max_epochs, "patience": stage.patience}
 
 
-def _changed(base: Config, changes: Mapping[str, Any]) -> Config:
-    settings = base.model_dump()
-    for key, value in changes.items():
-        settings[key] = settings[key] | value if isinstance(value, Mapping) else value
-    for stage in (settings["stage1"], settings["stage2"]):
-        for key in without_effect(stage["mining"]):
-            del stage[key]
-    return Config.model_validate(settings)
+def _without_interpolation(stage: Stage) -> Stage:
+    nothing = {"members": 1} if isinstance(stage, SmoothHardStage) else {"interpolation_points": 0}
+    return stage.model_copy(update=nothing)
+
+
+def _without_memory_bank(stage: Stage) -> Stage:
+    """Only smooth hard triplets have one."""
+    smooth = isinstance(stage, SmoothHardStage)
+    return stage.model_copy(update={"memory_bank": False} if smooth else {})
+
+
+def _paper(base: Config) -> Config:
+    """All of ``configs/paper.yaml`` but its epochs and its ranking, which all methods share."""
+    paper = load_config(preset("paper"))
+    ranking = {"posterior_temperature": base.model.posterior_temperature}
+    return base.model_copy(
+        update={
+            "weight_decay": paper.weight_decay,
+            "model": paper.model.model_copy(update=ranking),
+            "stage1": paper.stage1.model_copy(update=_length(base.stage1)),
+            "stage2": paper.stage2.model_copy(update=_length(base.stage2)),
+        }
+    )
 
 
 def _fit(
     name: str, folder: Path, train_part: PairedFeatures, val: PairedFeatures, config: Config
 ) -> Choice:
-    config = variant(config, name)
+    config = variants(config)[name]
     (run,) = run_folders(folder, name, config.seed)
     embedder = _trained(run, train_part, val, config)
     return Choice(embedder, embedder)

@@ -22,6 +22,7 @@ class Results:
         name: of the run.
         evaluation: both directions.
         history: of the training; empty for what is not trained by epochs.
+        stages: what each stage learned from; empty if unknown.
         settings: the configuration; mappings may be nested.
         provenance: what else the numbers hang on, likewise.
         warnings: what a reader must know before believing a number.
@@ -34,6 +35,7 @@ class Results:
     name: str
     evaluation: Evaluation
     history: History = ()
+    stages: tuple[str, ...] = ()
     settings: Mapping[str, Any] | None = None
     provenance: Mapping[str, Any] | None = None
     warnings: tuple[str, ...] = ()
@@ -70,6 +72,9 @@ def measure(
         name=name or run.path.resolve().name,
         evaluation=evaluate(audio, visual, labels, embedded.class_names),
         history=run.history(),
+        stages=tuple(
+            stage.description for stage in (config.stage1, config.stage2) if stage.max_epochs
+        ),
         settings=config.model_dump(mode="json"),
         provenance={
             "run": str(run.path),

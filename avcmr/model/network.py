@@ -1,4 +1,4 @@
-"""Two branches, one for sound and one for picture, into one embedding space."""
+"""Two branches, one for audio and one for visual features, into one embedding space."""
 
 from typing import Self
 
@@ -10,36 +10,36 @@ from avcmr.config import ModelConfig
 from avcmr.features.dataset import Dataset, PairedFeatures
 from avcmr.model.class_posterior import ClassPosterior
 from avcmr.model.dropout import SharedDropout
-from avcmr.model.feature_weights import class_relevance
+from avcmr.model.feature_weights import adjusted_r_squared
 from avcmr.model.whitening import WhiteningPCA
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU, "tanh": nn.Tanh}
+_ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU, "tanh": nn.Tanh}
 
 
-def mean_and_deviation(features: Tensor) -> tuple[Tensor, Tensor]:
-    """(N, D) → their mean (D,), and one deviation, a scalar, of all D together.
+def mean_and_std(features: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, D) → their mean (D,), and one standard deviation, a scalar, of all D together.
 
-    Divided by one number, features that went through PCA keep its order: dividing each by its own
-    deviation would make the last components, which are mostly noise, as large as the first.
+    Divided by one number, features that went through PCA keep its order: dividing each dimension by
+    its own standard deviation would make the last components, mostly noise, as large as the first.
     """
     mean = features.mean(dim=0)
-    deviation = (features - mean).square().mean().sqrt()
-    # Features that never vary carry nothing: they are to be centred and left unscaled.
-    return mean, torch.where(deviation > 1e-6, deviation, 1.0)
+    std = (features - mean).square().mean().sqrt()
+    # Features that never vary are centred and left unscaled.
+    return mean, torch.where(std > 1e-6, std, 1.0)
 
 
 class Branch(nn.Module):
     """Features of one modality (B, input_dim) → embeddings of unit length (B, D).
 
-    Each dimension of a feature is first centred and multiplied by its weight, which follows from
-    how well it separates the classes (:func:`avcmr.model.feature_weights.class_relevance`, to the
-    power of ``config.relevance``); all are divided by one number, so that their overall standard
+    Each dimension of a feature is first centred and multiplied by its weight
+    (:func:`avcmr.model.feature_weights.adjusted_r_squared` to the power of
+    ``config.feature_weights``); all are divided by one number, so that their overall standard
     deviation is 1. Mean and scale are fitted to the training split and saved with the weights.
 
     Args:
-        input_dim: numbers of a feature, after the PCA.
+        input_dim: dimensions of a feature, after the PCA.
         config: the branch's shape.
-        pca: what the features go through first, if anything.
+        pca: applied to the features first, if given.
     """
 
     mean: Tensor
@@ -50,7 +50,7 @@ class Branch(nn.Module):
     ) -> None:
         super().__init__()
         self.pca = pca
-        self._relevance = config.relevance
+        self._weight_power = config.feature_weights
         self.register_buffer("mean", torch.zeros(input_dim))
         self.register_buffer("scale", torch.ones(input_dim))
         layers: list[nn.Module] = [SharedDropout(config.input_dropout)]
@@ -58,18 +58,18 @@ class Branch(nn.Module):
         for hidden in config.hidden:
             layers += [
                 nn.Linear(width, hidden),
-                ACTIVATIONS[config.activation](),
+                _ACTIVATIONS[config.activation](),
                 SharedDropout(config.dropout),
             ]
             width = hidden
         self.layers = nn.Sequential(*layers, nn.Linear(width, config.embedding_dim))
 
     def fit_scaling(self, features: Tensor, labels: Tensor) -> None:
-        """Take mean and scale, and before them the PCA, from training features (N, input_dim).
+        """Fit the PCA, if there is one, then mean and scale.
 
         Args:
-            features: of the training split.
-            labels: (N,) int64, theirs.
+            features: (N, input_dim before the PCA), of the training split.
+            labels: (N,) int64.
 
         Raises:
             AvcmrError: the training features are too few for the PCA.
@@ -77,12 +77,12 @@ class Branch(nn.Module):
         if self.pca is not None:
             self.pca.fit(features)
             features = self.pca(features)
-        weights = class_relevance(features, labels) ** self._relevance
+        weights = adjusted_r_squared(features, labels) ** self._weight_power
         self.mean.copy_(features.mean(dim=0))
-        self.scale.copy_(weights / mean_and_deviation(features * weights)[1])
+        self.scale.copy_(weights / mean_and_std(features * weights)[1])
 
     def project(self, features: Tensor) -> Tensor:
-        """The embeddings (B, D) before they are scaled to unit length."""
+        """Features (B, input_dim) → embeddings (B, D) before they are scaled to unit length."""
         if self.pca is not None:
             features = self.pca(features)
         projected: Tensor = self.layers((features - self.mean) * self.scale)
@@ -95,9 +95,9 @@ class Branch(nn.Module):
 class TwoBranchNetwork(nn.Module):
     """Audio (B, audio_dim) and visual (B, visual_dim) features → two (B, D) embeddings.
 
-    The embeddings are what triplets are made of. What is retrieved with are :meth:`embed_audio`
-    and :meth:`embed_visual`: these embeddings, or where the settings give a posterior temperature,
-    what :class:`avcmr.model.class_posterior.ClassPosterior` makes of them.
+    Losses see these embeddings. Retrieval uses :meth:`embed_audio` and :meth:`embed_visual`: the
+    same, or where the settings give a posterior temperature, the class posteriors of
+    :class:`avcmr.model.class_posterior.ClassPosterior`.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class TwoBranchNetwork(nn.Module):
 
     @classmethod
     def fitting(cls, dataset: Dataset, config: ModelConfig) -> Self:
-        """A network for the clips of a data set, with its widths and classes."""
+        """A network, not trained, for the feature widths and classes of a data set."""
         train = dataset.train
         classes = len(dataset.class_names)
         return cls(train.audio.shape[1], train.visual.shape[1], config, classes=classes)
@@ -127,7 +127,7 @@ class TwoBranchNetwork(nn.Module):
         return self.audio(audio), self.visual(visual)
 
     def fit_posterior(self, train: PairedFeatures) -> None:
-        """Take the classes' prototypes from the training clips, as the weights now embed them."""
+        """Compute the classes' prototypes from the training clips with the present weights."""
         if self.posterior:
             self.posterior.fit(self.audio(train.audio), self.visual(train.visual), train.labels)
 

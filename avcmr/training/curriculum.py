@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from avcmr.config import Config, StageConfig
+from avcmr.config import Config, Stage
 
 Verdict = Literal["continue", "switch", "stop"]
 
@@ -38,7 +38,7 @@ class Curriculum:
     best_epoch: int = 0
     finished: bool = False
 
-    def settings(self, config: Config) -> StageConfig:
+    def settings(self, config: Config) -> Stage:
         """The settings of the current stage."""
         return config.stage1 if self.stage == 1 else config.stage2
 

@@ -2,17 +2,15 @@
 
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from avcmr.config import Config, StageConfig
+from avcmr.config import Config
 from avcmr.features.dataset import Dataset, PairedFeatures
 from avcmr.model.distributed import agree, gather, replicate, world
-from avcmr.model.inference import inference
 from avcmr.model.network import TwoBranchNetwork
 from avcmr.training.batches import (
     derived_seed,
@@ -23,14 +21,10 @@ from avcmr.training.batches import (
 )
 from avcmr.training.curriculum import Curriculum, Verdict
 from avcmr.training.history import EpochRecord, Measured
-from avcmr.training.interpolation import convex_combinations
-from avcmr.training.losses import TripletLoss, cross_modal_loss, smooth_hard_loss
+from avcmr.training.losses import BatchLoss, stage_loss
 from avcmr.training.optimizer import AdamW
 from avcmr.training.run_folder import Checkpoint, RunFolder
 from avcmr.training.validation import Validation, validate
-
-BatchLoss = Callable[[Tensor, Tensor, Tensor], TripletLoss]
-"""(B, D) audio and visual embeddings and (B,) labels of a global batch → its loss."""
 
 
 def train(
@@ -88,7 +82,7 @@ def train(
                 epoch=state.epoch,
             )
             loss = stage_loss(
-                network, train_part, stage, seed=derived_seed(config.seed, state.epoch, 2)
+                stage, network, train_part, seed=derived_seed(config.seed, state.epoch, 2)
             )
             measured = _train_epoch(replicated, optimizer, train_part, batches=batches, loss=loss)
             # Rank 0 judges for all, so that rounding can never make workers part ways.
@@ -120,34 +114,6 @@ def train(
         if log:
             log.close()
     return state
-
-
-def stage_loss(
-    network: TwoBranchNetwork, clips: PairedFeatures, stage: StageConfig, *, seed: int
-) -> BatchLoss:
-    """What an epoch of a stage learns from; call it anew for each epoch.
-
-    Where the stage interpolates from memory, all training clips are embedded once, now. Every
-    batch draws synthetics of its own: alike on all workers, as the seed is.
-    """
-    if stage.mining != "smooth_hard":
-        return partial(cross_modal_loss, stage=stage)
-    if stage.memory:
-        with inference(network):
-            memory = torch.cat(network(clips.audio, clips.visual))  # (2 N, D), both modalities
-    generator = torch.Generator().manual_seed(seed)
-
-    def loss(audio: Tensor, visual: Tensor, labels: Tensor) -> TripletLoss:
-        synthetic, classes = convex_combinations(
-            memory if stage.memory else torch.cat([audio, visual]).detach(),
-            (clips.labels if stage.memory else labels).repeat(2),
-            per_class=stage.synthetics_per_class,
-            points=stage.members,
-            generator=generator,
-        )
-        return smooth_hard_loss(audio, visual, labels, synthetic, classes, stage.temperature)
-
-    return loss
 
 
 def _train_epoch(

@@ -1,18 +1,30 @@
 """The triplet losses of both stages, in both directions of retrieval."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from avcmr.config import StageConfig
-from avcmr.training.interpolation import interpolate
-from avcmr.training.mining import all_triplets, hard_triplets, semi_hard_triplets
+from avcmr.config import (
+    BatchAllStage,
+    HardStage,
+    SemiHardStage,
+    SmoothHardStage,
+    Stage,
+    TripletStage,
+)
+from avcmr.features.dataset import PairedFeatures
+from avcmr.model.inference import inference
+from avcmr.model.network import TwoBranchNetwork
+from avcmr.training.interpolation import convex_combinations, interpolate
+from avcmr.training.mining import Miner, all_triplets, hard_triplets, semi_hard_triplets
 
-MINERS = {
-    "semi_hard": semi_hard_triplets,
-    "hard": hard_triplets,
-    "batch_all": all_triplets,
+_MINERS: dict[type[TripletStage], Miner] = {
+    SemiHardStage: semi_hard_triplets,
+    HardStage: hard_triplets,
+    BatchAllStage: all_triplets,
 }
 
 
@@ -30,6 +42,46 @@ class TripletLoss:
     value: Tensor
     triplets: int
     active: int
+
+
+BatchLoss = Callable[[Tensor, Tensor, Tensor], TripletLoss]
+"""(B, D) audio and visual embeddings and (B,) labels of a global batch → its loss."""
+
+
+def stage_loss(
+    stage: Stage, network: TwoBranchNetwork, clips: PairedFeatures, *, seed: int
+) -> BatchLoss:
+    """The loss of one epoch of a stage; a memory bank is filled now, and stays as it is.
+
+    Args:
+        stage: mining and its settings.
+        network: embeds the clips for the memory bank.
+        clips: all training clips.
+        seed: of the synthetic embeddings, which are drawn for each batch; the same on all workers.
+    """
+    if not isinstance(stage, SmoothHardStage):
+        return partial(cross_modal_loss, stage=stage)
+    bank = _memory_bank(network, clips) if stage.memory_bank else None
+    generator = torch.Generator().manual_seed(seed)
+
+    def loss(audio: Tensor, visual: Tensor, labels: Tensor) -> TripletLoss:
+        members, of_class = bank or (torch.cat([audio, visual]).detach(), labels.repeat(2))
+        synthetic, classes = convex_combinations(
+            members,
+            of_class,
+            per_class=stage.synthetics_per_class,
+            points=stage.members,
+            generator=generator,
+        )
+        return smooth_hard_loss(audio, visual, labels, synthetic, classes, stage.temperature)
+
+    return loss
+
+
+def _memory_bank(network: TwoBranchNetwork, clips: PairedFeatures) -> tuple[Tensor, Tensor]:
+    """(2 N, D) embeddings of all clips in both modalities, and their (2 N,) labels."""
+    with inference(network):
+        return torch.cat(network(clips.audio, clips.visual)), clips.labels.repeat(2)
 
 
 def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
@@ -53,24 +105,19 @@ def triplet_loss(anchor_positive: Tensor, anchor_negative: Tensor, margin: float
 
 
 def cross_modal_loss(
-    audio: Tensor, visual: Tensor, labels: Tensor, stage: StageConfig
+    audio: Tensor, visual: Tensor, labels: Tensor, stage: TripletStage
 ) -> TripletLoss:
     """Both directions: audio anchors among visual candidates, and visual among audio.
 
-    Positives are every original of the anchor's class in the other modality, the anchor's own
-    pair included. Negatives are the originals and, where the stage interpolates, the synthetics.
+    Positives are the other modality's embeddings of the anchor's class, its own pair included.
+    Negatives are those of other classes and, where the stage interpolates, synthetic ones.
 
     Args:
         audio: (B, D) embeddings of unit length.
         visual: (B, D), row i from the clip of audio row i.
         labels: (B,) int64.
         stage: miner, margin and interpolation.
-
-    Raises:
-        ValueError: the stage's loss is :func:`smooth_hard_loss`, which mines nothing.
     """
-    if stage.mining not in MINERS:
-        raise ValueError(f"{stage.mining} mines no triplets; there are: {', '.join(MINERS)}")
     directions = [
         _one_direction(anchors, candidates, labels, stage)
         for anchors, candidates in ((audio, visual), (visual, audio))
@@ -92,15 +139,16 @@ def smooth_hard_loss(
 ) -> TripletLoss:
     """Triplets whose positive and negatives are interpolated; hard ones weigh most.
 
-    An anchor of either modality has M positives, the synthetics of its class. The m-th meets the
-    m-th synthetics of all other classes as negatives, and costs ln(1 + Σₙ exp((d(a, p) − d(a, n))
-    / T)), the smooth form of max(0, maxₙ d(a, p) − d(a, n)) / T: as T goes to 0, the nearest
-    negative alone counts; a larger T spreads the gradient over the near ones and bounds what a
-    single wrong label can do. The loss is the mean over anchors and m, summed over modalities.
+    An anchor of either modality has M positives, the synthetics of its class. The m-th is compared
+    with the m-th synthetics of all other classes as negatives, and costs
+    ln(1 + Σₙ exp((d(a, p) − d(a, n)) / T)), the smooth form of max(0, maxₙ d(a, p) − d(a, n)) / T:
+    as T goes to 0, the nearest negative alone counts; a larger T spreads the gradient over the near
+    ones and bounds what a single wrong label can do. The loss is the mean over anchors and m,
+    summed over modalities.
 
-    So no triplet is chosen, as hard mining does: all count, and the hardest alone only in the limit
-    T → 0. The same number is the cross-entropy of a softmax over cosine / T to one synthetic of
-    each class, a proxy that is drawn anew for every batch instead of being learned.
+    So no triplet is mined: all count, and only in the limit T → 0 the hardest alone. The same
+    number is the cross-entropy of a softmax over cosine / T to one synthetic of each class, a proxy
+    that is drawn for each batch instead of being learned.
 
     Args:
         audio: (B, D) embeddings of unit length.
@@ -124,12 +172,13 @@ def smooth_hard_loss(
 
 
 def _one_direction(
-    anchors: Tensor, candidates: Tensor, labels: Tensor, stage: StageConfig
+    anchors: Tensor, candidates: Tensor, labels: Tensor, stage: TripletStage
 ) -> TripletLoss:
+    mine = _MINERS[type(stage)]
     same = labels[:, None] == labels[None, :]
     to_candidates = cosine_distance(anchors, candidates)  # (B, B)
     if not stage.interpolation_points:
-        mined = MINERS[stage.mining](to_candidates, to_candidates, same, ~same)
+        mined = mine(to_candidates, to_candidates, same, ~same)
         to_mined = to_candidates[mined.anchor, mined.negative]
     else:
         synthetic, synthetic_labels = interpolate(
@@ -141,6 +190,6 @@ def _one_direction(
             to_negatives = cosine_distance(anchors, negatives)  # (B, N)
             is_negative = labels[:, None] != torch.cat([labels, synthetic_labels])
         to_positives = to_negatives[:, : len(candidates)]
-        mined = MINERS[stage.mining](to_positives, to_negatives, same, is_negative)
+        mined = mine(to_positives, to_negatives, same, is_negative)
         to_mined = 1 - (anchors[mined.anchor] * negatives[mined.negative]).sum(dim=1)
     return triplet_loss(to_candidates[mined.anchor, mined.positive], to_mined, stage.margin)

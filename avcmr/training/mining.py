@@ -1,9 +1,10 @@
-"""Which triplets a batch teaches with: semi-hard in stage 1, hard in stage 2, or all of them.
+"""Which triplets of a batch the loss is computed over: semi-hard, hard, or all of them.
 
 Miners see distances from A anchors of one modality to P candidates for the positive and N
 candidates for the negative, all of the other modality. They choose indices and carry no gradient.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +27,10 @@ class Triplets:
 
     def __len__(self) -> int:
         return len(self.anchor)
+
+
+Miner = Callable[[Tensor, Tensor, Tensor, Tensor], Triplets]
+"""Distances to positives and negatives, and which candidates are either → triplets."""
 
 
 @torch.no_grad()

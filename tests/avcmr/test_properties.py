@@ -12,16 +12,17 @@ from scipy.optimize import nnls
 from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
-from avcmr.config import Stage2Config, StageConfig
+from avcmr.config import HardStage, SemiHardStage, TripletStage
 from avcmr.training.interpolation import convex_combinations, interpolate
 from avcmr.training.losses import cross_modal_loss, smooth_hard_loss
 from avcmr.training.mining import Triplets, all_triplets, hard_triplets, semi_hard_triplets
 
 DTYPES = st.sampled_from([torch.float32, torch.float64])
 CLIPS = st.integers(2, 9)
+KINDS = st.sampled_from([SemiHardStage, HardStage])
 STAGES = st.builds(
-    Stage2Config,
-    mining=st.sampled_from(["semi_hard", "hard"]),
+    lambda kind, **settings: kind(**settings),
+    KINDS,
     interpolation_points=st.integers(0, 3),
     margin=st.floats(0.01, 1.9),
 )
@@ -83,7 +84,7 @@ def batches(draw) -> Batch:
     return Batch(audio, visual, torch.from_numpy(labels))
 
 
-def loss_and_gradient(batch: Batch, stage: StageConfig) -> tuple[float, Tensor]:
+def loss_and_gradient(batch: Batch, stage: TripletStage) -> tuple[float, Tensor]:
     """The loss, and its gradient by the embeddings of both modalities (2, B, D)."""
     leaves = torch.stack([batch.audio, batch.visual]).requires_grad_()
     loss = cross_modal_loss(leaves[0], leaves[1], batch.labels, stage)
@@ -330,18 +331,18 @@ class TestLosses:
 
     @given(
         labels=arrays(np.int64, CLIPS, elements=st.integers(0, 3)),
-        mining=st.sampled_from(["semi_hard", "hard"]),
+        kind=KINDS,
         points=st.integers(0, 3),
         margin=st.floats(0.01, 0.99),
         dtype=DTYPES,
     )
     def test_what_is_learned_gives_zero_and_a_zero_gradient(
-        self, labels, mining, points, margin, dtype
+        self, labels, kind, points, margin, dtype
     ) -> None:
         """Every class in one point, at distance 1 from every other."""
         assume(len(np.unique(labels)) > 1)
         points_of_classes = one_hot(torch.from_numpy(labels), 4).to(dtype)
-        stage = Stage2Config(mining=mining, interpolation_points=points, margin=margin)
+        stage = kind(interpolation_points=points, margin=margin)
         learned = Batch(points_of_classes, points_of_classes, torch.from_numpy(labels))
         value, gradient = loss_and_gradient(learned, stage)
         assert value == 0

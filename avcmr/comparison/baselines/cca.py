@@ -16,7 +16,7 @@ from torch import Tensor
 from avcmr.comparison.baselines.method import Choice, Embedder, Method, best_on_validation
 from avcmr.config import Config
 from avcmr.features.dataset import PairedFeatures
-from avcmr.model.network import mean_and_deviation
+from avcmr.model.network import mean_and_std
 
 RIDGES = (0.1, 0.3, 1.0, 3.0, 10.0)
 """Chosen from on validation; in units of the features' mean variance, which is 1."""
@@ -98,7 +98,7 @@ class Scaling:
 
     @classmethod
     def of(cls, features: Tensor) -> "Scaling":
-        return cls(*mean_and_deviation(features.double()))
+        return cls(*mean_and_std(features.double()))
 
     def __call__(self, features: Tensor) -> Tensor:
         return (features.double() - self.mean) / self.deviation

@@ -51,14 +51,14 @@ class TwoBranchLearner(Learner):
     Args:
         train: training clips, from which the branches take mean and deviation.
         model: the branches' shape.
-        relevance: in place of the model's; at 0 all numbers of a feature count alike.
+        feature_weights: in place of the model's; at 0 all numbers of a feature count alike.
     """
 
     def __init__(
-        self, train: PairedFeatures, model: ModelConfig, *, relevance: float = 0.0
+        self, train: PairedFeatures, model: ModelConfig, *, feature_weights: float = 0.0
     ) -> None:
         super().__init__()
-        model = model.model_copy(update={"relevance": relevance})
+        model = model.model_copy(update={"feature_weights": feature_weights})
         self.network = TwoBranchNetwork(train.audio.shape[1], train.visual.shape[1], model)
         self.network.audio.fit_scaling(train.audio, train.labels)
         self.network.visual.fit_scaling(train.visual, train.labels)

@@ -15,9 +15,11 @@ from avcmr.features.dataset import PairedFeatures
 
 
 class _LabelSpace(TwoBranchLearner):
-    def __init__(self, train: PairedFeatures, config: Config, *, relevance: float = 0.0) -> None:
+    def __init__(
+        self, train: PairedFeatures, config: Config, *, feature_weights: float = 0.0
+    ) -> None:
         shape = config.model.model_copy(update={"embedding_dim": classes_of(train)})
-        super().__init__(train, shape, relevance=relevance)
+        super().__init__(train, shape, feature_weights=feature_weights)
 
     def scores(self, audio: Tensor, visual: Tensor) -> tuple[Tensor, Tensor]:
         return self.network.audio.project(audio), self.network.visual.project(visual)
@@ -39,7 +41,7 @@ class Classification(_LabelSpace):
 
 def of_relevant_features(train: PairedFeatures, config: Config) -> Classification:
     """The classifiers behind features that are weighed as those of our own method."""
-    return Classification(train, config, relevance=config.model.relevance)
+    return Classification(train, config, feature_weights=config.model.feature_weights)
 
 
 class Regression(_LabelSpace):

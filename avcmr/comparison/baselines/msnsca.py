@@ -22,7 +22,7 @@ from avcmr.comparison.baselines.gradient import Learner, by_gradient
 from avcmr.comparison.baselines.method import Embedder, Method, PairEmbedder, classes_of
 from avcmr.config import Config, ModelConfig
 from avcmr.features.dataset import PairedFeatures
-from avcmr.model.network import mean_and_deviation
+from avcmr.model.network import mean_and_std
 
 KERNELS = (3, 5, 7)
 CHANNELS, WIDTH, HEADS = 4, 128, 4
@@ -36,7 +36,7 @@ class MultiScale(nn.Module):
 
     def __init__(self, features: Tensor, shape: ModelConfig) -> None:
         super().__init__()
-        mean, deviation = mean_and_deviation(features)
+        mean, deviation = mean_and_std(features)
         self.register_buffer("mean", mean)
         self.register_buffer("deviation", deviation)
         self.dropout = nn.Dropout(shape.input_dropout)

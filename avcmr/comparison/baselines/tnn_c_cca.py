@@ -13,7 +13,7 @@ from torch import Tensor
 from avcmr.comparison.baselines import cluster_cca
 from avcmr.comparison.baselines.gradient import TwoBranchLearner, fit_by_gradient
 from avcmr.comparison.baselines.method import Choice, Embedder, Method
-from avcmr.config import Config, Stage1Config
+from avcmr.config import Config, SemiHardStage, TripletStage
 from avcmr.features.dataset import PairedFeatures
 from avcmr.training.losses import cross_modal_loss
 
@@ -27,7 +27,9 @@ class SemiHardTriplets(TwoBranchLearner):
         model = config.model.model_copy(update={"visual_pca": 0})
         super().__init__(replace(train, audio=audio, visual=visual), model)
         self.projection = projection
-        self.stage = Stage1Config(margin=config.stage1.margin)
+        stage = config.stage1
+        margin = {"margin": stage.margin} if isinstance(stage, TripletStage) else {}
+        self.stage = SemiHardStage(**margin)
 
     def loss(self, audio: Tensor, visual: Tensor, labels: Tensor) -> Tensor:
         embedder = self.embedder()

@@ -11,7 +11,7 @@ from avcmr.comparison.baselines.method import average_map, searched
 from avcmr.comparison.baselines.msnsca import MSNSCA
 from avcmr.comparison.baselines.tnn_c_cca import SemiHardTriplets
 from avcmr.config_files import load_config
-from avcmr.model.feature_weights import class_relevance
+from avcmr.model.feature_weights import adjusted_r_squared
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_features_are_weighed_by_relevance_for_ours_and_where_a_method_says_so(
     train, quick
 ) -> None:
     weighed = of_relevant_features(train, quick).network.visual.scale
-    relevance = class_relevance(train.visual, train.labels)
+    relevance = adjusted_r_squared(train.visual, train.labels)
     torch.testing.assert_close(weighed / relevance, (weighed / relevance)[:1].expand_as(weighed))
     assert relevance.std() > 0.01
     projection = cluster_cca.fit(train, train, quick).by_cosine
