@@ -1,13 +1,13 @@
-"""Settings and methods against each other without a look at the test clips: cross-validation.
+"""Compare settings and methods by cross-validation, without using the test clips.
 
     python benchmarks/cross_validate.py FEATURES [--config NAME] [--folds N] [--jobs N] \\
         'ours' 'semi-hard-only' 'ours stage2.temperature=0.3 stage2.members=1' ...
 
 Training and validation clips are divided into class-balanced folds, the same for all rows. Each
-fold is measured once, by what was learned from the others; a tenth of these is kept for what the
-method chooses on validation. A row is a method of ``avcmr compare`` with any settings. Its figures
-are means over the folds of MAP both ways, searched as the settings say and by cosine; the
-difference is that of the first figure from the first row's, fold by fold, with its standard error.
+fold is evaluated once with a model trained on the others, of which a tenth is kept for validation.
+A row is a method of ``avcmr compare`` with any settings. Its figures are means over the folds of
+average MAP, ranked by class-posterior similarity and by cosine; the difference is that of the
+first figure from the first row's, fold by fold, with its standard error.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def learning_clips(features: Path, config: Path) -> PairedFeatures:
 def measure(
     clips: PairedFeatures, row: str, config: Path, fold: int, folds: int
 ) -> tuple[float, float]:
-    """Average MAP on a fold, searched as the settings say and by cosine."""
+    """Average MAP on a fold, ranked by class-posterior similarity and by cosine."""
     torch.set_num_threads(1)
     name, *overrides = row.split()
     members = [
@@ -59,7 +59,7 @@ def measure(
         method = all_methods(Path(folder))[name]
         choice = method.learn(train, val, load_config(config, [*overrides, f"seed={fold}"]))
     test = clips[np.flatnonzero(held_out)]
-    return average_map(choice.as_set, test), average_map(choice.by_cosine, test)
+    return average_map(choice.by_posterior, test), average_map(choice.by_cosine, test)
 
 
 def main() -> None:
@@ -76,19 +76,19 @@ def main() -> None:
         load_config(config, overrides)
     clips = learning_clips(arguments.features, config)
     print(f"{len(clips)} clips in {arguments.folds} folds, {arguments.config}")
-    print("as set  cosine  difference        settings")
+    print("posterior  cosine  difference        settings")
     first: list[float] = []
     for row in arguments.rows:
         found = Parallel(n_jobs=arguments.jobs)(
             delayed(measure)(clips, row, config, fold, arguments.folds)
             for fold in range(arguments.folds)
         )
-        as_set, by_cosine = zip(*found, strict=True)
-        first = first or list(as_set)
-        differences = [one - other for one, other in zip(as_set, first, strict=True)]
+        by_posterior, by_cosine = zip(*found, strict=True)
+        first = first or list(by_posterior)
+        differences = [one - other for one, other in zip(by_posterior, first, strict=True)]
         error = stdev(differences) / sqrt(len(differences))
         print(
-            f"{mean(as_set):6.4f}  {mean(by_cosine):6.4f}  "
+            f"{mean(by_posterior):9.4f}  {mean(by_cosine):6.4f}  "
             f"{mean(differences):+.4f} ±{error:.4f}  {row}",
             flush=True,
         )

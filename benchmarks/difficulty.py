@@ -27,7 +27,7 @@ from avcmr.comparison.registry import all_methods, check_names
 from avcmr.config_files import load_config
 from avcmr.features.dataset import PairedFeatures
 from avcmr.metrics.metrics import expected_chance, map_both_ways
-from avcmr.model.class_posterior import comparable
+from avcmr.model.class_posterior import posterior_vectors
 from avcmr.training.history import collapse_of
 
 OVERLAPS = (0.5, 1.0, 1.5, 2.0, 3.0)
@@ -135,9 +135,9 @@ class Source:
 
 
 def ideal(source: Source, clips: PairedFeatures) -> float:
-    """Average MAP of ranking by the true chance of a common class."""
-    heard, seen = source.posteriors(clips)
-    audio, visual = comparable(heard, "audio"), comparable(seen, "visual")
+    """Average MAP when ranked by the true class-posterior similarity."""
+    audio, visual = source.posteriors(clips)
+    audio, visual = posterior_vectors(audio, "audio"), posterior_vectors(visual, "visual")
     return map_both_ways(audio, visual, clips.labels).average
 
 
@@ -150,7 +150,7 @@ def measure(
     with tempfile.TemporaryDirectory() as folder:
         method = all_methods(Path(folder))[name]
         config = load_config(None, [f"seed={seed}"])
-        reached = average_map(method.learn(train, val, config).as_set, test)
+        reached = average_map(method.learn(train, val, config).by_posterior, test)
         runs = run_folders(Path(folder), name, seed)
         collapsed = any(collapse_of(run.history()) is not None for run in runs)
     return reached, collapsed

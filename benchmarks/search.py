@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from avcmr.config import ModelConfig
-from avcmr.model.class_posterior import comparable
+from avcmr.model.class_posterior import posterior_vectors
 from avcmr.model.network import TwoBranchNetwork
 from avcmr.retrieval.collection import Collection
 from avcmr.retrieval.query import QueryExtractor
@@ -50,7 +50,7 @@ def posteriors(items: int, *, seed: int) -> Floats:
     labels = torch.randint(0, CLASSES, (items,), generator=draw)
     logits = 2 * torch.randn(items, CLASSES, generator=draw)
     logits[torch.arange(items), labels] += 8 * torch.rand(items, generator=draw)
-    return comparable(logits.softmax(dim=1), "audio" if seed else "visual").numpy()
+    return posterior_vectors(logits.softmax(dim=1), "audio" if seed else "visual").numpy()
 
 
 def exact(gallery: Floats) -> Search:

@@ -228,7 +228,7 @@ def _measure(
         choice = method.learn(dataset.train, dataset.val, config)
         seconds = time.perf_counter() - started
         test, labels = dataset.test, dataset.test.labels
-        audio, visual = choice.as_set(test.audio, test.visual)
+        audio, visual = choice.by_posterior(test.audio, test.visual)
         precisions = torch.stack(
             [
                 average_precisions(audio, visual, labels, labels),
@@ -243,7 +243,7 @@ def _measure(
             audio_to_visual=forth,
             visual_to_audio=back,
             by_cosine=average_map(choice.by_cosine, test),
-            validation=average_map(choice.as_set, dataset.val),
+            validation=average_map(choice.by_posterior, dataset.val),
             prefix_averaged_audio_to_visual=map_prefix_averaged(audio, visual, labels, labels),
             prefix_averaged_visual_to_audio=map_prefix_averaged(visual, audio, labels, labels),
             collapsed=any(

@@ -18,7 +18,7 @@ class ClassPosterior(nn.Module):
 
     The posterior is a softmax over cosine / temperature to each class's prototype: the mean of all
     training embeddings of the class, of both modalities, which is where interpolation of more and
-    more of them ends. :func:`comparable` says what becomes of it.
+    more of them ends. :func:`posterior_vectors` turns it into vectors to compare by cosine.
 
     Args:
         classes: C.
@@ -41,11 +41,11 @@ class ClassPosterior(nn.Module):
 
     def audio(self, embeddings: Tensor) -> Tensor:
         """Audio embeddings (B, D) → (B, C + 2)."""
-        return comparable(self._posterior(embeddings), "audio")
+        return posterior_vectors(self._posterior(embeddings), "audio")
 
     def visual(self, embeddings: Tensor) -> Tensor:
         """Visual embeddings (B, D) → (B, C + 2)."""
-        return comparable(self._posterior(embeddings), "visual")
+        return posterior_vectors(self._posterior(embeddings), "visual")
 
     def _posterior(self, embeddings: Tensor) -> Tensor:
         closeness = embeddings @ self.prototypes.T / self._temperature
@@ -54,7 +54,7 @@ class ClassPosterior(nn.Module):
         return closeness.masked_fill(~present & present.any(), -torch.inf).softmax(dim=1)
 
 
-def comparable(posterior: Tensor, modality: Literal["audio", "visual"]) -> Tensor:
+def posterior_vectors(posterior: Tensor, modality: Literal["audio", "visual"]) -> Tensor:
     """Class posteriors p (B, C) → (B, C + 2) of unit length, to be compared by cosine.
 
     The last two values hold √(1 − |p|²), each modality in a place of its own, so that the cosine

@@ -11,7 +11,7 @@ from scipy.stats import multivariate_normal
 from torch import Tensor
 
 from avcmr.metrics.metrics import evaluate_retrieval, expected_chance
-from avcmr.model.class_posterior import comparable
+from avcmr.model.class_posterior import posterior_vectors
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 from difficulty import SIZES, Source, Structure, draw, ideal
@@ -66,7 +66,7 @@ def test_no_other_ranking_finds_more_of_the_class_among_the_first() -> None:
 
     def found(sound: Tensor, picture: Tensor) -> float:
         """Precision of the first quarter, which is as many as a class has."""
-        query, gallery = comparable(sound, "audio"), comparable(picture, "visual")
+        query, gallery = posterior_vectors(sound, "audio"), posterior_vectors(picture, "visual")
         labels = clips.labels
         result = evaluate_retrieval(query, gallery, labels, labels, SMALL.classes, ks=[1_000])
         return result.precision_at[1_000]

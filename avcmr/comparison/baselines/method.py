@@ -1,11 +1,11 @@
-"""Methods to compare with, one file each; here is what they have in common.
+"""What every compared method has in common; the methods themselves are one file each.
 
-A method learns from training clips, chooses on validation clips whatever it has to choose (the
-regularisation, the epoch), and never sees a test clip. What it has learned embeds clips. How, is
-told by the type: an :class:`Embedder` embeds each item from its own modality alone, as retrieval
-demands; any other :data:`PairEmbedder` may look at both modalities of a pair, which makes
-another, easier task of it. How the embeddings are searched is not a method's own, but a setting
-for all of them: whoever chooses or measures asks :func:`searched` for what is compared.
+A method learns from training clips, chooses its hyper-parameters and its epoch on validation
+clips, and never sees a test clip. The result is a function that embeds clips, and its type says
+from what: an :class:`Embedder` embeds each item from its own modality alone, as retrieval demands;
+any other :data:`PairEmbedder` may use both modalities of a pair, which is another, easier task.
+How the gallery is ranked is not up to the method but a setting for all of them, applied by
+:func:`with_class_posterior`.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,7 +19,7 @@ from torch.nn.functional import normalize
 from avcmr.config import Config
 from avcmr.features.dataset import PairedFeatures
 from avcmr.metrics.metrics import map_both_ways
-from avcmr.model.class_posterior import ClassPosterior, comparable
+from avcmr.model.class_posterior import ClassPosterior, posterior_vectors
 
 Encoder = Callable[[Tensor], Tensor]
 """Features of one modality (N, input_dim) → embeddings (N, D), of any length, not all zero."""
@@ -30,7 +30,7 @@ PairEmbedder = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True, slots=True)
 class Embedder:
-    """Each item from its own modality alone."""
+    """Embeds each item from its own modality alone."""
 
     audio: Encoder
     visual: Encoder
@@ -41,23 +41,25 @@ class Embedder:
 
 @dataclass(frozen=True, slots=True)
 class Classifier(Embedder):
-    """An embedder whose embeddings are probabilities of the classes, and so sum to 1."""
+    """An embedder whose embeddings are class probabilities, so that each row sums to 1."""
 
 
 class Choice(NamedTuple):
-    """What a method learned, chosen on validation clips by each of two searches.
+    """The embedders with the best validation MAP, one for each way to rank the gallery.
 
     Attributes:
-        as_set: the best as the settings say, by which :func:`searched` makes it ready.
-        by_cosine: the best by the cosine of its embeddings, which rivals were published with.
+        by_posterior: the best when ranked by class-posterior similarity
+            (:func:`with_class_posterior`), or by cosine if the settings turn posteriors off.
+        by_cosine: the best when ranked by the cosine of its embeddings, as the rivals were
+            published.
     """
 
-    as_set: PairEmbedder
+    by_posterior: PairEmbedder
     by_cosine: PairEmbedder
 
 
 Fit = Callable[[PairedFeatures, PairedFeatures, Config], Choice]
-"""Training clips, validation clips and settings → what was learned.
+"""Training clips, validation clips and settings → the best embedders.
 
 The settings are those of our own training, so that all gradient-trained methods share network,
 regularisation, batch size and number of epochs; ``config.seed`` is the only source of randomness.
@@ -72,11 +74,11 @@ class Method:
 
     Attributes:
         name: as given on the command line.
-        category: what it is to be compared with; "joint input" sees both modalities of a test
+        category: the group it is compared within; "joint input" sees both modalities of a test
             pair and stands outside the comparison.
-        source: who described it, and where.
+        source: the publication that describes it.
         fit: how it learns.
-        seeded: whether the result depends on the seed; if not, one run tells all.
+        seeded: whether the result depends on the seed; if not, one run is enough.
     """
 
     name: str
@@ -86,34 +88,41 @@ class Method:
     seeded: bool = True
 
     def learn(self, train: PairedFeatures, val: PairedFeatures, config: Config) -> Choice:
-        """Fit, and make what was learned ready to be compared by cosine: see :func:`searched`."""
+        """Fit, with class posteriors behind ``by_posterior``: both are ready for cosine ranking."""
         choice = self.fit(train, val, config)
-        return choice._replace(as_set=searched(choice.as_set, train, config))
+        return choice._replace(
+            by_posterior=with_class_posterior(choice.by_posterior, train, config)
+        )
 
 
 def classes_of(train: PairedFeatures) -> int:
-    """Number of classes, as far as the training clips know."""
+    """Number of classes among the training clips."""
     return int(train.labels.max()) + 1
 
 
 @overload
-def searched(embedder: Embedder, train: PairedFeatures, config: Config) -> Embedder: ...
+def with_class_posterior(embedder: Embedder, train: PairedFeatures, config: Config) -> Embedder: ...
 @overload
-def searched(embedder: PairEmbedder, train: PairedFeatures, config: Config) -> PairEmbedder: ...
+def with_class_posterior(
+    embedder: PairEmbedder, train: PairedFeatures, config: Config
+) -> PairEmbedder: ...
 @torch.no_grad()
-def searched(embedder: PairEmbedder, train: PairedFeatures, config: Config) -> PairEmbedder:
-    """What is compared by cosine in the end: embeddings, or the class posteriors made of them.
+def with_class_posterior(
+    embedder: PairEmbedder, train: PairedFeatures, config: Config
+) -> PairEmbedder:
+    """The embedder followed by class posteriors, so that cosine is class-posterior similarity.
 
-    As in our own network ``model.posterior_temperature`` decides: 0 is the cosine of the
-    embeddings, which the methods were published with; else :class:`ClassPosterior` follows, fitted
-    on the embeddings of the training clips. A :class:`Classifier` has posteriors of its own.
+    The posterior is a :class:`ClassPosterior` fitted on the embeddings of the training clips, as
+    in our own network; a :class:`Classifier` brings its own. With
+    ``model.posterior_temperature = 0`` the embedder is returned unchanged: cosine of the
+    embeddings, as the methods were published.
     """
     if not config.model.posterior_temperature:
         return embedder
     if isinstance(embedder, Classifier):
         return Embedder(
-            lambda audio: comparable(embedder.audio(audio), "audio"),
-            lambda visual: comparable(embedder.visual(visual), "visual"),
+            lambda audio: posterior_vectors(embedder.audio(audio), "audio"),
+            lambda visual: posterior_vectors(embedder.visual(visual), "visual"),
         )
     audio, visual = map(_unit, embedder(train.audio, train.visual))
     posterior = ClassPosterior(
@@ -138,17 +147,17 @@ def _unit(embeddings: Tensor) -> Tensor:
 
 
 def average_map(embedder: PairEmbedder, clips: PairedFeatures) -> float:
-    """Mean of MAP audio → visual and visual → audio on some clips, of embeddings as they are."""
+    """Mean of MAP audio → visual and visual → audio on these clips, ranked by cosine."""
     return map_both_ways(*embedder(clips.audio, clips.visual), clips.labels).average
 
 
 class Selection:
-    """Keeps, of all embedders that are offered, the best on validation by each search.
+    """Keeps the embedders with the best validation MAP, by class posterior and by cosine.
 
     Args:
-        train: training clips, for :func:`searched`.
+        train: training clips, for :func:`with_class_posterior`.
         val: validation clips.
-        config: says how it is searched.
+        config: settings, of which the posterior's temperature is used.
     """
 
     def __init__(self, train: PairedFeatures, val: PairedFeatures, config: Config) -> None:
@@ -156,27 +165,27 @@ class Selection:
         self._best: dict[str, tuple[float, PairEmbedder]] = {}
 
     def offer(self, embedder: PairEmbedder) -> bool:
-        """Whether it is the best so far, searched as the settings say."""
+        """Consider an embedder; returns whether it is the best so far by class posterior."""
         self._keep("by_cosine", embedder, average_map(embedder, self._val))
-        ready = searched(embedder, self._train, self._config)
-        return self._keep("as_set", embedder, average_map(ready, self._val))
+        ready = with_class_posterior(embedder, self._train, self._config)
+        return self._keep("by_posterior", embedder, average_map(ready, self._val))
 
     @property
     def choice(self) -> Choice:
-        """The best of what was offered, which must have been something."""
-        return Choice(**{search: embedder for search, (_, embedder) in self._best.items()})
+        """The best embedders so far; at least one must have been offered."""
+        return Choice(**{ranking: embedder for ranking, (_, embedder) in self._best.items()})
 
-    def _keep(self, search: str, embedder: PairEmbedder, reached: float) -> bool:
-        if search in self._best and reached <= self._best[search][0]:
+    def _keep(self, ranking: str, embedder: PairEmbedder, reached: float) -> bool:
+        if ranking in self._best and reached <= self._best[ranking][0]:
             return False
-        self._best[search] = (reached, embedder)
+        self._best[ranking] = (reached, embedder)
         return True
 
 
 def best_on_validation(
     candidates: Iterable[Embedder], train: PairedFeatures, val: PairedFeatures, config: Config
 ) -> Choice:
-    """Of the candidates, those of highest MAP on validation."""
+    """The candidates of highest validation MAP."""
     selection = Selection(train, val, config)
     for embedder in candidates:
         selection.offer(embedder)

@@ -46,7 +46,7 @@ def test_depends_on_the_seed_alone(fitted, train, val, test, quick, tmp_path) ->
         config = quick.model_copy(
             update={"seed": seed, "stage1": shorter.stage1, "stage2": shorter.stage2}
         )
-        return fresh.learn(train, val, config).as_set(test.audio, test.visual)
+        return fresh.learn(train, val, config).by_posterior(test.audio, test.visual)
 
     first, again, other = embeddings(0, "first"), embeddings(0, "again"), embeddings(1, "other")
     assert all(map(torch.equal, first, again))
@@ -60,7 +60,7 @@ def test_each_item_is_embedded_from_its_own_modality_alone_or_the_category_says_
     if method.category != "joint input":
         assert all(isinstance(embedder, Embedder) for embedder in choice)
         return
-    embedder = choice.as_set
+    embedder = choice.by_posterior
     audio, _ = embedder(test.audio, test.visual)
     with_other_pictures, _ = embedder(test.audio, test.visual.roll(1, dims=0))
     assert not torch.allclose(audio, with_other_pictures)
@@ -69,7 +69,7 @@ def test_each_item_is_embedded_from_its_own_modality_alone_or_the_category_says_
 def test_nothing_is_learned_from_the_clips_asked_for(fitted, test) -> None:
     """Such as their mean: three of them alone are embedded as among all."""
     method, choice = fitted
-    embedder = choice.as_set
+    embedder = choice.by_posterior
     if method.name == "random":
         pytest.skip("noise by definition")
     together = embedder(test.audio, test.visual)

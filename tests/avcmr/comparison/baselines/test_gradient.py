@@ -7,7 +7,7 @@ from avcmr.comparison.baselines import cluster_cca
 from avcmr.comparison.baselines import method as baselines
 from avcmr.comparison.baselines.gradient import budget, fit_by_gradient
 from avcmr.comparison.baselines.label_space import Classification, of_relevant_features
-from avcmr.comparison.baselines.method import average_map, searched
+from avcmr.comparison.baselines.method import average_map, with_class_posterior
 from avcmr.comparison.baselines.msnsca import MSNSCA
 from avcmr.comparison.baselines.tnn_c_cca import SemiHardTriplets
 from avcmr.config_files import load_config
@@ -16,7 +16,7 @@ from avcmr.model.feature_weights import adjusted_r_squared
 
 @pytest.fixture
 def reached(monkeypatch) -> list[float]:
-    """Validation MAP of each epoch, by cosine and as set in turn, as the loop sees it."""
+    """Validation MAP of each epoch, by cosine and by posterior in turn."""
     values: list[float] = []
 
     def recorded(*arguments: object) -> float:
@@ -35,13 +35,15 @@ def test_the_best_epoch_on_validation_is_kept(train, val, quick, reached, patien
     )
     config = quick.model_copy(update={"stage1": first, "stage2": second})
     choice = fit_by_gradient(lambda: Classification(train, config), train, val, config)
-    by_cosine, as_set = reached[::2], reached[1::2]
-    assert average_map(searched(choice.as_set, train, config), val) == max(as_set)
+    by_cosine, by_posterior = reached[::2], reached[1::2]
+    assert average_map(with_class_posterior(choice.by_posterior, train, config), val) == max(
+        by_posterior
+    )
     assert average_map(choice.by_cosine, val) == max(by_cosine)
-    best = as_set.index(max(as_set)) + 1
-    assert len(as_set) == min(best + sum(patience), 20)
-    audio, visual = choice.as_set(val.audio, val.visual)
-    again, _ = choice.as_set(val.audio, val.visual)
+    best = by_posterior.index(max(by_posterior)) + 1
+    assert len(by_posterior) == min(best + sum(patience), 20)
+    audio, visual = choice.by_posterior(val.audio, val.visual)
+    again, _ = choice.by_posterior(val.audio, val.visual)
     assert torch.equal(audio, again)  # without dropout
     assert not audio.requires_grad
     assert not visual.requires_grad
