@@ -1,4 +1,4 @@
-"""Whether an embedding space has collapsed: gauges to watch during training."""
+"""Gauges that show during training whether an embedding space is collapsing."""
 
 from dataclasses import dataclass
 
@@ -6,12 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from avcmr.metrics.ranking import (
-    check_finite,
-)
+from avcmr.metrics.ranking import check_finite
 
 COLLAPSED_BELOW = 0.02
-"""The ``distance_spread`` under which an embedding space has collapsed.
+"""The ``distance_spread`` below which an embedding space counts as collapsed.
 
 Random directions in D dimensions have 1/√D (.18 in 32, .044 in 512), and structure adds to that:
 healthy runs measured .12 to .7 in every epoch. Runs that collapsed fell below .02 within some ten
@@ -21,7 +19,7 @@ epochs, whatever the margin, and went on to .001 to .008.
 
 @dataclass(frozen=True, slots=True)
 class CollapseGauges:
-    """How far embeddings are from meeting in one point.
+    """How far embeddings are from collapsing to one point.
 
     Attributes:
         mean_distance: mean cosine distance of two different items; 0 when all coincide.
@@ -33,7 +31,7 @@ class CollapseGauges:
 
 
 def collapse_gauges(embeddings: Tensor) -> CollapseGauges:
-    """(N ≥ 2, D) embeddings → whether they are about to collapse; works on their directions.
+    """(N ≥ 2, D) embeddings → gauges of their directions; lengths do not matter.
 
     With unit rows xᵢ, the mean of 1 − xᵢ·xⱼ over i ≠ j follows from ‖Σ xᵢ‖² without forming the
     pairs. The effective rank is exp(−Σ pᵢ ln pᵢ) with pᵢ = σᵢ/Σσ from the singular values of the
@@ -57,10 +55,10 @@ def distance_spread(query: Tensor, gallery: Tensor) -> float:
     """(Q, D), (G, D) → how much the distances from a query to the gallery differ.
 
     The standard deviation of the cosine distance over the gallery, as root mean square over
-    queries. It is 0 when all items look equally far, so that nothing can be retrieved: where the
-    gallery meets in one point, also if the queries meet in another, and where the two modalities
-    lie in orthogonal subspaces. A mean distance over both modalities sees neither of these last
-    two. Computed from the gallery's covariance, without forming the pairs.
+    queries. It is 0 when all items are equally far, so that nothing can be retrieved: when the
+    gallery collapses to one point, even if the queries collapse to another, and when the two
+    modalities lie in orthogonal subspaces. The mean distance over both modalities detects neither
+    of the last two. Computed from the gallery's covariance, without forming the pairs.
     """
     for name, rows in (("query", query), ("gallery", gallery)):
         check_finite(f"{name} embeddings", rows)

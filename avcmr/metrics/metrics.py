@@ -1,8 +1,8 @@
-"""How well one modality retrieves the other: MAP and what explains it.
+"""How well one modality retrieves the other: MAP, precision and recall at k, confusion.
 
 The protocol is that of audio-visual retrieval: each item of one modality is a query, the gallery
-is every test item of the other one (the query's own partner included), items of the query's class
-are relevant, and the gallery is ranked in full by cosine similarity. Ties: see ``ranking``.
+is every test item of the other one (the query's own pair included), items of the query's class
+are relevant, and the gallery is ranked in full by cosine similarity. For ties see ``ranking``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,10 +14,8 @@ import torch
 from torch import Tensor
 
 from avcmr.metrics.ranking import (
-    Ranking,
     average_precisions,
     check_embeddings,
-    check_finite,
     cosine_rankings,
 )
 
@@ -25,10 +23,9 @@ CUTOFFS = (1, 5, 10, 50, 100)
 """The k of precision@k and recall@k."""
 
 RECALL_LEVELS = tuple(level / 100 for level in range(101))
-"""Where the interpolated precision–recall curve is read."""
+"""Where the interpolated precision–recall curve is sampled."""
 
-
-_NOTHING_SHARED = "no query has a relevant item: query and gallery share no class"
+_NO_COMMON_CLASS = "no query has a relevant item: query and gallery share no class"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +64,7 @@ class DirectionResult:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Both directions of retrieval on one set of paired items."""
+    """Both directions of retrieval on the same paired items."""
 
     audio_to_visual: DirectionResult
     visual_to_audio: DirectionResult
@@ -84,7 +81,7 @@ class Evaluation:
         return (self.audio_to_visual.chance + self.visual_to_audio.chance) / 2
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain containers that any JSON reader takes: NaN becomes None, keys are strings."""
+        """Plain containers for JSON: NaN becomes None, and keys are strings."""
         fields = {"average_map": self.average_map, "chance": self.chance, **asdict(self)}
         return {key: _plain(value) for key, value in fields.items()}
 
@@ -97,27 +94,8 @@ class BothWays(NamedTuple):
 
     @property
     def average(self) -> float:
-        """The number that is compared, and that is chosen by."""
+        """Mean of the two: what methods are compared and checkpoints are selected by."""
         return (self.audio_to_visual + self.visual_to_audio) / 2
-
-
-def average_precision(similarity: Tensor, relevant: Tensor) -> Tensor:
-    """(Q, G) similarities, (Q, G) bool → (Q,) float64: AP of each query over its full ranking.
-
-    AP is the mean of the precision at the relevant items, where tied items share one rank: what
-    scikit-learn's ``average_precision_score`` computes. NaN for a query without relevant items,
-    so that ``nanmean`` leaves it out. Takes about 70 bytes a pair; ``evaluate_retrieval`` works
-    in chunks instead.
-    """
-    if similarity.ndim != 2 or similarity.shape != relevant.shape or 0 in similarity.shape:
-        raise ValueError(
-            f"similarity and relevant must be (Q ≥ 1, G ≥ 1), "
-            f"not {tuple(similarity.shape)} and {tuple(relevant.shape)}"
-        )
-    if relevant.dtype != torch.bool:
-        raise ValueError(f"relevant must be bool, not {relevant.dtype}")
-    check_finite("similarity", similarity)
-    return Ranking.of(similarity, relevant).average_precision()
 
 
 def evaluate_retrieval(
@@ -129,28 +107,21 @@ def evaluate_retrieval(
     *,
     ks: Sequence[int] = CUTOFFS,
 ) -> DirectionResult:
-    """(Q, D) and (G, D) embeddings with (Q,) and (G,) integer labels → everything measured.
+    """(Q, D) and (G, D) embeddings with (Q,) and (G,) integer labels → all metrics.
 
     Queries whose class is absent from the gallery have no AP: they are left out of every mean and
-    counted in ``unanswerable``. It is an error if that is all of them.
-    """
-    check_embeddings("query", query, query_labels)
-    check_embeddings("gallery", gallery, gallery_labels)
-    labels = torch.cat([query_labels, gallery_labels])
-    if labels.min() < 0 or labels.max() >= num_classes:
-        raise ValueError(
-            f"labels must lie in 0 … {num_classes - 1}, not {labels.min()} … {labels.max()}"
-        )
-    if any(k < 1 for k in ks):
-        raise ValueError(f"cut-offs must be at least 1, not {list(ks)}")
-    cutoffs = [k for k in sorted(set(ks)) if k <= len(gallery)]
+    counted in ``unanswerable``. ``ks`` beyond the gallery's size are dropped.
 
+    Raises:
+        ValueError: shapes, labels or cut-offs do not fit, or no query has a relevant item.
+    """
+    _check_retrieval(query, gallery, query_labels, gallery_labels, num_classes, ks)
+    cutoffs = [k for k in sorted(set(ks)) if k <= len(gallery)]
     chunks: list[tuple[Tensor, Tensor, Tensor]] = []
     retrieved = torch.zeros(num_classes, num_classes, dtype=torch.float64, device=query.device)
     for rows, ranking in cosine_rankings(query, gallery, query_labels, gallery_labels):
-        retrieved.index_add_(
-            0, query_labels[rows], ranking.retrieved_shares(gallery_labels, num_classes)
-        )
+        shares = ranking.retrieved_shares(gallery_labels, num_classes)
+        retrieved.index_add_(0, query_labels[rows], shares)
         chunks.append(
             (
                 ranking.average_precision(),
@@ -161,35 +132,55 @@ def evaluate_retrieval(
     precisions, hits, curves = (torch.cat(column) for column in zip(*chunks, strict=True))
     answered = ~precisions.isnan()  # (Q,)
     if not answered.any():
-        raise ValueError(_NOTHING_SHARED)
+        raise ValueError(_NO_COMMON_CLASS)
 
     precisions, hits, curves = precisions[answered], hits[answered], curves[answered]
     classes = query_labels[answered]
-    members = classes.bincount(minlength=num_classes)  # (classes,)
+    queries_of = classes.bincount(minlength=num_classes)  # (classes,)
     relevant = gallery_labels.bincount(minlength=num_classes)  # (classes,)
     chance = chance_level(relevant, len(gallery))
     class_sums = torch.zeros_like(chance).index_add_(0, classes, precisions)
-    hits_at = hits.mean(0).tolist()
-    recall_at = (hits / relevant[classes, None]).mean(0).tolist()
+    hits_at = zip(cutoffs, hits.mean(0).tolist(), strict=True)
+    recalls = (hits / relevant[classes, None]).mean(0).tolist()
     return DirectionResult(
         map=float(precisions.mean()),
         chance=float(chance[classes].mean()),
         prevalence=float(relevant[classes].double().mean()) / len(gallery),
-        per_class_map=tuple((class_sums / members).tolist()),
-        per_class_chance=tuple(chance.where(members > 0, torch.nan).tolist()),
-        precision_at={k: expected / k for k, expected in zip(cutoffs, hits_at, strict=True)},
-        recall_at=dict(zip(cutoffs, recall_at, strict=True)),
+        per_class_map=tuple((class_sums / queries_of).tolist()),
+        per_class_chance=tuple(chance.where(queries_of > 0, torch.nan).tolist()),
+        precision_at={k: expected / k for k, expected in hits_at},
+        recall_at=dict(zip(cutoffs, recalls, strict=True)),
         precision_curve=tuple(curves.mean(0).tolist()),
-        confusion=tuple(tuple(row) for row in (retrieved / members[:, None]).tolist()),
+        confusion=tuple(map(tuple, (retrieved / queries_of[:, None]).tolist())),
         queries=len(classes),
         unanswerable=len(answered) - len(classes),
     )
 
 
+def _check_retrieval(
+    query: Tensor,
+    gallery: Tensor,
+    query_labels: Tensor,
+    gallery_labels: Tensor,
+    num_classes: int,
+    ks: Sequence[int],
+) -> None:
+    """Raise ValueError unless embeddings, labels and cut-offs fit together."""
+    check_embeddings("query", query, query_labels)
+    check_embeddings("gallery", gallery, gallery_labels)
+    labels = torch.cat([query_labels, gallery_labels])
+    if labels.min() < 0 or labels.max() >= num_classes:
+        raise ValueError(
+            f"labels must lie in 0 … {num_classes - 1}, not {labels.min()} … {labels.max()}"
+        )
+    if any(k < 1 for k in ks):
+        raise ValueError(f"cut-offs must be at least 1, not {list(ks)}")
+
+
 def mean_average_precision(
     query: Tensor, gallery: Tensor, query_labels: Tensor, gallery_labels: Tensor
 ) -> float:
-    """(Q, D), (G, D), (Q,), (G,) → MAP alone, as in ``evaluate_retrieval``, for use in training."""
+    """(Q, D), (G, D), (Q,), (G,) → MAP alone, faster than ``evaluate_retrieval``."""
     return _mean([average_precisions(query, gallery, query_labels, gallery_labels)])
 
 
@@ -207,7 +198,7 @@ def evaluate(
     labels: Tensor,
     class_names: Sequence[str],
 ) -> Evaluation:
-    """(N, D) audio and (N, D) visual embeddings of the same N clips, (N,) labels → both ways."""
+    """(N, D) audio and (N, D) visual embeddings of the same N clips, (N,) labels → all metrics in both directions."""
     check_embeddings("audio", audio_embeddings, labels)
     check_embeddings("visual", visual_embeddings, labels)
     names = tuple(class_names)
@@ -253,9 +244,9 @@ def map_prefix_averaged(
 
     For each k = 1 … G, AP is taken over the k best items as if they were the whole gallery (the
     divisor is the number of hits among them, and it is 0 without a hit), and then averaged over k
-    and over queries. The easy top of the ranking so enters every term, which inflates the result
+    and over queries. The easy top of the ranking thus enters every term, which inflates the result
     (0.84 → 0.86 and 0.39 → 0.43 on the same embeddings). Some published scripts report this as
-    MAP; it serves for comparing with their numbers only.
+    MAP; use it only to compare with their numbers.
     """
     rankings = cosine_rankings(query, gallery, query_labels, gallery_labels)
     return _mean([ranking.prefix_average_precision() for _, ranking in rankings])
@@ -265,7 +256,7 @@ def _mean(measured: Sequence[Tensor]) -> float:
     """Mean over queries of a measure that is NaN for those that are unanswerable."""
     mean = float(torch.cat(list(measured)).nanmean())
     if isnan(mean):
-        raise ValueError(_NOTHING_SHARED)
+        raise ValueError(_NO_COMMON_CLASS)
     return mean
 
 

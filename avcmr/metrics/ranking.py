@@ -1,10 +1,10 @@
-"""Galleries ranked for queries, with ties that no item order can decide.
+"""Rank a gallery for queries, with ties that do not depend on the order of the items.
 
 Embeddings that collapsed to one point tie with everything, and galleries are often sorted by
 class: any fixed order of tied items would make such embeddings look better or worse than they
 are. So tied items form one group, precision at any of them counts the whole group (as
 scikit-learn's ``average_precision_score`` does), and a cut-off inside a group takes its share of
-the group, which is the expectation over the group's orders.
+the group, which is the expectation over all orders of the group.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,9 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-# Query-gallery pairs taken at once, so that 100,000 × 100,000 fits anywhere: about 40 MB, whether
-# they are ranked with all that is derived or only sorted. More is not faster, and results do not
-# depend on it.
+# Query-gallery pairs in memory at once, so that 100,000 × 100,000 fits anywhere: about 40 MB for
+# full rankings as for sorted keys. More is not faster, and results do not depend on it.
 PAIRS_RANKED_AT_ONCE = 2**19
 PAIRS_SORTED_AT_ONCE = 2**21
 
@@ -102,7 +101,7 @@ class Ranking:
     def retrieved_shares(self, gallery_labels: Tensor, num_classes: int) -> Tensor:
         """(G,) int64 → (Q, classes) float64: shares of the classes among the R best items."""
         needed = self.relevant[:, None]
-        # What of each item lies within the R best: all, nothing, or its group's share.
+        # How much of each item counts among the R best: all, nothing, or its tied group's share.
         weight = ((needed - self.start).double() / (self.end - self.start)).clamp(0, 1)  # (Q, G)
         shares = weight.new_zeros(len(weight), num_classes)
         return shares.scatter_add_(1, gallery_labels[self.order], weight) / needed
@@ -126,9 +125,9 @@ def average_precisions(
 ) -> Tensor:
     """(Q, D), (G, D), (Q,), (G,) → (Q,) float64: AP of each query; NaN without relevant items.
 
-    The same numbers as :meth:`Ranking.average_precision`, for a third of the time: relevance is
-    the last bit of the key that is sorted, so no order has to be kept and followed, and all that
-    comes after the sort is done for the relevant items alone.
+    The same numbers as :meth:`Ranking.average_precision`, in a third of the time: relevance is
+    the last bit of the sorted key, so that no permutation has to be kept and gathered, and all
+    work after the sort is done for the relevant items alone.
     """
     query, gallery = _unit_vectors(query, gallery, query_labels, gallery_labels)
     workers = torch.get_num_threads() if query.is_cpu else 1
@@ -162,7 +161,7 @@ def _average_precision_of_keys(keys: Tensor, relevant: Tensor) -> Tensor:
     tied = torch.zeros_like(flat, dtype=torch.bool)
     tied[:-1] = (key[:-1] == key[1:]) & (row[:-1] == row[1:])
     last = place.masked_fill(tied, len(flat)).flip(0).cummin(0).values.flip(0)
-    # By row, and not by index_add, whose order of adding is left to chance on GPUs.
+    # Summed by row: index_add adds in no fixed order on GPUs, so results would vary.
     precision = key.new_zeros(len(keys), int(relevant.max()), dtype=torch.float64)
     precision[row, hit] = (hit[last] + 1).double() / rank[last]
     return precision.sum(1) / relevant
@@ -173,7 +172,7 @@ def _sorted_with_hits(keys: Tensor) -> tuple[Tensor, Tensor]:
     if not keys.is_cpu:
         keys = keys.sort(dim=1).values
         return keys, (keys & 1).flatten().nonzero()[:, 0]
-    # NumPy does both by vector instructions, which torch does not use.
+    # NumPy vectorises both; torch does not.
     rows = keys.numpy()
     rows.sort(axis=1)
     return keys, torch.from_numpy(np.flatnonzero((rows & 1).astype(bool)))
@@ -217,7 +216,7 @@ def check_embeddings(name: str, embeddings: Tensor, labels: Tensor) -> None:
 
 
 def check_finite(name: str, rows: Tensor) -> None:
-    """Raise ValueError if (N, …) rows hold NaN or infinity, and say how many and where."""
+    """Raise ValueError if (N, …) rows hold NaN or infinity, with their number and the first."""
     broken = (~rows.isfinite().flatten(1).all(1)).nonzero()[:, 0]
     if len(broken):
         raise ValueError(

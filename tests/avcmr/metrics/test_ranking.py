@@ -5,8 +5,8 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score
 
-from avcmr.metrics.metrics import average_precision, evaluate_retrieval
-from avcmr.metrics.ranking import average_precisions, cosine_rankings
+from avcmr.metrics.metrics import evaluate_retrieval
+from avcmr.metrics.ranking import Ranking, average_precisions, cosine_rankings
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -28,29 +28,22 @@ class TestAveragePrecision:
             for truth, scores in zip(relevant.numpy(), similarity.numpy(), strict=True)
         ]
 
-        np.testing.assert_allclose(average_precision(similarity, relevant), expected, atol=1e-6)
+        found = Ranking.of(similarity, relevant).average_precision()
+        np.testing.assert_allclose(found, expected, atol=1e-6)
 
     def test_single_relevant_item_is_reciprocal_rank(self) -> None:
         similarity = torch.tensor([[0.9, 0.1, 0.5, 0.3]]).expand(4, 4)
 
-        result = average_precision(similarity, torch.eye(4, dtype=torch.bool))
+        result = Ranking.of(similarity, torch.eye(4, dtype=torch.bool)).average_precision()
 
         torch.testing.assert_close(result, torch.tensor([1, 1 / 4, 1 / 2, 1 / 3]).double())
 
     def test_is_nan_without_relevant_items(self) -> None:
         relevant = torch.tensor([[True, False], [False, False]])
-        result = average_precision(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), relevant)
+        ranking = Ranking.of(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), relevant)
+        result = ranking.average_precision()
         assert result[0] == 1
         assert result[1].isnan()
-
-    def test_refuses_what_it_cannot_rank(self) -> None:
-        relevant = torch.ones(2, 3, dtype=torch.bool)
-        with pytest.raises(ValueError, match=r"similarity: 1 of 2 rows hold NaN .* row 1"):
-            average_precision(torch.tensor([[0.0, 1, 2], [0, torch.nan, 2]]), relevant)
-        with pytest.raises(ValueError, match=r"not \(2, 2\) and \(2, 3\)"):
-            average_precision(torch.zeros(2, 2), relevant)
-        with pytest.raises(ValueError, match=r"bool, not torch\.int64"):
-            average_precision(torch.zeros(2, 3), relevant.long())
 
 
 class TestAveragePrecisions:
