@@ -120,7 +120,14 @@ def run(
 
             line.update(done, f"{done}/{len(wanted)}")
             outcomes = compare(
-                comparison, features, settings, names, seeds=seeds, jobs=jobs, on_outcome=show
+                comparison,
+                features,
+                settings,
+                names,
+                seeds=seeds,
+                jobs=jobs,
+                prefix_averaged=bool(published),
+                on_outcome=show,
             )
         summaries = summarise(outcomes, comparison.precisions(outcomes))
         warnings = caveats(outcomes, code_version())

@@ -34,18 +34,18 @@ class Outcome:
         method: its name.
         category: see ``Method``.
         seed: 0, 1, … after the first seed of the settings.
-        audio_to_visual: MAP, searched as the settings say.
-        visual_to_audio: MAP.
-        by_cosine: average MAP searched by the cosine of the embeddings, by which validation then
-            chose too; our own method and its ablations choose by the other search.
-        validation: average MAP on the validation clips, by which nothing more is chosen here.
-        prefix_averaged_audio_to_visual: not MAP, see ``metrics.map_prefix_averaged``.
-        prefix_averaged_visual_to_audio: likewise.
-        collapsed: whether the embedding space had collapsed after an epoch of the training; of our
-            own method and its ablations.
-        seconds: of learning, choice on validation included, on one thread; of a run that was
-            stopped and resumed, since then.
-        code: of avcmr, see ``comparison.code_version``.
+        audio_to_visual: MAP, ranked by class posterior (by cosine if the settings turn that off).
+        visual_to_audio: MAP, likewise.
+        by_cosine: average MAP, ranked by cosine. Rivals then also choose by cosine on validation;
+            our own method and its ablations always choose by class posterior.
+        validation: average MAP on the validation clips.
+        collapsed: whether the embedding space had collapsed after any epoch; watched in our own
+            method and its ablations only.
+        seconds: training time, selection on validation included, on one thread; of a resumed run,
+            the time since it was resumed.
+        code: version of avcmr, see ``study.code_version``.
+        prefix_averaged: of both directions; not MAP, see ``metrics.map_prefix_averaged``. None
+            unless published numbers are shown beside.
     """
 
     method: str
@@ -55,11 +55,10 @@ class Outcome:
     visual_to_audio: float
     by_cosine: float
     validation: float
-    prefix_averaged_audio_to_visual: float
-    prefix_averaged_visual_to_audio: float
     collapsed: bool
     seconds: float
     code: str
+    prefix_averaged: Sequence[float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

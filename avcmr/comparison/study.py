@@ -1,10 +1,10 @@
-"""Methods side by side: the same features, splits, rule of selection and measure for all.
+"""Methods compared on the same features and splits, with the same model selection and metrics.
 
-A comparison is a folder: ``comparison.json`` says on what data and with which settings,
+A comparison is a folder: ``comparison.json`` identifies the data and the settings,
 ``results.jsonl`` has a line for each method and seed, written as soon as it is done,
 ``precisions/`` the average precision of each test clip, and ``runs/`` the run folders of our own
-method and its ablations. The same command again goes on where it was
-stopped, with more methods or more seeds too.
+method and its ablations. The same command resumes an interrupted comparison, and adds methods or
+seeds to a finished one.
 """
 
 import json
@@ -29,7 +29,7 @@ from avcmr.comparison.baselines.method import average_map
 from avcmr.comparison.registry import all_methods
 from avcmr.comparison.statistics import Floats, Outcome, Precisions, Summary
 from avcmr.config import Config
-from avcmr.config_files import differences
+from avcmr.config_files import differences, preset
 from avcmr.features.dataset import Dataset, load_dataset
 from avcmr.metrics.metrics import map_prefix_averaged
 from avcmr.metrics.ranking import average_precisions
@@ -37,13 +37,13 @@ from avcmr.training.history import collapse_of
 from avcmr.training.run_folder import write_whole
 from preprocessing.errors import SetupError
 
-FORMAT = 2
+_FORMAT = 3
 """Of ``comparison.json`` and ``results.jsonl``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A folder with a comparison in it."""
+    """The folder of a comparison."""
 
     folder: Path
 
@@ -57,11 +57,11 @@ class Comparison:
 
     @contextmanager
     def opened(self, config: Config, dataset: Dataset) -> Iterator[None]:
-        """Make the folder, or check that it belongs to this data and these settings; alone.
+        """Create the folder, or check that it is of this data and these settings; hold its lock.
 
         Raises:
             SetupError: it holds a comparison of other features or settings, or another process
-                is at work in it.
+                is using it.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
@@ -70,7 +70,7 @@ class Comparison:
                 yield
         except Timeout:
             raise SetupError(
-                f"{self.folder}: another comparison is at work here; wait for it to end, "
+                f"{self.folder}: another comparison is running here; wait for it to end, "
                 "or use another --out"
             ) from None
 
@@ -82,14 +82,14 @@ class Comparison:
         return [Outcome(**json.loads(line)) for line in lines]
 
     def precisions(self, outcomes: Sequence[Outcome]) -> Precisions:
-        """Those of the test clips, for outcomes of this folder."""
+        """Average precisions of the test clips, for outcomes of this folder."""
         return {
             (one.method, one.seed): np.load(self._precisions(one.method, one.seed))
             for one in outcomes
         }
 
     def add(self, outcome: Outcome, precisions: Floats) -> None:
-        """Write one more line; the file is replaced as a whole and so never half-written."""
+        """Write one more line; the file is replaced as a whole, so never half-written."""
         array = BytesIO()
         np.save(array, precisions)
         target = self._precisions(outcome.method, outcome.seed)
@@ -106,7 +106,7 @@ class Comparison:
         if identity.exists():
             found = json.loads(identity.read_text(encoding="utf-8"))
             remedy = "use another --out, or remove the folder"
-            if found.get("format") != FORMAT:
+            if found.get("format") != _FORMAT:
                 raise SetupError(
                     f"{self.folder}: a comparison by another version of avcmr; {remedy}"
                 )
@@ -120,7 +120,7 @@ class Comparison:
                     f"{self.folder}: compares with other settings ({'; '.join(changed)}); {remedy}"
                 )
         content = {
-            "format": FORMAT,
+            "format": _FORMAT,
             "fingerprint": dataset.fingerprint,
             "config": config.model_dump(mode="json"),
         }
@@ -135,9 +135,10 @@ def compare(
     *,
     seeds: int,
     jobs: int = 1,
+    prefix_averaged: bool = False,
     on_outcome: Callable[[Outcome], None] = lambda outcome: None,
 ) -> list[Outcome]:
-    """Measure each method with each seed, except what has been measured before.
+    """Measure each method with each seed, except those measured before.
 
     Args:
         comparison: the folder, opened.
@@ -146,12 +147,13 @@ def compare(
         names: methods, as ``check_names`` gives them.
         seeds: how many; methods that do not depend on the seed run once.
         jobs: processes, of one thread each.
+        prefix_averaged: also compute the inflated MAP that some publications report.
         on_outcome: called with each new outcome.
 
     Returns:
         The outcomes of these methods and seeds, old and new.
     """
-    config = config.model_copy(update={"features": None})  # may move without being others
+    config = config.model_copy(update={"features": None})  # the file may have moved
     wanted = trials(config, names, seeds)
     known = {(one.method, one.seed): one for one in comparison.outcomes()}
     missing = [trial for trial in wanted if trial not in known]
@@ -159,7 +161,12 @@ def compare(
     code = code_version()
     for outcome, precisions in parallel(
         delayed(_measure)(
-            name, features, config.model_copy(update={"seed": seed}), comparison.runs, code
+            name,
+            features,
+            config.model_copy(update={"seed": seed}),
+            comparison.runs,
+            code=code,
+            prefix_averaged=prefix_averaged,
         )
         for name, seed in missing
     ):
@@ -170,7 +177,7 @@ def compare(
 
 
 def trials(config: Config, names: Sequence[str], seeds: int) -> list[tuple[str, int]]:
-    """Which methods with which seeds are to be measured."""
+    """The methods and seeds to measure."""
     known = all_methods(Path())
     return [
         (name, config.seed + index)
@@ -182,7 +189,7 @@ def trials(config: Config, names: Sequence[str], seeds: int) -> list[tuple[str, 
 def to_dict(
     outcomes: Sequence[Outcome], summaries: Sequence[Summary], dataset: Dataset
 ) -> dict[str, Any]:
-    """Everything measured, for a JSON reader."""
+    """Everything measured, as plain containers for JSON."""
     return {
         "fingerprint": dataset.fingerprint,
         "clips": {part: len(getattr(dataset, part)) for part in ("train", "val", "test")},
@@ -195,9 +202,8 @@ def to_dict(
 _load = lru_cache(maxsize=1)(load_dataset)  # each process reads the features once
 
 
-MEASURING = (
+_MEASURED_CODE = (
     "config.py",
-    "features/*.py",
     "metrics/*.py",
     "model/*.py",
     "training/*.py",
@@ -205,60 +211,55 @@ MEASURING = (
     "comparison/ablations.py",
     "comparison/baselines/*.py",
 )
-"""The files of avcmr that decide what a method learns and how it is measured."""
+"""What decides the numbers, beside data and settings, which are checked by themselves."""
 
 
 @cache
 def code_version() -> str:
-    """avcmr's version, and what tells apart the code that methods and measures are made of."""
+    """avcmr's version, and a digest of the code that trains and measures the methods."""
     package = Path(__file__).parents[1]
-    files = sorted(file for part in MEASURING for file in package.glob(part))
-    digest = sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    files = sorted(file for part in _MEASURED_CODE for file in package.glob(part))
+    digest = sha256(b"".join(file.read_bytes() for file in [*files, preset("paper")])).hexdigest()
     return f"{version('avcmr')}+{digest[:12]}"
 
 
 def _measure(
-    name: str, features: Path, config: Config, runs: Path, code: str
+    name: str, features: Path, config: Config, runs: Path, *, code: str, prefix_averaged: bool
 ) -> tuple[Outcome, Floats]:
     """The outcome, and (2, N) average precisions of the test clips."""
     method = all_methods(runs)[name]
     dataset = _load(features, config.data)
+    test, labels = dataset.test, dataset.test.labels
     with _one_thread():
         started = time.perf_counter()
         choice = method.learn(dataset.train, dataset.val, config)
         seconds = time.perf_counter() - started
-        test, labels = dataset.test, dataset.test.labels
         audio, visual = choice.by_posterior(test.audio, test.visual)
-        precisions = torch.stack(
-            [
-                average_precisions(audio, visual, labels, labels),
-                average_precisions(visual, audio, labels, labels),
-            ]
-        )
-        forth, back = precisions.mean(dim=1).tolist()
+        directions = ((audio, visual, labels, labels), (visual, audio, labels, labels))
+        precisions = torch.stack([average_precisions(*direction) for direction in directions])
+        audio_to_visual, visual_to_audio = precisions.mean(dim=1).tolist()
+        histories = [run.history() for run in run_folders(runs, name, config.seed)]
         outcome = Outcome(
             method=name,
             category=method.category,
             seed=config.seed,
-            audio_to_visual=forth,
-            visual_to_audio=back,
+            audio_to_visual=audio_to_visual,
+            visual_to_audio=visual_to_audio,
             by_cosine=average_map(choice.by_cosine, test),
             validation=average_map(choice.by_posterior, dataset.val),
-            prefix_averaged_audio_to_visual=map_prefix_averaged(audio, visual, labels, labels),
-            prefix_averaged_visual_to_audio=map_prefix_averaged(visual, audio, labels, labels),
-            collapsed=any(
-                collapse_of(run.history()) is not None
-                for run in run_folders(runs, name, config.seed)
-            ),
+            collapsed=any(collapse_of(history) is not None for history in histories),
             seconds=seconds,
             code=code,
+            prefix_averaged=[map_prefix_averaged(*direction) for direction in directions]
+            if prefix_averaged
+            else None,
         )
-        return outcome, precisions.float().numpy()
+    return outcome, precisions.float().numpy()
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """So that times can be compared, and jobs do not share cores."""
+    """Compute on one thread, so that times are comparable and jobs do not share cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
