@@ -1,15 +1,17 @@
-# avcmr: `make demo` shows the whole pipeline on made-up clips, `make test` checks everything.
+# avcmr: `make demo` shows the whole pipeline on synthetic clips, `make test` checks everything.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help install demo test lint clean
+.PHONY: help install demo check test lint clean
 
 help:
-	@echo "make demo     made-up videos -> features -> two-stage training -> MAP table and report"
-	@echo "make test     lint, types and the whole test suite"
+	@echo "make demo     synthetic videos -> features -> two-stage training -> MAP table and report"
+	@echo "make check    lint, types, import contracts and the quick tests: within two minutes"
+	@echo "make test     the same with every test: within a quarter of an hour"
 	@echo "make install  the environment alone, in $(VENV)"
 	@echo "make clean    remove what demo and tests made, and the environment"
 
@@ -34,11 +36,17 @@ demo: install
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/oxlint --deny-warnings avcmr/web/page
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
+
+# No test of these starts Ray or a browser, or reads a video of more than a second.
+check: lint
+	$(PYTEST) -m "not (ray or slow or browser or gpu)"
 
 # The tests of a file share what is made for them, such as a Ray; files are shared by two workers.
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST)
 
 clean:
-	rm -rf demo runs $(VENV) .mypy_cache .pytest_cache .ruff_cache
+	rm -rf demo runs $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
