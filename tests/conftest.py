@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests."""
+"""Marks, and the fixtures that all tests share."""
 
 import logging
 import os
@@ -52,13 +52,31 @@ hypothesis.settings.register_profile("avcmr", derandomize=True, deadline=None, m
 hypothesis.settings.load_profile("avcmr")
 
 
-LONGEST = {"benchmarks", "end_to_end", "raytasks"}
-"""Folders with files that take minutes."""
+MARKS: dict[str, tuple[str, ...]] = {
+    "end_to_end": ("ray", "slow"),
+    "benchmarks/test_programs.py": ("ray", "slow"),
+    "raytasks/test_nodes.py": ("ray", "slow"),
+    "avcmr/web/test_page.py": ("browser", "slow"),
+}
+"""Folder or file → the marks of its tests."""
+
+MARKS_OF_FIXTURES = {"cluster": "ray", "nodes": "ray", "assets": "slow", "cuda": "gpu"}
+"""Fixture → the mark of each test that uses it."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest, so that in the end no worker waits for one that is busy with them."""
-    items.sort(key=lambda item: LONGEST.isdisjoint(item.path.parts))
+    """Mark each test by where it is and what it uses, and begin with those that take long.
+
+    So no worker waits in the end for one that is busy with them.
+    """
+    for item in items:
+        place = item.path.relative_to(Path(__file__).parent).as_posix()
+        marks = [one for start, some in MARKS.items() if place.startswith(start) for one in some]
+        used = MARKS_OF_FIXTURES.keys() & set(getattr(item, "fixturenames", ()))
+        for name in {*marks, *(MARKS_OF_FIXTURES[fixture] for fixture in used)}:
+            item.add_marker(name)
+    items.sort(key=lambda item: {"slow", "ray"}.isdisjoint(one.name for one in item.iter_markers()))
 
 
 @pytest.hookimpl(wrapper=True)

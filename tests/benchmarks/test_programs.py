@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from preprocessing.media.encode import write_clip
-
-pytestmark = pytest.mark.slow
+from tests.patience import PATIENCE
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -46,7 +45,7 @@ def test_benchmark(command: str, clips: Path) -> None:
         [sys.executable, BENCHMARKS / program, *arguments],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr

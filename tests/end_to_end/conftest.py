@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typer.testing import CliRunner
 from avcmr.cli import app
 from preprocessing.media.encode import write_clip
 from preprocessing.store import FeatureStore
+from tests.patience import PATIENCE, eventually
 
 AVCMR = Path(sys.executable).with_name("avcmr")
 HOSTILE_AVCMR = Path(__file__).with_name("hostile_avcmr.py")
@@ -29,14 +29,6 @@ HELD = "b/7"
 """The clip at which a run of ``hostile_extract`` can be made to wait."""
 
 Values = tuple[np.ndarray, ...]
-
-
-def eventually(holds: Callable[[], bool], what: str, seconds: float = 120) -> None:
-    """Wait until something holds; fail if it does not within a generous time."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        time.sleep(0.1)
 
 
 def abandoned() -> set[str]:
@@ -94,16 +86,16 @@ class Run:
         eventually(lambda: text in self.narration or self.process.poll() is not None, text)
         assert text in self.narration, self.narration
 
-    def ends(self, exit_code: int, *, seconds_after: float = 30) -> str:
+    def ends(self, exit_code: int) -> str:
         """Wait for its end, and make sure that it has left nothing behind; what it has said."""
-        found = self.process.wait(timeout=300)
+        found = self.process.wait(timeout=PATIENCE)
         narration = self.narration
         assert found == exit_code, narration
         assert "Traceback" not in narration
         errors = [line for line in narration.splitlines() if line.startswith("error: ")]
         assert len(errors) == (exit_code == 2), narration
-        eventually(lambda: not self.processes(), f"end of {self.processes()}", seconds_after)
-        eventually(lambda: abandoned() <= self.abandoned_before, "shared memory is free", 30)
+        eventually(lambda: not self.processes(), f"end of {self.processes()}")
+        eventually(lambda: abandoned() <= self.abandoned_before, "shared memory is free")
         return narration
 
 
@@ -208,7 +200,7 @@ def undisturbed_store(good_clips: Path) -> Path:
     """What a run that nothing disturbs makes of the good clips."""
     out = good_clips.with_name("undisturbed.h5")
     command = [*EXTRACT, out, "--videos", good_clips]
-    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE)
     return out
 
 

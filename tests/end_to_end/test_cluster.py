@@ -12,13 +12,12 @@ from pathlib import Path
 import pytest
 
 from preprocessing.store import FeatureStore
-from tests.end_to_end.conftest import AVCMR, eventually, values, write_good_clips
+from tests.end_to_end.conftest import AVCMR, values, write_good_clips
+from tests.patience import PATIENCE, eventually
 
 RAY = Path(sys.executable).with_name("ray")
 
 SHORT = ("stage1.max_epochs=2", "stage2.max_epochs=1", "model.hidden=[16]", "batch_size=4")
-
-pytestmark = pytest.mark.slow
 
 
 def free_port() -> int:
@@ -50,7 +49,7 @@ class Head:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=PATIENCE,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
@@ -96,7 +95,7 @@ def head(
             yield Head(folder, environment, port, client_port, dashboard_port)
         finally:
             os.killpg(ray.pid, signal.SIGKILL)  # asked to end, it takes half a minute
-            ray.wait(60)
+            ray.wait(PATIENCE)
 
 
 @pytest.mark.parametrize(

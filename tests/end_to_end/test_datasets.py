@@ -14,6 +14,7 @@ import h5py
 import pytest
 
 from preprocessing.store import FeatureStore
+from tests.patience import PATIENCE
 
 AVCMR = Path(sys.executable).with_name("avcmr")
 README = Path(__file__).parents[2] / "README.md"
@@ -29,7 +30,7 @@ def avcmr(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -85,7 +86,6 @@ def commands_of_the_readme() -> list[list[str]]:
     return [words[1:] for words in lines]
 
 
-@pytest.mark.slow
 def test_the_four_commands_of_the_readme_give_a_table_of_results(assets, tmp_path) -> None:
     lay_out(assets / "clips", tmp_path / "AVE")
     dataset, extract, train, evaluate = commands_of_the_readme()
@@ -121,7 +121,6 @@ def test_the_four_commands_of_the_readme_give_a_table_of_results(assets, tmp_pat
     assert all(0 < chance < 1 for chance in table["chance"])
 
 
-@pytest.mark.slow
 def test_the_authors_feature_file_alone_gives_a_table_of_results_in_one_command(
     write_published, tmp_path
 ) -> None:
@@ -153,7 +152,6 @@ def test_the_authors_feature_file_alone_gives_a_table_of_results_in_one_command(
         assert table[row["method"]][:2] == pytest.approx(directions, abs=1e-3)
 
 
-@pytest.mark.slow
 def test_from_the_files_of_vegas_to_a_table_of_results(assets, tmp_path) -> None:
     for label in ("dog", "drum"):
         for number, path in enumerate(sorted((assets / "clips" / label).glob("*.mp4"))[:5]):

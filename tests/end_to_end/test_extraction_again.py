@@ -7,7 +7,6 @@ import signal
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from preprocessing.store import FeatureStore
 from tests.end_to_end.conftest import (
@@ -15,13 +14,11 @@ from tests.end_to_end.conftest import (
     OPTIONS,
     Run,
     check,
-    eventually,
     invoke,
     start_held,
     values,
 )
-
-pytestmark = pytest.mark.slow
+from tests.patience import eventually
 
 
 def test_an_interrupted_extraction_goes_on(start, good_clips, undisturbed, hold, tmp_path) -> None:

@@ -20,12 +20,13 @@ from tests.end_to_end.conftest import (
     HOSTILE_EXTRACT,
     OPTIONS,
     check,
-    eventually,
     invoke,
     start_held,
 )
+from tests.patience import PATIENCE, eventually
 
-pytestmark = pytest.mark.slow
+CLIP_TIMEOUT = "15"
+"""Seconds, in which every good clip is decoded, on a machine as busy as it may be."""
 
 
 def test_kill_of_the_driver_and_a_decoder_that_hangs(
@@ -40,7 +41,7 @@ def test_kill_of_the_driver_and_a_decoder_that_hangs(
     saved = tmp_path / "out.h5.parts"
     eventually(lambda: any(saved.glob("part-*.h5")), "a part is saved")
     run.process.kill()
-    again, _ = start_held(start, good_clips, hold, "--clip-timeout", "5")
+    again, _ = start_held(start, good_clips, hold, "--clip-timeout", CLIP_TIMEOUT)
     narration = again.ends(1)
     assert re.search(r"plan: 12 clips: [1-9]\d? done, \d+ to do", narration)
     assert f"{HELD}: decode_timeout: " in narration
@@ -48,7 +49,7 @@ def test_kill_of_the_driver_and_a_decoder_that_hangs(
     with FeatureStore(tmp_path / "out.h5") as store:
         assert [failure.attempts for failure in store.failures] == [2]
     # Nobody but they themselves can end Ray's agents now, and they look for their GCS for a minute.
-    run.ends(-signal.SIGKILL, seconds_after=150)
+    run.ends(-signal.SIGKILL)
 
 
 def test_kill_of_the_extractors_and_a_decoder(
@@ -138,7 +139,7 @@ def test_full_disk(start, good_clips, undisturbed, tmp_path) -> None:
     more, enough = (f"mount -o remount,size={size} disk" for size in ("600k", "64m"))
     steps = (refused, more, refused, enough, extract, "mv disk/out.h5 .")
     run = start(on_a_disk("64k", "; ".join(steps)))
-    run.process.wait(timeout=300)
+    run.process.wait(timeout=PATIENCE)
     first, second, third = run.narration.split("error: ")
     for narration, done in ((first, 0), (second, 0), (third, 12)):
         assert f"plan: 12 clips: {done} done, {12 - done} to do" in narration
@@ -146,7 +147,7 @@ def test_full_disk(start, good_clips, undisturbed, tmp_path) -> None:
         assert narration.startswith("no room left to write ")
         assert "disk/out.h5" in narration
         assert "free some space and run the same command again" in narration
-    eventually(lambda: not run.processes(), "end of all processes", 30)
+    eventually(lambda: not run.processes(), "end of all processes")
     assert run.process.returncode == 0
     assert "Traceback" not in run.narration
     check(tmp_path / "out.h5", undisturbed)

@@ -14,8 +14,7 @@ import pytest
 from preprocessing.media.encode import write_clip
 from preprocessing.store import FeatureStore
 from tests.end_to_end.conftest import EXTRACT, values
-
-pytestmark = pytest.mark.slow
+from tests.patience import PATIENCE
 
 CONTAINERS = {  # suffix → video and audio codec
     "mp4": (None, "aac"),
@@ -181,7 +180,7 @@ def test_mutated_files_among_good_ones(start, good_clips, undisturbed, originals
     options = ["--follow-links", "--clip-timeout", "20"]
     run = start([*EXTRACT, "out.h5", "--videos", videos, *options])
     samples: list[dict[int, int]] = []
-    deadline = time.monotonic() + 500
+    deadline = time.monotonic() + PATIENCE
     while run.process.poll() is None:
         assert time.monotonic() < deadline, run.narration
         if "extract " in run.narration:

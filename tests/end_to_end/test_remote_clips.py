@@ -1,14 +1,11 @@
 """``avcmr extract`` of a bucket (moto's S3), from scanning it to the stored features."""
 
 import numpy as np
-import pytest
 
 from preprocessing import extract_clip
 from preprocessing.networks.extractor import Networks
 from preprocessing.store import FeatureStore
 from tests.end_to_end.conftest import EXTRACT, OPTIONS, invoke, values
-
-pytestmark = pytest.mark.slow
 
 
 def test_a_bucket_gives_the_features_of_a_folder(bucket, start, good_clips, tmp_path) -> None:

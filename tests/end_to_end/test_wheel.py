@@ -19,8 +19,6 @@ PACKAGES = ("avcmr", "preprocessing", "raytasks")
 OPTIONAL = {"torchcodec"}
 """Imported where they are installed."""
 
-pytestmark = pytest.mark.slow
-
 
 SERVE = """
 import re

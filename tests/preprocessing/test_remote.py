@@ -27,6 +27,7 @@ from preprocessing.networks.extract_clip import extract_clip
 from preprocessing.remote import Fetched, media_path
 from preprocessing.store import FeatureWriter, Provenance
 from preprocessing.store.plan import ABSENT, look_up, source_of
+from tests.patience import PATIENCE
 
 PROVENANCE = Provenance(config={}, weights={}, decoder="test")
 
@@ -55,7 +56,7 @@ class Answers(http.server.SimpleHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.asked[self.path] += 1
         if self.server.together:
-            self.server.together.wait(timeout=20)
+            self.server.together.wait(timeout=PATIENCE)
         if self.path.startswith("/busy") and self.server.asked[self.path] < remote.ATTEMPTS:
             self.send_error(503)
         elif self.path.startswith("/forbidden"):

@@ -15,6 +15,7 @@ from avcmr.cli import app
 from avcmr.cli.train import needs_ray
 from avcmr.metrics.collapse import COLLAPSED_BELOW
 from avcmr.training.run_folder import RunFolder
+from tests.patience import PATIENCE
 
 QUICK = [
     "batch_size=16",
@@ -47,7 +48,9 @@ def test_one_worker_trains_without_ray_and_a_finished_run_is_left_alone(
 ) -> None:
     features = feature_file()
     for workers in ([], ["--workers", "1"]):
-        out, narration = avcmr_train(tmp_path, features, *workers, *QUICK).communicate(timeout=120)
+        out, narration = avcmr_train(tmp_path, features, *workers, *QUICK).communicate(
+            timeout=PATIENCE
+        )
         assert out == "runs/a\n", narration
         assert "best validation MAP" in narration
         assert "Ray" not in narration
@@ -64,7 +67,7 @@ def test_ctrl_c_is_answered_and_the_same_command_goes_on(feature_file, tmp_path,
     """What was interrupted ends bit for bit as what was not; ``avcmr status`` knows of both."""
     features, settings = feature_file(), [*QUICK, "stage1.max_epochs=60"]
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    _, narration = avcmr_train(whole, features, *settings).communicate(timeout=120)
+    _, narration = avcmr_train(whole, features, *settings).communicate(timeout=PATIENCE)
     measured = RunFolder(cut / "runs" / "a").metrics_file
 
     process = avcmr_train(cut, features, *settings)
@@ -83,14 +86,14 @@ def test_ctrl_c_is_answered_and_the_same_command_goes_on(feature_file, tmp_path,
         assert text in shown
     process.send_signal(signal.SIGCONT)
     process.send_signal(signal.SIGINT)
-    out, narration = process.communicate(timeout=60)
+    out, narration = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (130, "")
     assert "interrupted; the same command goes on from here" in narration
     assert "Traceback" not in narration
     assert status() == (1, "nothing runs: no extraction, no training\n")
     assert not RunFolder(cut / "runs" / "a").finished
 
-    out, narration = avcmr_train(cut, features, *settings).communicate(timeout=120)
+    out, narration = avcmr_train(cut, features, *settings).communicate(timeout=PATIENCE)
     assert out == "runs/a\n", narration
     expected, found = (RunFolder(f / "runs" / "a").load("last").tensors for f in (whole, cut))
     assert expected.keys() == found.keys()

@@ -21,6 +21,7 @@ from avcmr.metrics.metrics import mean_average_precision
 from avcmr.model.inference import embed
 from avcmr.model.network import TwoBranchNetwork
 from avcmr.training.run_folder import RunFolder
+from tests.patience import PATIENCE
 
 QUICK = (
     "batch_size=16",
@@ -227,7 +228,7 @@ def test_jobs_give_what_one_process_gives(compared, tmp_path) -> None:
     script = Path(sys.executable).with_name("avcmr")
     parallel = tmp_path / "parallel"
     command = [script, "compare", "--features", features, *FEW, "--out", parallel, "--jobs", "2"]
-    subprocess.run([*map(str, command), *QUICK], check=True, capture_output=True, timeout=300)
+    subprocess.run([*map(str, command), *QUICK], check=True, capture_output=True, timeout=PATIENCE)
 
     def maps(folder: Path) -> dict[tuple[str, int], float]:
         return {(one["method"], one["seed"]): one["audio_to_visual"] for one in results(folder)}

@@ -19,6 +19,7 @@ from avcmr.training.history import EpochRecord
 from avcmr.training.loop import train
 from avcmr.training.run_folder import RunFolder
 from preprocessing.errors import SetupError
+from tests.patience import PATIENCE
 
 QUICK = [
     "batch_size=16",
@@ -171,7 +172,7 @@ def test_many_workers_give_the_parameters_of_one(
     ]
     run_training(features, tmp_path / "one", *overrides)
     for process in processes:
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, errors
     one, many = last_tensors(tmp_path / "one"), last_tensors(tmp_path / "many")
     initial = run_initial_parameters(features, settings)

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.patience import PATIENCE
+
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -38,7 +40,7 @@ def opened(browser: Any, address: str, **options: Any) -> Iterator[Any]:
     """The page; whatever it complains of on its console, and any request elsewhere, fails."""
     context = browser.new_context(**options)
     page = context.new_page()
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(1000 * PATIENCE)
     faults: list[str] = []
     page.on("console", lambda line: line.type in ("error", "warning") and faults.append(line.text))
     page.on("pageerror", lambda error: faults.append(str(error)))
@@ -65,9 +67,9 @@ def phone(browser: Any, address: str) -> Iterator[Any]:
     yield from opened(browser, address, viewport=size, is_mobile=True, has_touch=True)
 
 
-def until(page: Any, expression: str, seconds: float = 15.0) -> None:
+def until(page: Any, expression: str) -> None:
     """Wait for JavaScript to be true, without the eval that the page's policy forbids."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PATIENCE
     while not page.evaluate(expression):
         assert time.monotonic() < deadline, expression
         page.wait_for_timeout(30)

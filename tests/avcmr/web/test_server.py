@@ -35,6 +35,7 @@ from preprocessing.errors import ClipError, SetupError
 from preprocessing.media.previews import PEAKS
 from preprocessing.media.process import DecodingProcess
 from preprocessing.remote import media_path
+from tests.patience import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +162,7 @@ def test_too_large_is_refused_early_and_late(
 def test_too_large_is_refused_before_it_is_sent(address: str) -> None:
     host, port = address.removeprefix("http://").split(":")
     head = f"POST /api/queries HTTP/1.1\r\nHost: {host}\r\nContent-Length: 50000001\r\n\r\n"
-    with socket.create_connection((host, int(port)), timeout=5) as connection:
+    with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
         connection.sendall(head.encode())  # and not one byte of the body
         assert connection.recv(100).startswith(b"HTTP/1.1 413 ")
 
@@ -170,7 +171,7 @@ def test_a_slow_upload_is_given_up(address: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(uploads, "MAX_SECONDS", 0.2)
     host, port = address.removeprefix("http://").split(":")
     head = f"POST /api/queries HTTP/1.1\r\nHost: {host}\r\nContent-Length: 100\r\n\r\nhalf"
-    with socket.create_connection((host, int(port)), timeout=5) as connection:
+    with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
         connection.sendall(head.encode())
         assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
 
@@ -195,7 +196,7 @@ def test_a_slow_upload_is_given_up(address: str, monkeypatch: pytest.MonkeyPatch
 def test_paths_lead_nowhere(address: str, path: str) -> None:
     """Sent as they are: clients would straighten them."""
     host, port = address.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=5) as connection:
+    with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
         connection.sendall(f"GET {path} HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
         answer = connection.recv(10_000)
     assert answer.split()[1] in (b"404", b"422"), answer

@@ -33,6 +33,7 @@ from raytasks.monitoring.metrics import (
 )
 from raytasks.monitoring.progress import Progress
 from raytasks.monitoring.status import PREFIX, Reading, readings
+from tests.patience import PATIENCE
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
 
@@ -105,7 +106,7 @@ def now() -> Reading:
 
 def eventually(holds: Callable[[Reading], bool]) -> Reading:
     """This session's reading once it holds: Ray's exports lag."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         if holds(reading := now()):
             return reading
@@ -275,7 +276,7 @@ def test_prometheus_reads_the_file_that_ray_writes(cluster: Cluster) -> None:
     node = ray._private.worker._global_node
     assert Path(listed).parent == Path(node.get_temp_dir_path())
     written = Path(node.get_session_dir_path()) / Path(listed).name
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not written.exists() and time.monotonic() < deadline:
         time.sleep(0.5)
     assert json.loads(written.read_text())[0]["targets"]
