@@ -167,7 +167,7 @@ def _train_on_ray(
 
 
 class _Narrator:
-    """Shows each epoch and the end of each stage, and warns once if the embedding space collapsed."""
+    """Shows each epoch and the end of each stage; warns once of a collapsed embedding space."""
 
     def __init__(self, line: ProgressLine, settings: "Config") -> None:
         self.say = line.say

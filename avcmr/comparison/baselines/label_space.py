@@ -64,7 +64,7 @@ METHODS = (
         by_gradient(Classification),
     ),
     Method(
-        "label-space-relevance",
+        "label-space-feature-weights",
         "trained",
         "label-space, features weighed as ours",
         by_gradient(of_relevant_features),
