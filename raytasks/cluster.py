@@ -1,4 +1,4 @@
-"""Find or start Ray, quietly, and know what it has before anything heavy begins."""
+"""Join a Ray cluster or start Ray here, quietly, and report what it has before work begins."""
 
 import logging
 import os
@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +18,25 @@ from ray.exceptions import AuthenticationError
 from preprocessing.errors import SetupError
 
 PACKAGES = ("avcmr", "preprocessing", "raytasks")
-"""What travels to the machines of a cluster."""
+"""What is sent to the machines of a cluster."""
 
-SECONDS_TO_ANSWER = 10.0
+_ANSWER_SECONDS = 10.0
 """How long a cluster may take to answer."""
+
+_FOLDER_BYTES = 36
+"""The longest folder whose sessions Ray can keep its sockets in: their paths, which are 70 longer,
+may have 107 bytes."""
 
 OBJECT_STORE_BYTES = 512 << 20
 """Shared memory of a local Ray: decoded clips on their way to a network, a few MB each."""
 
-PROXY_FAILURE = "Initialization failure from server"
-"""What Ray's client says where the proxy on the head node has lost the process begun for it, which
-happens now and then on a busy machine."""
+_PROXY_FAILURE = "Initialization failure from server"
+"""Ray's client says so where the proxy on the head node has lost the process it started for it,
+which happens now and then on a busy machine."""
 
-JOINING_ATTEMPTS = 4
+_JOIN_ATTEMPTS = 4
 
-METRICS_EVERY_MS = 2_000
+_METRICS_EVERY_MS = 2_000
 """How often processes of a local Ray export metrics; Ray's own 10 s are as long as some runs."""
 
 
@@ -42,9 +47,9 @@ class Cluster:
     Attributes:
         cpus: in the whole cluster.
         gpus: likewise.
-        memory: bytes that Ray lets processes have, in the whole cluster.
+        memory: bytes for processes, in the whole cluster.
         dashboard: how to reach the dashboard, or empty where Ray has none.
-        cpus_beside_gpu: that each GPU finds on its machine, where they are fewest.
+        cpus_beside_gpu: CPUs per GPU, on the machine with GPUs where these are fewest.
     """
 
     cpus: int
@@ -73,7 +78,7 @@ def connected(address: str | None = None) -> Iterator[Cluster]:
             f"check that a Ray cluster runs at {address}, or leave out --address; "
             f"{_about_the_token()}"
             if address
-            else "check free memory and disk space in /tmp"
+            else "check free memory, and disk space in /tmp; RAY_TMPDIR names another folder"
         )
         raise SetupError(f"Ray cannot start ({reason}); {remedy}") from None
     with _shut_down():
@@ -95,9 +100,9 @@ def _cpus_beside_gpu() -> float:
 
 
 def _start() -> Any:
-    """A Ray of our own: no telemetry, and an API that asks for a token, as Ray sees to itself.
+    """A Ray of our own: no telemetry, and an API that asks for a token.
 
-    Without it other users of this machine could run code through the dashboard's port.
+    Without the token other users of this machine could run code through the dashboard's port.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if not users_token():  # Ray would leave one in the user's home, for all clusters to come
@@ -109,15 +114,17 @@ def _start() -> Any:
         object_store_memory=OBJECT_STORE_BYTES,
         log_to_driver=False,
         logging_level=logging.ERROR,
+        runtime_env=_packages_first(),
+        _temp_dir=_session_folder(),
         _system_config={
-            "metrics_report_interval_ms": METRICS_EVERY_MS,
+            "metrics_report_interval_ms": _METRICS_EVERY_MS,
             # A worker that runs out of memory is retried by us, alone, and not by Ray without end.
             "task_oom_retries": 1,
         },
     )
 
 
-def _join(address: str, attempts: int = JOINING_ATTEMPTS) -> Any:
+def _join(address: str, attempts: int = _JOIN_ATTEMPTS) -> Any:
     _require_answer(address)
     try:
         return ray.init(
@@ -127,7 +134,7 @@ def _join(address: str, attempts: int = JOINING_ATTEMPTS) -> Any:
             logging_level=logging.ERROR,
         )
     except ConnectionError as error:
-        if attempts == 1 or PROXY_FAILURE not in str(error):
+        if attempts == 1 or _PROXY_FAILURE not in str(error):
             raise
     return _join(address, attempts - 1)
 
@@ -136,28 +143,68 @@ def _require_answer(address: str) -> None:
     """Raise at once where nothing listens; Ray itself would try for many minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdecimal():  # else a name such as "auto"
-        socket.create_connection((host.strip("[]"), int(port)), SECONDS_TO_ANSWER).close()
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWER_SECONDS).close()
 
 
 def _runtime_env() -> dict[str, Any]:
-    """What travels to the machines of a cluster: this very code, whether they have avcmr or not.
+    """What is sent to the machines of a cluster: this very code, whether they have avcmr or not.
 
     A job that was submitted brings what it was submitted with.
     """
     if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
         return {}
     beside = Path(__file__).parents[1]
-    return {"py_modules": [str(beside / name) for name in PACKAGES]}
+    return {"py_modules": [str(beside / name) for name in PACKAGES]} | _packages_first()
+
+
+def _packages_first() -> dict[str, Any]:
+    """Let workers import our packages before the working folder is on their path.
+
+    Ray puts it first, and a user's ``preprocessing.py`` in it would hide ours. Only where there is
+    such a file, since processes that Ray has started ahead cannot be used then.
+    """
+    folder = Path.cwd()
+    hidden = any((folder / f"{name}{end}").exists() for name in PACKAGES for end in ("", ".py"))
+    if not hidden or folder == Path(__file__).parents[1]:
+        return {}
+    return {"worker_process_setup_hook": f"{__name__}.{import_packages.__name__}"}
+
+
+def import_packages() -> None:
+    """Import each of our packages; run in each new worker, before anything else."""
+    for name in PACKAGES:
+        import_module(name)
+
+
+def _session_folder() -> str | None:
+    """A short one of our own where ``$TMPDIR`` is too long for sockets; None is Ray's choice."""
+    folder = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR", "")
+    return f"/tmp/avcmr-ray-{os.getuid()}" if len(os.fsencode(folder)) > _FOLDER_BYTES else None
+
+
+def on_cluster() -> bool:
+    """Whether the Ray in use is a cluster that this process has joined, not one of its own."""
+    node: Any = ray._private.worker._global_node
+    return not (node and node.all_processes)
+
+
+def free_resources() -> str:
+    """What the cluster has left, for messages, and what to do if it is too little."""
+    free: dict[str, Any] = ray.available_resources()
+    return (
+        f"free in the cluster: {free.get('CPU', 0):g} CPUs, {free.get('GPU', 0):g} GPUs, "
+        f"{free.get('memory', 0) / 2**30:.1f} GiB; stop other work or add machines"
+    )
 
 
 def require_ray() -> None:
-    """Make sure that the Ray which :func:`connected` started has not died.
+    """Check that the Ray which :func:`connected` started is alive.
 
     Without its raylet Ray ends this process at the next access to an object, without a word, and
-    without its GCS after a minute. So this is to be called before either can happen.
+    without its GCS after a minute: call this before either can happen.
 
     Raises:
-        SetupError: it has.
+        SetupError: it has died.
     """
     node = ray._private.worker._global_node
     dead: set[str] = {name for name, _ in node.dead_processes()} if node else set()
@@ -173,8 +220,8 @@ def require_ray() -> None:
 def _shut_down() -> Iterator[None]:
     """Leave Ray at the end, and kill what is then left of a local one.
 
-    Its agents outlive a dead GCS by minutes. They are looked for at the start, too: those of a
-    raylet that was killed are nobody's children any more.
+    Its agents outlive a dead GCS by minutes. They are collected at the start, too: those of a
+    raylet that was killed have lost their parent.
     """
     node = ray._private.worker._global_node
     started: dict[str, list[Any]] = node.all_processes if node else {}
@@ -192,7 +239,7 @@ def _shut_down() -> Iterator[None]:
 
 
 def _handles(roots: Sequence[int], stack: ExitStack) -> list[int]:
-    """Of these processes and their descendants; ids might come to be of others."""
+    """Pidfds of these processes and their descendants: ids alone may be reused."""
     handles = []
     for pid in _with_descendants(roots):
         with suppress(OSError):
@@ -213,12 +260,12 @@ def _with_descendants(roots: Sequence[int]) -> list[int]:
 
 
 def _asks_for_token() -> bool:
-    """Whether this process shows one, as the user or Ray itself has decided."""
+    """Whether this process uses a token, as the user or Ray itself has decided."""
     return os.environ.get("RAY_AUTH_MODE") == "token"
 
 
 def _about_the_token() -> str:
-    """What to try where a cluster does not let us in: it and we must be of one mind."""
+    """What to try where a cluster refuses us: both sides must use a token, or neither."""
     if _asks_for_token():
         return "if it asks for no token, unset RAY_AUTH_MODE"
     return "if it asks for a token, set RAY_AUTH_MODE=token"
@@ -229,17 +276,17 @@ def _dashboard(url: str | None, *, local: bool) -> str:
         return ""
     if not local or not _asks_for_token():
         return f"http://{url}"
-    # The user's own opens more than this Ray, and is not for logs.
+    # The user's own token opens more than this Ray, and does not belong in logs.
     shown = "as `ray get-auth-token` tells" if users_token() != OWN_TOKEN else OWN_TOKEN
     return f"http://{url} (token {shown})"
 
 
 OWN_TOKEN = secrets.token_hex(16)
-"""What the Rays of this process ask for, where the user has no token."""
+"""The token for Rays that this process starts, where the user has none."""
 
 
 def users_token() -> str:
-    """That which opens the user's clusters, from where Ray looks for it; empty without one."""
+    """The token of the user's clusters, from where Ray looks for it; empty if there is none."""
     if token := os.environ.get("RAY_AUTH_TOKEN"):
         return token
     path = os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token"

@@ -3,7 +3,6 @@
 import logging
 import os
 import signal
-import tempfile
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -154,10 +153,8 @@ def write_published() -> WritePublished:
 
 @pytest.fixture
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if this machine had no Ray and no training but those of the test: others may run some."""
-    monkeypatch.setenv("TMPDIR", str(tmp_path))  # where trainings announce themselves
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    """As if this machine had no extraction or training but those of the test."""
+    monkeypatch.setenv("AVCMR_STATUS_DIR", str(tmp_path / "status"))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
 
 

@@ -24,6 +24,8 @@ from avcmr.cli.console import ProgressLine, console
 from preprocessing.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from avcmr.config import Config
     from avcmr.features.dataset import Dataset
     from avcmr.training.history import EpochRecord
@@ -64,11 +66,7 @@ def command(
     from avcmr.config_files import load_config
     from avcmr.features.dataset import load_dataset
     from avcmr.model.whitening import require_fitting_components
-    from avcmr.training.batches import (
-        fitting_batch_size,
-        require_even_shares,
-        require_fitting_classes,
-    )
+    from avcmr.training.batches import fitting_batch_size, require_fitting_classes
     from avcmr.training.run_folder import RunFolder
 
     options = [f"data.unit={unit}"] if unit else []
@@ -82,16 +80,12 @@ def command(
     for warning in dataset.warnings:
         console.print(f"warning: {warning}", style="yellow", markup=False)
     batch_size = fitting_batch_size(settings.batch_size, len(dataset.train))
-    if batch_size < settings.batch_size:
-        console.print(
-            f"batch_size {settings.batch_size} → {batch_size}: "
-            f"there are {len(dataset.train)} training clips"
-        )
     classes = len(dataset.train.labels.unique())
     require_fitting_classes(batch_size, settings.classes_per_batch, classes)
     require_fitting_components(len(dataset.train), dataset.train.visual.shape[1], settings.model)
-    if workers:
-        require_even_shares(batch_size, workers)  # before Ray starts
+    known_workers = workers or _workers_here(cpu=cpu, address=address)
+    if known_workers and (note := _batch_note(settings, dataset, known_workers)):
+        console.print(note)
     folder = RunFolder(runs / (run or path.stem))
     folder.open(settings, dataset)
     if folder.finished:
@@ -101,7 +95,16 @@ def command(
         with ProgressLine("train", most_epochs) as line:
             narrator = _Narrator(line, settings)
             if needs_ray(workers, cpu=cpu, address=address):
-                _train_on_ray(folder, narrator, workers=workers, cpu=cpu, address=address)
+                _train_on_ray(
+                    folder,
+                    narrator,
+                    workers=workers,
+                    cpu=cpu,
+                    address=address,
+                    batch_note=lambda count: (
+                        "" if known_workers else _batch_note(settings, dataset, count)
+                    ),
+                )
             else:
                 _train_here(folder, narrator, dataset, settings, cpu=cpu)
     best = folder.load("best").metadata
@@ -131,19 +134,56 @@ def needs_ray(workers: int | None, *, cpu: bool, address: str | None) -> bool:
     return not cpu and torch.cuda.device_count() > 1
 
 
+def _workers_here(*, cpu: bool, address: str | None) -> int | None:
+    """How many workers there are by default; None where a cluster has yet to be asked."""
+    import torch
+
+    if address or os.environ.get("RAY_ADDRESS"):
+        return None
+    return 1 if cpu else max(torch.cuda.device_count(), 1)
+
+
+def _batch_note(settings: "Config", dataset: "Dataset", workers: int) -> str:
+    """That the batches are of another size than set, and why; empty if they are not.
+
+    Raises:
+        SetupError: there are too few clips for so many workers.
+    """
+    from avcmr.training.batches import fitting_batch_size
+
+    clips = len(dataset.train)
+    size = fitting_batch_size(
+        settings.batch_size,
+        clips,
+        workers=workers,
+        classes_per_batch=settings.classes_per_batch,
+    )
+    if size == settings.batch_size:
+        return ""
+    reasons = [f"there are {clips} training clips"] if settings.batch_size > clips else []
+    reasons += [f"{workers} workers share it evenly"] if workers > 1 else []
+    return f"batch_size {settings.batch_size} → {size}: {', and '.join(reasons)}"
+
+
 def _train_here(
     folder: "RunFolder", narrator: "_Narrator", dataset: "Dataset", settings: "Config", *, cpu: bool
 ) -> None:
     import torch
 
     from avcmr.training.loop import train
-    from avcmr.training.run_folder import announced
+    from raytasks.monitoring.status import Activity, announced
 
     gpu = torch.cuda.is_available() and not cpu
     device = torch.device("cuda" if gpu else "cpu")
     narrator.say(f"training in this process, on the {'GPU' if gpu else 'CPU'}")
-    with announced(folder.path):
-        train(dataset, settings, folder, device=device, on_epoch=narrator)
+    last = folder.history()[-1:]
+    with announced(Activity("training", folder.path.name, last[0] if last else {})) as announce:
+
+        def on_epoch(record: "EpochRecord") -> None:
+            announce(record)
+            narrator(record)
+
+        train(dataset, settings, folder, device=device, on_epoch=on_epoch)
 
 
 def _train_on_ray(
@@ -153,6 +193,7 @@ def _train_on_ray(
     workers: int | None,
     cpu: bool,
     address: str | None,
+    batch_note: "Callable[[int], str]",
 ) -> None:
     from raytasks.cluster import connected
     from raytasks.train import WorkerPlan, train_on_ray
@@ -163,7 +204,9 @@ def _train_on_ray(
         narrator.say(f"Ray: {cluster}")
         if plan.note:
             narrator.say(f"note: {plan.note}")
-        train_on_ray(folder, plan, narrator)
+        if note := batch_note(plan.workers):
+            narrator.say(note)
+        train_on_ray(folder, plan, narrator, say=narrator.say)
 
 
 class _Narrator:

@@ -198,7 +198,7 @@ def evaluate(
     labels: Tensor,
     class_names: Sequence[str],
 ) -> Evaluation:
-    """(N, D) audio and (N, D) visual embeddings of the same N clips, (N,) labels → all metrics in both directions."""
+    """(N, D) audio and visual embeddings of the same N clips, (N,) labels → both directions."""
     check_embeddings("audio", audio_embeddings, labels)
     check_embeddings("visual", visual_embeddings, labels)
     names = tuple(class_names)

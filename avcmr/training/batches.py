@@ -1,5 +1,6 @@
 """Which clips make up the global batches of an epoch: shuffled, or balanced by class (P × K)."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,25 +15,29 @@ def derived_seed(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
 
-def fitting_batch_size(wanted: int, clips: int) -> int:
-    """``wanted``, or the largest power of two that a smaller training split can fill.
+def fitting_batch_size(
+    wanted: int, clips: int, *, workers: int = 1, classes_per_batch: int = 0
+) -> int:
+    """``wanted``, or the nearest size that a training split can fill and workers share evenly.
 
-    A power of two, so that the global batch is the same for 1, 2, 4, … workers.
-    """
-    return wanted if wanted <= clips else 2 ** (clips.bit_length() - 1)
-
-
-def require_even_shares(batch_size: int, workers: int) -> None:
-    """Refuse a global batch that the workers cannot share evenly.
+    A split smaller than ``wanted`` gives the largest power of two that it can fill, so that the
+    global batch is the same for 1, 2, 4, … workers.
 
     Raises:
-        UsageError: with the nearest batch size that they can.
+        UsageError: there are too few clips for so many workers.
     """
-    if batch_size % workers:
+    size = wanted if wanted <= clips else 2 ** (clips.bit_length() - 1)
+    if size % workers == 0:
+        return size
+    step = math.lcm(workers, classes_per_batch or 1)
+    nearest = max(round(size / step), 1) * step
+    fitting = min(nearest, clips // step * step)
+    if not fitting:
         raise UsageError(
-            f"batch_size {batch_size} cannot be shared evenly by {workers} workers; "
-            f"set batch_size={batch_size // workers * workers or workers}"
+            f"{workers} workers need batches of at least {step} clips, and there are {clips} "
+            "training clips; use fewer --workers"
         )
+    return fitting
 
 
 def require_fitting_classes(batch_size: int, classes_per_batch: int, classes: int) -> None:

@@ -16,7 +16,6 @@ from avcmr.training.batches import (
     derived_seed,
     fitting_batch_size,
     global_batches,
-    require_even_shares,
     require_fitting_classes,
 )
 from avcmr.training.curriculum import Curriculum, Verdict
@@ -49,13 +48,18 @@ def train(
         on_epoch: called on rank 0 with each epoch's measurements.
 
     Raises:
-        UsageError: a batch cannot be shared evenly among the workers, or among the classes.
+        UsageError: there are too few clips for the workers, or batches that the classes cannot
+            share evenly.
     """
     device = device or torch.device("cpu")
     rank, workers = world()
-    batch_size = fitting_batch_size(config.batch_size, len(dataset.train))
     classes_per_batch = config.classes_per_batch
-    require_even_shares(batch_size, workers)
+    batch_size = fitting_batch_size(
+        config.batch_size,
+        len(dataset.train),
+        workers=workers,
+        classes_per_batch=classes_per_batch,
+    )
     require_fitting_classes(batch_size, classes_per_batch, len(dataset.train.labels.unique()))
     train_part, val_part = dataset.train.to(device), dataset.val.to(device)
     with torch.random.fork_rng():

@@ -59,6 +59,7 @@ class FeatureWriter:
         max_bytes: int = 64 << 20,
         max_seconds: float = 10.0,
     ) -> None:
+        self.path = path
         self.provenance = provenance
         self._parts = Parts(path)
         self._limits = (max_clips, max_bytes, max_seconds)

@@ -5,31 +5,27 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
 
 import ray
 import torch
 from ray.actor import ActorHandle
 
 from preprocessing.clips import Clip
-from preprocessing.errors import ClipError, Reason, SetupError
+from preprocessing.errors import ClipError, SetupError
 from preprocessing.media import Sampling
 from preprocessing.media.types import ClipFeatures
 from preprocessing.networks.extract_clip import CLIPS_PER_FORWARD, Extractor
 from preprocessing.networks.log_mel import EXAMPLE_SECONDS
 from preprocessing.store import FeatureWriter
-from raytasks.cluster import require_ray
+from raytasks.cluster import on_cluster, require_ray
 from raytasks.extraction.actors import DecodeActor, ExtractActor
 from raytasks.extraction.decoding import Decoding
 from raytasks.extraction.layout import Layout
-from raytasks.extraction.pool import Death, Outcome, SupervisedPool
+from raytasks.extraction.pool import Outcome, SupervisedPool
+from raytasks.extraction.verdict import ATTEMPTS, verdict
 from raytasks.monitoring.metrics import Publisher
 from raytasks.monitoring.progress import Progress
-
-ATTEMPTS = 2
-"""Processes that may die of a clip while they have no other: it is not tried a third time.
-
-A whole batch that is too slow counts as well, since nobody but its clips can have slowed it."""
+from raytasks.monitoring.status import Activity, announced
 
 NETWORK_PATIENCE = 10
 """Times as long as decoding a clip may take until networks that give no answer have hung."""
@@ -111,22 +107,15 @@ class Extraction:
             SetupError: the cluster has no room for the actors, the store cannot be written, or
                 a clip has failed and ``fail_fast`` is set.
         """
+        activity = Activity("extraction", self.writer.path.name, {})
+        with announced(activity, on_cluster=on_cluster()) as announce:
+            return self._run(clips, Publisher(announce))
+
+    def _run(self, clips: Sequence[Clip], publisher: Publisher) -> Summary:
         started = time.monotonic()
         starting = 0.0
         self._todo.extend(clips)
-        decoders: SupervisedPool[Clip] = SupervisedPool(
-            self._make_decoder,
-            method="decode",
-            size=min(self.layout.decoders, len(clips)),
-            kind="decoder",
-        )
-        extractors: SupervisedPool[list[Item]] = SupervisedPool(
-            self._make_extractor,
-            method="extract",
-            size=min(self.layout.extractors, len(clips)),
-            kind="extractor",
-        )
-        publisher = Publisher()
+        decoders, extractors = self._pools(len(clips))
         extractors.start()
         if self.decoding.beside:
             decoders.start()
@@ -164,6 +153,23 @@ class Extraction:
             starting=starting,
             frames=self._frames,
             sound_seconds=self._sound_seconds,
+        )
+
+    def _pools(self, clips: int) -> tuple[SupervisedPool[Clip], SupervisedPool[list[Item]]]:
+        """Decoders and extractors, no more of either than there are clips."""
+        return (
+            SupervisedPool(
+                self._make_decoder,
+                method="decode",
+                size=min(self.layout.decoders, clips),
+                kind="decoder",
+            ),
+            SupervisedPool(
+                self._make_extractor,
+                method="extract",
+                size=min(self.layout.extractors, clips),
+                kind="extractor",
+            ),
         )
 
     def _make_decoder(self, name: str) -> ActorHandle:
@@ -220,7 +226,7 @@ class Extraction:
             if self._deaths[clip.id] < ATTEMPTS:
                 self._retries.append(clip)
             else:
-                self._fail(clip, self._killed(clip, outcome))
+                self._fail(clip, verdict(clip, outcome, self.clip_seconds))
             return
         error: ClipError | None = outcome.value
         if error:
@@ -263,23 +269,11 @@ class Extraction:
                 "on this machine: avcmr doctor"
             )
         else:
-            self._fail(item.clip, self._killed(item.clip, outcome))
+            self._fail(item.clip, verdict(item.clip, outcome, self.clip_seconds))
 
     def _again(self, clip: Clip) -> None:
         """A clip that was lost with a node begins anew, and has nothing to answer for."""
         (self._retries if clip.id in self._deaths else self._todo).append(clip)
-
-    def _killed(self, clip: Clip, outcome: Outcome[Any]) -> ClipError:
-        reasons: dict[Death, tuple[Reason, str]] = {
-            "timeout": ("decode_timeout", f"not done after {self.clip_seconds:g} s"),
-            "crash": ("decoder_crashed", "its process died"),
-            "error": ("network_failed", f"the networks failed ({outcome.said})"),
-            "out_of_memory": ("out_of_memory", "its process ran out of memory"),
-        }
-        reason, what = reasons[cast(Death, outcome.death)]
-        return ClipError(
-            reason, f"{clip.path}: {what}, {ATTEMPTS} times; re-encode it, or leave it out"
-        )
 
     def _store(self, clip: Clip, features: ClipFeatures) -> None:
         self.writer.add(clip, features)

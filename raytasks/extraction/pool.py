@@ -19,6 +19,7 @@ from ray.exceptions import (
 )
 
 from preprocessing.errors import AvcmrError, SetupError
+from raytasks.cluster import free_resources
 
 Job = TypeVar("Job")
 Death = Literal["timeout", "crash", "error", "out_of_memory", "lost"]
@@ -193,14 +194,14 @@ class SupervisedPool(Generic[Job]):
             if busy.job is None:
                 raise SetupError(
                     f"no process to {self.method} clips could start within "
-                    f"{START_SECONDS:.0f} s; {_free()}"
+                    f"{START_SECONDS:.0f} s; {free_resources()}"
                 )
             self._replace(busy.actor)
             yield Outcome(busy.job, death="timeout")
 
     def _not_started(self, cause: str) -> SetupError:
         return SetupError(
-            f"a process to {self.method} clips died while starting ({cause}); {_free()}"
+            f"a process to {self.method} clips died while starting ({cause}); {free_resources()}"
         )
 
     def _start_one(self) -> None:
@@ -222,11 +223,3 @@ def _death(error: RayActorError | OutOfMemoryError | MemoryError) -> Death:
     # seconds that they have died with it. It has no class of its own for that.
     gone = isinstance(error, ActorUnavailableError) or "its node has died" in str(error)
     return "lost" if gone else "crash"
-
-
-def _free() -> str:
-    free: dict[str, Any] = ray.available_resources()
-    return (
-        f"free in the cluster: {free.get('CPU', 0):g} CPUs, {free.get('GPU', 0):g} GPUs, "
-        f"{free.get('memory', 0) / 2**30:.1f} GiB; stop other work or add machines"
-    )

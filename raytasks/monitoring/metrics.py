@@ -1,4 +1,4 @@
-"""What Ray's dashboard, Prometheus, Grafana and ``avcmr status`` see of a run.
+"""What Ray's dashboard, Prometheus and Grafana see of a run.
 
 Each process measures itself in memory, and Ray exports the values as ``ray_avcmr_…`` on its node's
 metrics port. Nothing here waits for a reader.
@@ -29,9 +29,6 @@ if TYPE_CHECKING:  # neither extractions nor trainings need what the other takes
 PUBLISHED_EVERY = 1.0
 """Seconds between two publications."""
 
-KINDS = ("decoder", "extractor")
-PHASES = ("starting", "idle", "working")
-
 
 class ExtractionBoard:
     """The metrics of an extraction that its driver knows."""
@@ -59,13 +56,9 @@ class ExtractionBoard:
         self._rate.set(progress.clips_per_second)
         for queue, count in progress.queues.items():
             self._queues.set(count, {"queue": queue})
-        phases = Tally(
-            (name.partition(" ")[0], doing if doing in PHASES else "working")
-            for name, doing in progress.processes.items()
-        )
-        for kind in KINDS:
-            for phase in PHASES:
-                self._processes.set(phases[kind, phase], {"kind": kind, "phase": phase})
+        for kind, phases in progress.phases.items():
+            for phase, count in phases.items():
+                self._processes.set(count, {"kind": kind, "phase": phase})
 
 
 class Publisher:
@@ -73,9 +66,13 @@ class Publisher:
 
     A driver at ``ray://…`` is no process of the cluster, which exports those of its own only: there
     an actor publishes for it.
+
+    Args:
+        announce: takes each published ``Progress.summary()``, for ``avcmr status``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, announce: Callable[[Mapping[str, Any]], None]) -> None:
+        self._announce = announce
         self._due = 0.0
         self._remote = client.is_connected()
         self._board: Any = (
@@ -89,6 +86,7 @@ class Publisher:
         if progress.left and time.monotonic() < self._due:
             return
         self._due = time.monotonic() + PUBLISHED_EVERY
+        self._announce(progress.summary())
         if self._remote:
             self._board.publish.remote(progress)
         else:

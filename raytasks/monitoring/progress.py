@@ -1,7 +1,12 @@
 """How far an extraction is, for those who watch it."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+KINDS = ("decoder", "extractor")
+PHASES = ("starting", "idle", "working")
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,11 +15,11 @@ class Progress:
 
     Attributes:
         done: clips that are stored.
-        reasons: clips that failed, by the reason.
+        reasons: clips that failed, by reason.
         total: clips there were to do.
         frames: frames that went through the networks.
-        queues: clips that wait, by what for: ``decode``, ``network`` or ``retry``.
-        processes: what each does, by its name: ``starting``, ``idle``, or the names of its clips.
+        queues: waiting clips, by what they wait for: ``decode``, ``network`` or ``retry``.
+        processes: what each process does, by its name: ``starting``, ``idle``, or its clips.
         seconds: since the start.
     """
 
@@ -37,3 +42,24 @@ class Progress:
     @property
     def clips_per_second(self) -> float:
         return (self.done + self.failed) / self.seconds if self.seconds > 0 else 0.0
+
+    @property
+    def phases(self) -> dict[str, dict[str, int]]:
+        """How many processes are in each of ``PHASES``, for each of ``KINDS``."""
+        counts = Counter(
+            (name.partition(" ")[0], doing if doing in PHASES else "working")
+            for name, doing in self.processes.items()
+        )
+        return {kind: {phase: counts[kind, phase] for phase in PHASES} for kind in KINDS}
+
+    def summary(self) -> dict[str, Any]:
+        """What ``avcmr status`` shows, as JSON takes it."""
+        return {
+            "done": self.done,
+            "reasons": dict(self.reasons),
+            "left": self.left,
+            "clips_per_second": self.clips_per_second,
+            "frames_per_second": self.frames / self.seconds if self.seconds > 0 else 0.0,
+            "queues": dict(self.queues),
+            "phases": self.phases,
+        }

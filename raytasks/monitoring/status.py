@@ -1,101 +1,144 @@
-"""What the Rays of this machine measure of themselves, read without joining any of them."""
+"""What runs now: every driver keeps a record of how far it is, for as long as it lives.
 
+On the driver's machine the record is a locked file: the system releases the locks of a process
+however it ends. On a cluster that the driver has joined it is an actor as well, which ends with
+the driver.
+"""
+
+import fcntl
 import json
 import os
-import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
-from http.client import HTTPException
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import astuple, dataclass
 from pathlib import Path
-from urllib.request import ProxyHandler, build_opener
+from typing import IO, Any, Literal
+from uuid import uuid4
 
-from prometheus_client.parser import text_string_to_metric_families
-from prometheus_client.samples import Sample
-
-Merge = Callable[[list[float]], float]
-"""What makes one value of those of several processes."""
-
-PREFIX = "ray_avcmr_"
-"""Ray's prefix and ours of every name in :mod:`raytasks.monitoring.metrics`."""
+NAMESPACE = "avcmr"
+"""Of the actors that hold records."""
 
 ANSWER_SECONDS = 5.0
-"""What a node may take to tell its metrics."""
-
-ENDED_SECONDS = 60.0
-"""A Ray that has not written its list of nodes for so long has ended: it does so every 5 s."""
+"""How long such an actor may take to answer."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What the processes of one Ray last measured; its metrics lag by some seconds.
+class Activity:
+    """An extraction or a training that runs now.
 
     Attributes:
-        session: name of the Ray's folder.
-        samples: of the metrics whose names begin with :data:`PREFIX`, from all nodes.
+        kind: which of them.
+        name: of the feature store, or of the run.
+        state: ``Progress.summary()`` of an extraction, the last line of ``metrics.jsonl`` of a
+            training; empty until there is one.
     """
 
-    session: str
-    samples: tuple[Sample, ...]
-
-    def by(self, name: str, label: str, merge: Merge = sum) -> dict[str, float]:
-        """The values of a metric by those of one label, merged over all processes."""
-        values: defaultdict[str, list[float]] = defaultdict(list)
-        for sample in self.samples:
-            if sample.name == PREFIX + name:
-                values[sample.labels[label]].append(sample.value)
-        return {of: merge(several) for of, several in sorted(values.items())}
-
-    def total(self, name: str, merge: Merge = sum) -> float | None:
-        """A metric merged over all processes; None where none has measured it."""
-        return self.by(name, "SessionName", merge).get(self.session)
-
-    def only(self, label: str, value: str) -> "Reading":
-        """The same of the samples with this label alone."""
-        chosen = (sample for sample in self.samples if sample.labels.get(label) == value)
-        return Reading(self.session, tuple(chosen))
+    kind: Literal["extraction", "training"]
+    name: str
+    state: Mapping[str, Any]
 
 
-def readings(folder: Path | None = None) -> list[Reading]:
-    """Of each Ray with an extraction or training, the newest first.
+@contextmanager
+def announced(activity: Activity, *, on_cluster: bool = False) -> Iterator[Callable[[Any], None]]:
+    """While inside, the activity is among :func:`running`; what is given takes its new state.
+
+    Where no file can be written, the work goes on unannounced.
 
     Args:
-        folder: where Ray keeps its sessions; by default ``$RAY_TMPDIR/ray`` or ``/tmp/ray``. What
-            a cluster's head node has there tells of the whole cluster.
+        activity: at its beginning.
+        on_cluster: whether Ray is connected to a cluster that others ask for what runs.
     """
-    folder = folder or Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray"
-    sessions = sorted(folder.glob("session_*/prom_metrics_service_discovery.json"), reverse=True)
-    found: dict[str, Reading] = {}
-    for targets in sessions:
-        session = targets.resolve().parent.name  # one name is a link to the latest
-        if session not in found:
-            found[session] = Reading(session, _of_the_living(tuple(_samples(targets, session))))
-    return [reading for reading in found.values() if reading.samples]
+    with ExitStack() as stack:
+        file = stack.enter_context(_locked_file())
+        actor = _actor() if on_cluster else None
+
+        def update(state: Mapping[str, Any]) -> None:
+            record = json.dumps(astuple(Activity(activity.kind, activity.name, state)))
+            if file:
+                # One write, and no truncation: a reader takes the first line and never half of it.
+                os.pwrite(file.fileno(), f"{record}\n".encode(), 0)
+            if actor:
+                actor.update.remote(record)
+
+        update(activity.state)
+        yield update
 
 
-def _of_the_living(samples: tuple[Sample, ...]) -> tuple[Sample, ...]:
-    """Without those of processes that have ended: Ray keeps their counters, but not their gauges.
+@contextmanager
+def running(address: str | None = None) -> Iterator[Callable[[], list[Activity]]]:
+    """What is given reads all that runs: of this user on this machine, or on a cluster.
 
-    Each process that counts also has a gauge.
+    Raises:
+        SetupError: no cluster answers there.
     """
-    living = {one.labels.get("WorkerId") for one in samples if not one.name.endswith("_total")}
-    return tuple(one for one in samples if one.labels.get("WorkerId") in living)
+    if not address:
+        yield lambda: [Activity(*json.loads(record)) for record in _records_here()]
+        return
+    from raytasks.cluster import connected
+
+    with connected(address):
+        yield lambda: [Activity(*json.loads(record)) for record in _records_on_cluster()]
 
 
-def _samples(targets: Path, session: str) -> Iterator[Sample]:
-    """What the nodes of a Ray export of avcmr; nothing where it has ended."""
-    opener = build_opener(ProxyHandler({}))  # nodes are not behind a proxy
-    with suppress(OSError, ValueError):
-        if time.time() - targets.stat().st_mtime > ENDED_SECONDS:
+def _folder() -> Path:
+    """The same in every shell, whatever its TMPDIR."""
+    return Path(os.environ.get("AVCMR_STATUS_DIR", f"/tmp/avcmr-status-{os.getuid()}"))
+
+
+@contextmanager
+def _locked_file() -> Iterator[IO[str] | None]:
+    path = _folder() / f"{uuid4().hex}.json"
+    aside = path.with_suffix(".tmp")
+    with ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            file = stack.enter_context(aside.open("w"))
+            fcntl.flock(file, fcntl.LOCK_EX)  # before anyone can take it for a dead process's
+            aside.replace(path)
+        except OSError:
+            yield None
             return
-        addresses = [one for group in json.loads(targets.read_text()) for one in group["targets"]]
-        for address in addresses:
-            url = f"http://{address}/metrics"
-            with suppress(OSError, HTTPException), opener.open(url, timeout=ANSWER_SECONDS) as page:
-                for family in text_string_to_metric_families(page.read().decode()):
-                    for sample in family.samples:
-                        ours = sample.name.startswith(PREFIX)
-                        # Another Ray may have the ports of one that has ended.
-                        if ours and sample.labels["SessionName"] == session:
-                            yield sample
+        stack.callback(path.unlink, missing_ok=True)
+        yield file
+
+
+def _records_here() -> Iterator[str]:
+    for path in sorted(_folder().glob("*.json")):
+        with suppress(OSError), path.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if record := file.readline():
+                    yield record
+            else:  # its process was killed
+                path.unlink()
+
+
+def _actor() -> Any:
+    import ray
+
+    class Record:
+        def __init__(self) -> None:
+            self.record = ""
+
+        def update(self, record: str) -> None:
+            self.record = record
+
+        def read(self) -> str:
+            return self.record
+
+    actor = ray.remote(num_cpus=0, max_restarts=-1)(Record)
+    return actor.options(name=uuid4().hex, namespace=NAMESPACE).remote()
+
+
+def _records_on_cluster() -> Iterator[str]:
+    import ray
+    from ray.exceptions import GetTimeoutError, RayActorError
+    from ray.util import list_named_actors
+
+    for actor in list_named_actors(all_namespaces=True):
+        if actor["namespace"] == NAMESPACE:
+            with suppress(ValueError, RayActorError, GetTimeoutError):  # it has just ended
+                handle: Any = ray.get_actor(actor["name"], NAMESPACE)
+                if record := ray.get(handle.read.remote(), timeout=ANSWER_SECONDS):
+                    yield record

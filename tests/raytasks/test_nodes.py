@@ -45,7 +45,7 @@ OBJECT_STORE_BYTES = 80 << 20
 
 
 @pytest.fixture
-def nodes() -> Iterator[Nodes]:
+def nodes(no_ray: None) -> Iterator[Nodes]:
     """A head, for the driver alone; :func:`add` gives it others for the work."""
     head = {
         "num_cpus": 0,

@@ -1,282 +1,83 @@
-"""What an extraction and a training export, as Ray's own endpoint tells it."""
+"""Which activities are announced, by processes that may die in any way."""
 
-import json
 import os
-import re
-import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-import ray
-import yaml
-from ray import cloudpickle
-from typer.testing import CliRunner
 
-from avcmr.cli import app
-from preprocessing.clips import Clip
-from preprocessing.errors import ClipError
-from preprocessing.media import PyAVDecoder, Sampling
-from preprocessing.media.types import ClipFeatures, Media
-from raytasks.cluster import Cluster
-from raytasks.monitoring.metrics import (
-    Publisher,
-    Stopwatch,
-    TimedDecoder,
-    TimedExtractor,
-    TrainingBoard,
-)
-from raytasks.monitoring.progress import Progress
-from raytasks.monitoring.status import PREFIX, Reading, readings
-from tests.patience import PATIENCE
+from raytasks.monitoring.status import Activity, announced, running
 
-cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
+pytestmark = pytest.mark.usefixtures("alone")
 
-CONFIGS = Path(__file__).parents[3] / "configs" / "cluster"
-RECORD = {
-    "epoch": 7,
-    "stage": 2,
-    "loss": 0.25,
-    "active_triplets": 0.5,
-    "seconds": 1.5,
-    "val_map_audio_to_visual": 0.61,
-    "val_map_visual_to_audio": 0.59,
-}
+PROGRAM = """
+import sys
+from raytasks.monitoring.status import Activity, announced
+with announced(Activity("training", sys.argv[1], {})) as announce:
+    announce({"epoch": 12, "loss": 0.123456})
+    announce({"epoch": 3})
+    print("inside", flush=True)
+    sys.stdin.read()
+"""
 
 
-class Slow(PyAVDecoder):
-    def decode(self, clip: Clip, sampling: Sampling) -> Media:
-        time.sleep(0.5)
-        raise ClipError("corrupt", "as expected")
-
-
-class Networks:
-    def extract(self, clips: Sequence[Media]) -> Sequence[ClipFeatures]:
-        time.sleep(0.25)
-        return []
-
-
-@ray.remote(num_cpus=0)
-class Process:
-    """Measures itself, like those of an extraction, and lives until its numbers have been read."""
-
-    def decode(self, times: int) -> float:
-        """The seconds that it took, with all around what is measured."""
-        decoder = TimedDecoder(Slow(), Stopwatch())
-        started = time.perf_counter()
-        for _ in range(times):
-            with suppress(ClipError):
-                decoder.decode(Clip("a", Path("a"), ""), Sampling())
-        return time.perf_counter() - started
-
-    def extract(self) -> float:
-        extractor = TimedExtractor(Networks(), Stopwatch())
-        started = time.perf_counter()
-        extractor.extract([])
-        return time.perf_counter() - started
-
-    def train(self, **epochs: int) -> None:
-        for run, epoch in epochs.items():
-            TrainingBoard(run).publish({**RECORD, "epoch": epoch})
-
-
-def progress(done: int, **reasons: int) -> Progress:
-    return Progress(
-        done=done,
-        reasons=reasons,
-        total=20,
-        frames=10 * done,
-        queues={"decode": 20 - done - sum(reasons.values()), "network": 0, "retry": 1},
-        processes={"decoder 1": "idle", "decoder 2": "a/b", "extractor 3": "c and 7 more"},
-        seconds=4.0,
+def start(name: str, **environment: str) -> "subprocess.Popen[bytes]":
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, name],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=os.environ | environment,
     )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"inside\n"
+    return process
 
 
-def now() -> Reading:
-    """This session's reading; empty if nothing runs."""
-    session = Path(ray._private.worker._global_node.get_session_dir_path()).name
-    found = [reading for reading in readings() if reading.session == session]
-    return found[0] if found else Reading(session, ())
+def activities() -> list[Activity]:
+    with running() as look:
+        return sorted(look(), key=lambda activity: activity.name)
 
 
-def eventually(holds: Callable[[Reading], bool]) -> Reading:
-    """This session's reading once it holds: Ray's exports lag."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        if holds(reading := now()):
-            return reading
-        time.sleep(0.5)
-    raise AssertionError(f"not exported: {now()}")
+def test_an_activity_is_known_until_its_process_ends_or_is_killed(tmp_path: Path) -> None:
+    ending = start("one")
+    killed = start("two", TMPDIR=str(tmp_path / "elsewhere"))
+    assert activities() == [Activity("training", name, {"epoch": 3}) for name in ("one", "two")]
+    killed.kill()
+    killed.communicate()
+    assert [activity.name for activity in activities()] == ["one"]
+    ending.communicate()
+    assert activities() == []
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_what_is_measured_is_read_from_any_shell(cluster: Cluster, monkeypatch) -> None:
-    processes = [Process.remote(), Process.remote()]
-    publisher = Publisher()
-    publisher.publish(progress(3))
-    publisher.publish(progress(4))  # too soon
-    decoding = sum(ray.get([process.decode.remote(2) for process in processes]))
-    network = ray.get(processes[1].extract.remote())
-    ray.get(processes[0].train.remote(one=7, other=1))
-    ray.get(processes[1].train.remote(one=6))  # as a worker that has died a moment ago
-    monkeypatch.setattr(publisher, "_due", 0.0)
-    publisher.publish(progress(5, corrupt=2, mute=1))
-
-    def whole(reading: Reading) -> bool:
-        decoded = reading.total("decode_seconds_total") or 0.0
-        done = reading.by("clips_total", "outcome").get("done")
-        network = reading.total("network_seconds_total")
-        trained = len([one for one in reading.samples if one.name == PREFIX + "train_epoch"]) == 3
-        return decoded >= 2.0 and network is not None and done == 5 and trained
-
-    reading = eventually(whole)
-    assert reading.by("clips_total", "outcome") == {"done": 5, "corrupt": 2, "mute": 1}
-    assert reading.total("clips_left") == 12 and reading.total("clips_per_second") == 2
-    assert reading.total("frames_total") == 50
-    assert reading.by("queue_clips", "queue") == {"decode": 12, "network": 0, "retry": 1}
-    decoders = reading.only("kind", "decoder").by("processes", "phase")
-    assert decoders == {"starting": 0, "idle": 1, "working": 1}
-    # Both processes slept twice half a second; on a busy machine all takes longer than that.
-    assert 2.0 <= reading.total("decode_seconds_total") <= decoding
-    assert 0.25 <= reading.total("network_seconds_total") <= network
-    assert reading.by("train_epoch", "run", max) == {"one": 7, "other": 1}
-    assert reading.only("run", "one").by("train_val_map", "direction", max) == {
-        "audio_to_visual": 0.61,
-        "visual_to_audio": 0.59,
-    }
-    queries = board_queries()
-    asked = {name for query in queries for name in metrics_in(query)}
-    assert asked == {sample.name for sample in reading.samples}  # all there is, and nothing else
-    for query, labels in queries.items():
-        for sample in reading.samples:
-            if sample.name in metrics_in(query):
-                assert labels <= sample.labels.keys(), query
-
-    shown = CliRunner().invoke(app, ["status"])
-    assert shown.exit_code == 0
-    watched = watch(monkeypatch, looks=2)
-    for text in ("clips done", "12, about 6 s", "2.00 clips/s, 12.5 frames/s", "corrupt",
-                 "12 for decode, 1 for retry", "1 idle, 1 working", "training of one",
-                 "7, stage 2", "0.610"):  # fmt: skip
-        assert text in shown.stdout, shown.stdout
-        assert text in watched, watched
-
-    publisher.publish(progress(16, corrupt=2, mute=1))
-    publisher.publish(progress(17, corrupt=2, mute=1))  # soon after, but the end
-    ended = eventually(lambda reading: reading.total("clips_left") == 0)
-    assert ended.by("clips_total", "outcome")["done"] == 17
+@pytest.mark.parametrize("process", [1, 7, 4_194_304])
+def test_any_process_id_will_do(process: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container they are small."""
+    monkeypatch.setattr(os, "getpid", lambda: process)
+    with announced(Activity("extraction", "features.h5", {})):
+        assert activities() == [Activity("extraction", "features.h5", {})]
 
 
-def watch(monkeypatch: pytest.MonkeyPatch, looks: int) -> str:
-    """What ``avcmr status --watch`` shows in so many looks, and a Ctrl-C."""
-    left = iter(range(looks - 1))
-
-    def sleep(seconds: float) -> None:
-        assert 0 < seconds <= 5
-        if next(left, None) is None:
-            raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr("avcmr.cli.status.time", SimpleNamespace(sleep=sleep))
-        shown = CliRunner().invoke(app, ["status", "--watch"])
-    assert next(left, None) is None, "it did not go on"
-    return shown.stdout
+def test_the_work_is_done_where_no_file_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "no folder").touch()
+    monkeypatch.setenv("AVCMR_STATUS_DIR", str(tmp_path / "no folder"))
+    with announced(Activity("training", "one", {})) as announce:
+        announce({"epoch": 1})
+        assert activities() == []
 
 
-@pytest.mark.slow
-def test_a_process_is_seen_until_it_ends_and_then_no_more(cluster: Cluster) -> None:
-    """Not just until Ray forgets its gauges, nor for as long as Ray keeps its counters."""
-    processes = {run: Process.remote() for run in ("lasting", "ending")}
-    for run, process in processes.items():
-        ray.get([process.decode.remote(1), process.train.remote(**{run: 7})])
-    reading = eventually(
-        lambda reading: processes.keys() <= reading.by("train_epoch", "run").keys()
-    )
-    workers = {
-        run: {one.labels["WorkerId"] for one in reading.only("run", run).samples}
-        for run in processes
-    }
-    (lasting,), (ending,) = workers.values()
-    eventually(lambda reading: bool(reading.only("WorkerId", ending).total("decode_seconds_total")))
-    ray.kill(processes["ending"])
-    seen = time.monotonic()
-    of_a_cluster = subprocess.run(
-        [sys.executable, "-c", "from avcmr.cli import main; main()", "status"],
-        env=os.environ | {"RAY_ADDRESS": ray.get_runtime_context().gcs_address},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert of_a_cluster.returncode == 0, of_a_cluster.stderr
-    assert "training of lasting" in of_a_cluster.stdout
-    eventually(lambda reading: not reading.only("WorkerId", ending).samples)
-    time.sleep(max(0, seen + 25 - time.monotonic()))  # Ray forgets after 20
-    still = now().only("WorkerId", lasting)
-    assert still.by("train_epoch", "run") == {"lasting": 7}
-    assert still.total("decode_seconds_total") > 0.4
+def test_the_folder_is_the_same_in_every_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batch systems give each job a TMPDIR of its own."""
+    from raytasks.monitoring import status
 
-
-def board_queries() -> dict[str, set[str]]:
-    """What the Grafana board asks for, and the labels by which it groups, chooses and names."""
-    board = json.loads((CONFIGS / "grafana.json").read_text())
-    targets = [target for panel in board["panels"] for target in panel.get("targets", [])]
-    queries = {}
-    for target in targets:
-        groups = ",".join(re.findall(r"\b(?:by|without|on|ignoring) \(([^)]*)\)", target["expr"]))
-        named = re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])
-        chosen = re.findall(r"[{,]\s*(\w+)\s*[=!]", target["expr"])
-        queries[target["expr"]] = {*re.findall(r"\w+", groups), *named, *chosen}
-        assert set(named) <= {*re.findall(r"\w+", groups)}, "summed away"
-    return queries
-
-
-def metrics_in(query: str) -> set[str]:
-    return set(re.findall(rf"{PREFIX}\w+", query))
-
-
-@pytest.mark.skipif(not shutil.which("promtool"), reason="needs promtool, of Prometheus")
-def test_prometheus_takes_its_file_and_the_board_s_queries(tmp_path: Path) -> None:
-    rules = [{"record": f"panel:{number}", "expr": q} for number, q in enumerate(board_queries())]
-    file = tmp_path / "rules.yaml"
-    for broken in ("", " by ("):
-        groups = [
-            {"name": "board", "rules": [{**rule, "expr": rule["expr"] + broken} for rule in rules]}
-        ]
-        file.write_text(yaml.safe_dump({"groups": groups}))
-        taken = subprocess.run(
-            ["promtool", "check", "rules", file], check=False, capture_output=True
-        )
-        assert (taken.returncode == 0) == (not broken), taken.stderr
-    subprocess.run(["promtool", "check", "config", CONFIGS / "prometheus.yml"], check=True)
-
-
-def test_nothing_runs(tmp_path: Path, alone) -> None:
-    """Not where Ray never was, nor where one has ended and its port is closed, or is another's."""
-    ended = tmp_path / "ray" / "session_2026-01-01_00-00-00_0_1"
-    for content in (None, '[{"targets": ["127.0.0.1:9"]}]', "damaged", "{}"):
-        if content:
-            ended.mkdir(parents=True, exist_ok=True)
-            (ended / "prom_metrics_service_discovery.json").write_text(content)
-        assert readings() == []
-        result = CliRunner().invoke(app, ["status"])
-        assert (result.exit_code, result.stdout) == (
-            1,
-            "nothing runs: no extraction, no training\n",
-        )
-
-
-def test_prometheus_reads_the_file_that_ray_writes(cluster: Cluster) -> None:
-    settings = yaml.safe_load((CONFIGS / "prometheus.yml").read_text())
-    (job,) = settings["scrape_configs"]
-    ((listed,),) = (one["files"] for one in job["file_sd_configs"])
-    node = ray._private.worker._global_node
-    assert Path(listed).parent == Path(node.get_temp_dir_path())
-    written = Path(node.get_session_dir_path()) / Path(listed).name
-    deadline = time.monotonic() + PATIENCE
-    while not written.exists() and time.monotonic() < deadline:
-        time.sleep(0.5)
-    assert json.loads(written.read_text())[0]["targets"]
+    monkeypatch.delenv("AVCMR_STATUS_DIR")
+    folders = set()
+    for folder in ("/tmp", "/scratch/job 1"):
+        monkeypatch.setenv("TMPDIR", folder)
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        folders.add(status._folder())
+    assert len(folders) == 1
