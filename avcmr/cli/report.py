@@ -28,7 +28,7 @@ def command(
 ) -> None:
     from avcmr.evaluation.embeddings import embed_test_split
     from avcmr.evaluation.report.page import render
-    from avcmr.evaluation.results import comparability, measure
+    from avcmr.evaluation.results import comparability_warnings, measure
     from avcmr.training.run_folder import RunFolder
 
     page = out or runs[0].resolve().parent / "report.html"
@@ -40,7 +40,7 @@ def command(
         folder = RunFolder(path)
         measured.append(measure(folder, embed_test_split(folder), name))
     for warning in (
-        *comparability(measured),
+        *comparability_warnings(measured),
         *dict.fromkeys(warning for run in measured for warning in run.warnings),
     ):
         console.print(f"warning: {warning}", style="yellow", markup=False)

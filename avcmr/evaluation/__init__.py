@@ -1,4 +1,4 @@
-"""A trained run is measured on its test clips."""
+"""Evaluation of a trained run on its test clips, and reports of it."""
 
 from avcmr.evaluation.embeddings import Embedded, embed_test_split, write_embeddings
 from avcmr.evaluation.examples import Example, Examples

@@ -1,4 +1,4 @@
-"""The test clips of a run in its embedding space, in memory and as a file."""
+"""Embeddings of a run's test clips, in memory and as a file."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,19 +21,19 @@ from preprocessing.store import Provenance
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """N clips in the embedding space.
+    """Embeddings of N clips.
 
     Attributes:
         ids: N clip ids.
-        audio: (N, D) float32 of unit length.
-        visual: (N, D) float32 of unit length.
+        audio: (N, D) float32, rows of unit length.
+        visual: (N, D) float32, rows of unit length.
         labels: (N,) int64, index into ``class_names``.
         class_names: name of each label.
-        clips: N parts of files in which the clips are.
+        clips: where each of the N clips is: its file, start and end.
         fingerprint: of the data set, all splits.
-        made: how its features were made; None where their file does not say.
-        checkpoint: stage, epoch and validation MAP of the network that embedded them.
-        warnings: what a reader of any result must know.
+        made: how the features were made; None if their file does not say.
+        checkpoint: stage, epoch and validation MAP of the network.
+        warnings: to be shown with any result.
     """
 
     ids: tuple[str, ...]
@@ -49,7 +49,7 @@ class Embedded:
 
 
 def embed_test_split(run: RunFolder) -> Embedded:
-    """Embed the test clips with the run's best network.
+    """Embed the test clips with the run's best weights.
 
     Raises:
         AvcmrError: not a trained run, or its features are gone or have changed.
@@ -87,7 +87,7 @@ def embed_test_split(run: RunFolder) -> Embedded:
 
 
 def write_embeddings(path: Path, embedded: Embedded) -> None:
-    """Write ``id, label, audio, visual`` of each clip as HDF5, aside and renamed."""
+    """Write ``id, label, audio, visual`` of each clip as HDF5; the file appears as a whole."""
     aside = path.with_suffix(".tmp")
     with h5py.File(aside, "w") as file:
         file.attrs["format"] = "avcmr-embeddings"

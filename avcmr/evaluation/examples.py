@@ -1,4 +1,4 @@
-"""The queries of a test set that are answered best and worst, with what they find."""
+"""The queries of highest and lowest average precision, with their first results."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,20 +9,20 @@ from torch import Tensor
 from avcmr.metrics.ranking import average_precisions, cosine_rankings
 
 SHOWN = 3
-"""Queries shown of the best, and of the worst."""
+"""How many of the best queries are shown, and of the worst."""
 
 RESULTS = 5
-"""Results shown of each."""
+"""How many results are shown of each query."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A query and the first that it finds, as rows of the test clips.
+    """A query and its first results, as rows of the test clips.
 
     Attributes:
         query: row of the query.
-        average_precision: of its whole ranking.
-        results: rows of the best ``RESULTS``, best first; fewer where there are fewer clips.
+        average_precision: of its full ranking.
+        results: rows of the first ``RESULTS``, best first; fewer if there are fewer clips.
     """
 
     query: int
@@ -32,7 +32,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Of one direction; no class comes twice among the best, nor among the worst."""
+    """Examples of one direction; no class occurs twice among the best, nor among the worst."""
 
     best: tuple[Example, ...]
     worst: tuple[Example, ...]
@@ -41,23 +41,23 @@ class Examples:
 def examples(query: Tensor, gallery: Tensor, labels: Tensor) -> Examples:
     """(N, D), (N, D), (N,) → the best and the worst queries, most extreme first.
 
-    Of the classes one query each is taken: one class that is easy (or hard) would else be all that
-    is seen. Of equal queries the earlier row is taken.
+    At most one query is taken from each class, or one easy (or hard) class would fill the list.
+    Ties are broken by the earlier row.
     """
     precision = average_precisions(query, gallery, labels, labels)  # (N,)
-    best = _one_a_class(precision.argsort(descending=True, stable=True).tolist(), labels)
+    best = _one_per_class(precision.argsort(descending=True, stable=True).tolist(), labels)
     rising = [row for row in precision.argsort(stable=True).tolist() if row not in best]
-    worst = _one_a_class(rising, labels)
+    worst = _one_per_class(rising, labels)
     rows = torch.tensor(best + worst)
-    found = {
+    example_of = {
         row: Example(row, float(precision[row]), tuple(order[:RESULTS].tolist()))
         for chunk, ranking in cosine_rankings(query[rows], gallery, labels[rows], labels)
         for row, order in zip(rows[chunk].tolist(), ranking.order, strict=True)
     }
-    return Examples(tuple(found[row] for row in best), tuple(found[row] for row in worst))
+    return Examples(tuple(example_of[row] for row in best), tuple(example_of[row] for row in worst))
 
 
-def _one_a_class(rows: Sequence[int], labels: Tensor) -> list[int]:
+def _one_per_class(rows: Sequence[int], labels: Tensor) -> list[int]:
     first_of: dict[int, int] = {}
     for row in rows:
         first_of.setdefault(int(labels[row]), row)

@@ -1,4 +1,4 @@
-"""All that is known of a trained run once it has been measured on its test clips."""
+"""The results of a run on its test clips, and whether those of several runs are comparable."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -16,20 +16,20 @@ from preprocessing.clips import Clip
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """One run, measured.
+    """Results of one run, with what is needed to interpret them.
 
     Attributes:
         name: of the run.
-        evaluation: both directions.
-        history: of the training; empty for what is not trained by epochs.
+        evaluation: metrics of both directions.
+        history: of the training; empty for methods that are not trained by epochs.
         stages: what each stage learned from; empty if unknown.
         settings: the configuration; mappings may be nested.
-        provenance: what else the numbers hang on, likewise.
-        warnings: what a reader must know before believing a number.
-        clips: the test clips, with their labels, in the order of the examples' rows.
+        provenance: what else the numbers depend on, likewise.
+        warnings: to be shown with any number.
+        clips: the test clips with their labels; the examples' rows index them.
         fingerprint: of the data set, all splits; empty if unknown.
-        audio_to_visual: best and worst queries by sound; None where there are none to show.
-        visual_to_audio: likewise by pictures.
+        audio_to_visual: best and worst audio queries; None if there are none to show.
+        visual_to_audio: best and worst visual queries, likewise.
     """
 
     name: str
@@ -52,13 +52,13 @@ def measure(
     *,
     device: torch.device | None = None,
 ) -> Results:
-    """Everything that can be told of a run; ``embedded`` are its test clips.
+    """Evaluate a run on its test clips.
 
     Args:
         run: a trained run.
         embedded: its test clips, see :func:`avcmr.evaluation.embeddings.embed_test_split`.
         name: by default that of its folder.
-        device: where the test clips are ranked; the CPU if not given.
+        device: on which the test clips are ranked; by default the CPU.
     """
     audio, visual, labels = (
         rows.to(device or torch.device("cpu"))
@@ -91,26 +91,28 @@ def measure(
     )
 
 
-def classes_of(runs: Sequence[Results]) -> tuple[str, ...]:
+def class_names_of(runs: Sequence[Results]) -> tuple[str, ...]:
     """The classes of all runs, those of the first run first."""
     return tuple(dict.fromkeys(name for run in runs for name in run.evaluation.class_names))
 
 
-def comparability(runs: Sequence[Results]) -> list[str]:
-    """Why the numbers of several runs cannot be compared; empty where they can."""
-    first, faults = runs[0], []
+def comparability_warnings(runs: Sequence[Results]) -> list[str]:
+    """Why the numbers of several runs cannot be compared; empty if they can."""
+    first, warnings = runs[0], []
     for run in runs[1:]:
-        tested, wanted = ({(clip.id, clip.label) for clip in one.clips} for one in (run, first))
-        if tested != wanted:
-            faults.append(
+        tested, expected = (
+            {(clip.id, clip.label) for clip in results.clips} for results in (run, first)
+        )
+        if tested != expected:
+            warnings.append(
                 f"The numbers of {first.name} and {run.name} are NOT COMPARABLE: they were "
-                f"measured on different test clips ({len(wanted):,} and {len(tested):,}, of which "
-                f"{len(tested & wanted):,} are the same)."
+                f"measured on different test clips ({len(expected):,} and {len(tested):,}, "
+                f"of which {len(tested & expected):,} are the same)."
             )
         elif run.fingerprint != first.fingerprint:
-            faults.append(
+            warnings.append(
                 f"{first.name} and {run.name} differ in more than their settings: they have test "
                 "clips of the same names, but other features, or another division into training "
                 "and validation clips. Their numbers do not compare the settings alone."
             )
-    return faults
+    return warnings

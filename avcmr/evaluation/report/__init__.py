@@ -1,4 +1,4 @@
-"""The results of runs as one HTML page with figures."""
+"""Reports: the results of runs as one HTML page with figures."""
 
 from avcmr.evaluation.report.page import Report, render
 

@@ -1,7 +1,7 @@
 """The figures of a report, each a pure function from results and a theme to a matplotlib figure.
 
-Built on ``Figure`` itself: no pyplot, so no global state, no display and nothing to close.
-Colours are Okabe & Ito's, told apart with any colour vision; lines differ in dash as well.
+Built on ``Figure`` without pyplot: no global state, no display and nothing to close. Colours are
+Okabe & Ito's, which remain distinct with any colour vision; lines differ in dash as well.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,18 +16,17 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from avcmr.evaluation.report.theme import LIGHT, WIDTH, Theme, empty_panels
-from avcmr.evaluation.results import Results, classes_of
+from avcmr.evaluation.results import Results, class_names_of
 from avcmr.metrics.collapse import COLLAPSED_BELOW
 from avcmr.metrics.metrics import RECALL_LEVELS, DirectionResult, Evaluation
 from avcmr.modality import AUDIO_TO_VISUAL, DIRECTIONS, VISUAL_TO_AUDIO, Direction, Modality
 from avcmr.training.history import History, switch_of
 
 ANNOTATED_CLASSES = 15
-"""Above this, numbers no longer fit into the cells of a confusion."""
-
+"""With more classes, numbers no longer fit into the cells of a confusion matrix."""
 
 MAX_RUNS = len(LIGHT.runs)
-"""Beyond these, colours could not be told apart."""
+"""One colour per run; more could not be distinguished."""
 
 
 def training_figure(runs: Sequence[Results], theme: Theme) -> Figure:
@@ -52,7 +51,7 @@ def training_figure(runs: Sequence[Results], theme: Theme) -> Figure:
 
 
 def collapse_figure(runs: Sequence[Results], theme: Theme) -> Figure:
-    """What tells of a collapse over epochs: a gauge a panel, with the mark of a collapse."""
+    """Gauges of collapse over epochs, one per panel, with the threshold of the distance spread."""
     figure, axes = empty_panels(theme, rows=4, height=8.4)
     for panel, key, label in zip(
         axes,
@@ -65,7 +64,7 @@ def collapse_figure(runs: Sequence[Results], theme: Theme) -> Figure:
             _curve(panel, run.history, key, color=color, label=name)
         panel.set_ylabel(label)
         panel.set_ylim(bottom=0)
-    axes[0].axhline(COLLAPSED_BELOW, color=theme.faint, linestyle=":", label="collapsed below")
+    axes[0].axhline(COLLAPSED_BELOW, color=theme.faint, linestyle=":", label="collapse threshold")
     axes[3].set_ylim(0, 1.02)
     axes[3].yaxis.set_major_formatter(PercentFormatter(1))
     _legend(figure, axes[0], theme)
@@ -74,7 +73,7 @@ def collapse_figure(runs: Sequence[Results], theme: Theme) -> Figure:
 
 
 def precision_recall_figure(runs: Sequence[Results], theme: Theme) -> Figure:
-    """Interpolated precision over recall, both directions, with random ranking's precision."""
+    """Interpolated precision over recall in both directions, with that of random rankings."""
     figure, (panel,) = empty_panels(theme, rows=1, height=4.8)
     for line in _lines(runs, theme):
         precision = line.result.precision_curve
@@ -89,47 +88,54 @@ def precision_recall_figure(runs: Sequence[Results], theme: Theme) -> Figure:
 
 
 def class_figure(runs: Sequence[Results], theme: Theme) -> Figure:
-    """MAP of each class, both directions, best class on top, with each class's chance level."""
+    """MAP of each class in both directions, best class on top, with each class's chance level."""
     maps = _by_class(runs, lambda result: result.per_class_map)  # (2, runs, classes)
-    chances = _by_class(runs, lambda result: result.per_class_chance)[0]
-    means = np.nan_to_num(maps, nan=-1).mean(axis=(0, 1))
-    order = np.argsort(means)  # rows are drawn from the bottom up
-    names = np.array(classes_of(runs), dtype=object)[order]
-    places = np.arange(len(order))
-    row = 0.24 + 0.12 * len(runs)
-    figure, (panel,) = empty_panels(theme, rows=1, height=1.4 + row * len(order))
-    step = 0.7 / len(runs)
-    for number, ((_, color), levels) in enumerate(
-        zip(_coloured(runs, theme), chances, strict=True)
-    ):
-        lane = places + step * ((len(runs) - 1) / 2 - number)
-        first, second = maps[:, number, order]
-        panel.hlines(lane, first, second, color=color, alpha=0.5, lw=1.6)
-        for line in _lines(runs, theme)[2 * number : 2 * number + 2]:
-            values = first if line.direction == "audio_to_visual" else second
-            panel.plot(
-                values,
-                lane,
-                linestyle="",
-                marker=line.marker,
-                markersize=6.5 - 0.4 * len(runs),
-                color=line.color,
-                label=line.label,
-            )
-        label = "chance" if number == len(runs) - 1 else "_"
-        low, high = lane - 0.4 * step, lane + 0.4 * step
-        panel.vlines(levels[order], low, high, color=theme.faint, lw=2, label=label)
-    for place in places[::2]:  # a band for every other class, to be followed across
+    chances = _by_class(runs, lambda result: result.per_class_chance)[0]  # (runs, classes)
+    order = np.argsort(np.nan_to_num(maps, nan=-1).mean(axis=(0, 1)))  # drawn from the bottom up
+    names = [_short(class_names_of(runs)[index]) for index in order]
+    height = 1.4 + (0.24 + 0.12 * len(runs)) * len(order)
+    figure, (panel,) = empty_panels(theme, rows=1, height=height)
+    for number in range(len(runs)):
+        _class_lane(panel, runs, number, maps[:, number, order], chances[number, order], theme)
+    places = range(len(order))
+    for place in places[::2]:  # a band for every other class guides the eye
         panel.axhspan(place - 0.5, place + 0.5, color=theme.faint, alpha=0.08, lw=0, zorder=0)
-    panel.set_yticks(places, [_short(name) for name in names], parse_math=False)
+    panel.set_yticks(places, names, parse_math=False)
     panel.set(xlim=(0, 1.02), ylim=(-0.6, len(order) - 0.4), xlabel="MAP of the class's queries")
     panel.grid(False, axis="y")
     _legend(figure, panel, theme)
     return figure
 
 
+def _class_lane(
+    panel: Axes,
+    runs: Sequence[Results],
+    number: int,
+    maps: NDArray[np.float64],
+    chance: NDArray[np.float64],
+    theme: Theme,
+) -> None:
+    """One run's MAP (2, classes) and chance (classes,), on a line of its own in each class."""
+    step = 0.7 / len(runs)
+    lane = np.arange(len(chance)) + step * ((len(runs) - 1) / 2 - number)
+    _, color = _coloured(runs, theme)[number]
+    panel.hlines(lane, *maps, color=color, alpha=0.5, lw=1.6)
+    for line, values in zip(_lines(runs, theme)[2 * number : 2 * number + 2], maps, strict=True):
+        panel.plot(
+            values,
+            lane,
+            linestyle="",
+            marker=line.marker,
+            markersize=6.5 - 0.4 * len(runs),
+            color=line.color,
+            label=line.label,
+        )
+    label = "chance" if number == len(runs) - 1 else "_"
+    panel.vlines(chance, lane - 0.4 * step, lane + 0.4 * step, color=theme.faint, lw=2, label=label)
+
+
 def confusion_figure(evaluation: Evaluation, query: Modality, theme: Theme) -> Figure:
-    """Which classes (columns) the queries of each class (rows) retrieve in one direction."""
+    """Classes retrieved (columns) by the queries of each class (rows), in one direction."""
     if query == "audio":
         result, gallery = evaluation.audio_to_visual, "visual"
     else:
@@ -160,7 +166,7 @@ def confusion_figure(evaluation: Evaluation, query: Modality, theme: Theme) -> F
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """One direction of one run, and how it looks in every figure."""
+    """One direction of one run, with its style in every figure."""
 
     run: Results
     direction: Direction
@@ -176,7 +182,7 @@ class _Line:
 
 
 def _lines(runs: Sequence[Results], theme: Theme) -> list[_Line]:
-    """Both directions of each run: told apart by dash and mark, and of one run by colour too."""
+    """Both directions of each run: they differ in dash and marker, and in colour if alone."""
     return [
         _Line(
             run,
@@ -200,15 +206,15 @@ def _lines(runs: Sequence[Results], theme: Theme) -> list[_Line]:
 
 
 def _coloured(runs: Sequence[Results], theme: Theme) -> list[tuple[Results, str]]:
-    """The runs with a colour each; one alone is in ink, which leaves colours to its directions."""
+    """Each run with its colour; a single run is in ink, as its directions have the colours."""
     return list(zip(runs, theme.runs if len(runs) > 1 else [theme.ink], strict=False))
 
 
 def _by_class(
     runs: Sequence[Results], measure: Callable[[DirectionResult], Sequence[float]]
 ) -> NDArray[np.float64]:
-    """(2, runs, classes) of a measure in both directions; NaN where a run lacks a class."""
-    names = classes_of(runs)
+    """A metric of each class in both directions, (2, runs, classes); NaN if a run lacks one."""
+    names = class_names_of(runs)
     values = []
     for direction in DIRECTIONS:
         rows = []
@@ -221,10 +227,10 @@ def _by_class(
 
 
 def _curve(panel: Axes, history: History, key: str, **style: Any) -> None:
-    """Plot one value over epochs, over those only that have it (validation may be rarer)."""
+    """Plot one value over the epochs that have it (validation may be less frequent)."""
     points = [(line["epoch"], line[key]) for line in history if line.get(key) is not None]
     if points:
-        # A dot where a line of one point would be invisible.
+        # A single point is drawn as a dot: its line would be invisible.
         panel.plot(
             *zip(*points, strict=True), marker="o" if len(points) == 1 else "", lw=2, **style
         )
@@ -235,7 +241,7 @@ def _epochs(panels: Sequence[Axes], runs: Sequence[Results], theme: Theme) -> No
     panels[-1].set_xlabel("epoch")
     panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     longest = max((line["epoch"] for run in runs for line in run.history), default=1)
-    named: list[int] = []
+    labelled: list[int] = []
     for run, color in _coloured(runs, theme):
         switch = switch_of(run.history)
         if switch is None:
@@ -243,9 +249,9 @@ def _epochs(panels: Sequence[Axes], runs: Sequence[Results], theme: Theme) -> No
         line = color if len(runs) > 1 else theme.faint
         for panel in panels:
             panel.axvline(switch - 0.5, color=line, linestyle="--", lw=1.2)
-        if any(abs(switch - other) < 0.12 * longest for other in named):
-            continue  # its name would cover the other's
-        named.append(switch)
+        if any(abs(switch - other) < 0.12 * longest for other in labelled):
+            continue  # the labels would overlap
+        labelled.append(switch)
         panels[0].annotate(
             "stage 2",
             (switch - 0.5, 1),
@@ -259,13 +265,13 @@ def _epochs(panels: Sequence[Axes], runs: Sequence[Results], theme: Theme) -> No
 
 
 def _legend(figure: Figure, panel: Axes, theme: Theme) -> None:
-    """Name what is drawn in a panel, above all of them."""
+    """The legend of one panel, above all panels."""
     handles, labels = panel.get_legend_handles_labels()
     if not handles:  # an empty legend is a warning
         return
-    columns = max(1, int(WIDTH // (0.5 + 0.08 * max(map(len, labels)))))  # inches of a label
+    columns = max(1, int(WIDTH // (0.5 + 0.08 * max(map(len, labels)))))  # inches per label
     rows = -(-len(handles) // columns)
-    figure.set_figheight(figure.get_figheight() + 0.2 * (rows - 1))  # not at the panels' cost
+    figure.set_figheight(figure.get_figheight() + 0.2 * (rows - 1))  # panels keep their height
     legend = figure.legend(
         handles,
         labels,
@@ -280,7 +286,7 @@ def _legend(figure: Figure, panel: Axes, theme: Theme) -> None:
 
 
 def _name(run: Results) -> str:
-    """The run's name for a legend, which leaves out what begins with an underscore."""
+    """The run's name for a legend; matplotlib hides labels that begin with an underscore."""
     return f" {_short(run.name)}" if run.name.startswith("_") else _short(run.name)
 
 

@@ -1,7 +1,7 @@
-"""The results of one run or of several as one page to read and to show.
+"""The results of one run or several as one self-contained HTML page.
 
-The page holds its figures and pictures itself, the figures in a light and a dark version each, and
-needs no script and nothing from anywhere, so that it can be mailed, archived and opened from disk.
+Figures (each in a light and a dark version) and pictures are embedded, and the page needs neither
+scripts nor a network, so that it can be mailed, archived and opened from disk.
 """
 
 import json
@@ -27,7 +27,7 @@ from avcmr.evaluation.report.figures import (
 )
 from avcmr.evaluation.report.theme import DARK, LIGHT, Theme, to_png
 from avcmr.evaluation.report.tiles import HEIGHT, Answers, Tiles
-from avcmr.evaluation.results import Results, classes_of, comparability
+from avcmr.evaluation.results import Results, class_names_of, comparability_warnings
 from avcmr.metrics.metrics import DirectionResult
 from avcmr.modality import AUDIO_TO_VISUAL, MODALITIES, VISUAL_TO_AUDIO, Modality
 from avcmr.training.history import History, collapse_of
@@ -38,13 +38,13 @@ from preprocessing.media.previews import PEAKS
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A page, and its figures in their light version, name → PNG."""
+    """The page, and its light figures as PNG by name."""
 
     html: str
     figures: dict[str, bytes]
 
     def write(self, path: Path) -> None:
-        """Write the page alone, whole or not at all; its folder is made if missing."""
+        """Write the page alone, as a whole; its folder is created if missing."""
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, self.html.encode())
 
@@ -76,14 +76,14 @@ class _Run:
 
 
 def render(runs: Sequence[Results], *, title: str) -> Report:
-    """The page of one run, or of several that are compared.
+    """The report of one run, or of several side by side.
 
     Args:
-        runs: in the order in which they are shown, with names that differ.
+        runs: in the order in which they are shown, with distinct names.
         title: heading of the page.
 
     Raises:
-        UsageError: too many runs to be told apart.
+        UsageError: more than ``MAX_RUNS`` runs.
     """
     if len(runs) > MAX_RUNS:
         raise UsageError(
@@ -97,21 +97,21 @@ def render(runs: Sequence[Results], *, title: str) -> Report:
         figures[name] = {"light": _data_uri(light[name]), "dark": _data_uri(to_png(draw(DARK)))}
     environment = Environment(
         loader=PackageLoader("avcmr.evaluation.report", ""),
-        autoescape=True,  # names of runs, classes and clips and settings come from users
+        autoescape=True,  # names and settings come from users
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     html = environment.get_template("report.html.j2").render(
         title=title,
-        incomparable=comparability(runs),
+        incomparable=comparability_warnings(runs),
         warnings=_warnings(runs),
         runs=[_run(number, run, several=len(runs) > 1) for number, run in enumerate(runs)],
         classes=_class_rows(runs),
         figures=figures,
-        side_by_side=len(classes_of(runs)) <= ANNOTATED_CLASSES,
-        settings=_beside([run.settings or {} for run in runs]),
-        provenance=_beside([run.provenance or {} for run in runs]),
+        side_by_side=len(class_names_of(runs)) <= ANNOTATED_CLASSES,
+        settings=_comparison_rows([run.settings or {} for run in runs]),
+        provenance=_comparison_rows([run.provenance or {} for run in runs]),
         light=LIGHT,
         dark=DARK,
         waveform=(PEAKS, HEIGHT),
@@ -120,7 +120,7 @@ def render(runs: Sequence[Results], *, title: str) -> Report:
 
 
 def _figures(runs: Sequence[Results]) -> dict[str, Callable[[Theme], Figure]]:
-    """File name → how to draw it; those of the training only if there was one."""
+    """Name → how to draw the figure; those of the training only if a run has a history."""
     figures: dict[str, Callable[[Theme], Figure]] = {}
     if any(run.history for run in runs):
         figures["training"] = lambda theme: training_figure(runs, theme)
@@ -135,14 +135,14 @@ def _figures(runs: Sequence[Results]) -> dict[str, Callable[[Theme], Figure]]:
 
 
 def _confusion(query: Modality, number: int, *, several: bool) -> str:
-    """File name of a confusion."""
+    """Name of a confusion matrix."""
     name = "confusion_audio_to_visual" if query == "audio" else "confusion_visual_to_audio"
     return f"{name}_{number + 1}" if several else name
 
 
 def _run(number: int, results: Results, *, several: bool) -> _Run:
     tiles, evaluation = Tiles(results.clips), results.evaluation
-    found, heard = results.audio_to_visual, results.visual_to_audio
+    audio_examples, visual_examples = results.audio_to_visual, results.visual_to_audio
     return _Run(
         results,
         _training_summary(results.history),
@@ -151,13 +151,13 @@ def _run(number: int, results: Results, *, several: bool) -> _Run:
                 AUDIO_TO_VISUAL,
                 evaluation.audio_to_visual,
                 _confusion("audio", number, several=several),
-                tiles.answers(found, find="picture") if found else None,
+                tiles.answers(audio_examples, find="picture") if audio_examples else None,
             ),
             _Direction(
                 VISUAL_TO_AUDIO,
                 evaluation.visual_to_audio,
                 _confusion("visual", number, several=several),
-                tiles.answers(heard, find="sound") if heard else None,
+                tiles.answers(visual_examples, find="sound") if visual_examples else None,
             ),
         ),
     )
@@ -168,7 +168,7 @@ def _data_uri(png: bytes) -> str:
 
 
 def _warnings(runs: Sequence[Results]) -> list[str]:
-    """Each warning once, with the runs that it is of where it is not of all."""
+    """Each warning once, naming its runs unless all have it."""
     of_runs: dict[str, list[str]] = {}
     for run in runs:
         for warning in run.warnings:
@@ -180,8 +180,8 @@ def _warnings(runs: Sequence[Results]) -> list[str]:
 
 
 def _class_rows(runs: Sequence[Results]) -> list[tuple[str, list[float]]]:
-    """Each class with three numbers a run: MAP in both directions, and chance; NaN for none."""
-    rows: dict[str, list[float]] = {name: [] for name in classes_of(runs)}
+    """Each class with three numbers per run: MAP in both directions, and chance; NaN if absent."""
+    rows: dict[str, list[float]] = {name: [] for name in class_names_of(runs)}
     for run in runs:
         first, second = run.evaluation.audio_to_visual, run.evaluation.visual_to_audio
         columns = (first.per_class_map, second.per_class_map, first.per_class_chance)
@@ -192,7 +192,7 @@ def _class_rows(runs: Sequence[Results]) -> list[tuple[str, list[float]]]:
 
 
 def _training_summary(history: History) -> str:
-    """Such as "60 epochs (40 in stage 1, 20 in stage 2), 3 min 12 s"; empty without any."""
+    """Such as "60 epochs (40 in stage 1, 20 in stage 2), 3 min 12 s"; empty without history."""
     if not history:
         return ""
     stages = [line.get("stage") for line in history]
@@ -208,9 +208,9 @@ def _training_summary(history: History) -> str:
     return f"{epochs}{stages_text}, {time}{verdict}"
 
 
-def _beside(columns: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str], bool]]:
-    """Dotted key, its text in each column, and whether they differ."""
-    flat = [dict(_flat(column)) for column in columns]
+def _comparison_rows(columns: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str], bool]]:
+    """Dotted key, its text in each column, and whether these differ."""
+    flat = [dict(_flattened(column)) for column in columns]
     rows = []
     for key in dict.fromkeys(key for column in flat for key in column):
         texts = [column.get(key, "–") for column in flat]
@@ -218,11 +218,11 @@ def _beside(columns: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str], 
     return rows
 
 
-def _flat(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested mappings as rows of dotted key and text."""
+def _flattened(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested mappings as pairs of dotted key and text."""
     for key, value in mapping.items():
         if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{key}.")
+            yield from _flattened(value, f"{prefix}{key}.")
         elif isinstance(value, str):
             yield f"{prefix}{key}", value
         else:

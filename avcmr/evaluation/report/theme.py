@@ -1,4 +1,4 @@
-"""The look of a report: colours of a light and a dark appearance, and empty panels."""
+"""The style of a report's figures: a light and a dark theme, and empty panels in it."""
 
 from dataclasses import dataclass
 from io import BytesIO
@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 WIDTH = 6.4
-"""Inches of every figure; text is sized for this, and the page scales it."""
+"""Width of every figure in inches; fonts are sized for it, and the page scales it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def to_png(figure: Figure) -> bytes:
 
 
 def empty_panels(theme: Theme, *, rows: int, height: float) -> tuple[Figure, tuple[Axes, ...]]:
-    """An empty figure with panels above each other, in the theme's colours."""
+    """An empty figure of stacked panels, in the theme's colours."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained", facecolor=theme.paper)
     panels = tuple(figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0])
     for panel in panels:
