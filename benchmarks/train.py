@@ -26,6 +26,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.multiprocessing.spawn import spawn
 from torch.nn.functional import normalize
+from torch.optim import AdamW
 
 from avcmr.config import Config, SemiHardStage
 from avcmr.config_files import load_config
@@ -33,7 +34,6 @@ from avcmr.features.dataset import Dataset, PairedFeatures
 from avcmr.model.network import TwoBranchNetwork
 from avcmr.training.loop import train
 from avcmr.training.losses import BatchLoss, cross_modal_loss, stage_loss
-from avcmr.training.optimizer import AdamW
 from avcmr.training.run_folder import RunFolder
 
 DIM, CLASSES = 32, 15
@@ -206,7 +206,7 @@ def one_worker_parts(dataset: Dataset, config: Config) -> None:
     torch.set_num_threads(1)
     clips, size = dataset.train[range(config.batch_size)], config.batch_size
     network = TwoBranchNetwork.fitting(dataset, config.model)
-    optimizer = AdamW(network.parameters(), rate=1e-3, weight_decay=0.01)
+    optimizer = AdamW(network.parameters(), lr=1e-3, weight_decay=0.01)
 
     def embed_and_back() -> None:
         audio, visual = network(clips.audio, clips.visual)

@@ -66,7 +66,6 @@ def command(
     from avcmr.config_files import load_config
     from avcmr.features.dataset import load_dataset
     from avcmr.model.whitening import require_fitting_components
-    from avcmr.training.batches import fitting_batch_size, require_fitting_classes
     from avcmr.training.run_folder import RunFolder
 
     options = [f"data.unit={unit}"] if unit else []
@@ -79,12 +78,10 @@ def command(
     console.print(f"{path}: {dataset!r}", markup=False)
     for warning in dataset.warnings:
         console.print(f"warning: {warning}", style="yellow", markup=False)
-    batch_size = fitting_batch_size(settings.batch_size, len(dataset.train))
-    classes = len(dataset.train.labels.unique())
-    require_fitting_classes(batch_size, settings.classes_per_batch, classes)
     require_fitting_components(len(dataset.train), dataset.train.visual.shape[1], settings.model)
     known_workers = workers or _workers_here(cpu=cpu, address=address)
-    if known_workers and (note := _batch_note(settings, dataset, known_workers)):
+    note = _batch_note(settings, dataset, known_workers or 1)
+    if known_workers and note:
         console.print(note)
     folder = RunFolder(runs / (run or path.stem))
     folder.open(settings, dataset)
@@ -147,17 +144,12 @@ def _batch_note(settings: "Config", dataset: "Dataset", workers: int) -> str:
     """That the batches are of another size than set, and why; empty if they are not.
 
     Raises:
-        SetupError: there are too few clips for so many workers.
+        UsageError: no batch size suits the clips, classes and workers.
     """
-    from avcmr.training.batches import fitting_batch_size
+    from avcmr.training.batches import global_batch_size
 
     clips = len(dataset.train)
-    size = fitting_batch_size(
-        settings.batch_size,
-        clips,
-        workers=workers,
-        classes_per_batch=settings.classes_per_batch,
-    )
+    size = global_batch_size(settings, dataset.train, workers=workers)
     if size == settings.batch_size:
         return ""
     reasons = [f"there are {clips} training clips"] if settings.batch_size > clips else []

@@ -7,11 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from avcmr.config import Config
+from avcmr.features.dataset import PairedFeatures
 from preprocessing.errors import UsageError
 
 
 def derived_seed(*parts: int) -> int:
-    """A seed that follows from several numbers; trailing zeros do not count."""
+    """A seed derived from several numbers; trailing zeros do not count."""
     return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
 
@@ -40,23 +42,29 @@ def fitting_batch_size(
     return fitting
 
 
-def require_fitting_classes(batch_size: int, classes_per_batch: int, classes: int) -> None:
-    """Refuse balanced batches of more classes than there are, or of uneven shares.
+def global_batch_size(config: Config, train: PairedFeatures, *, workers: int = 1) -> int:
+    """The size of the global batches: ``config.batch_size``, or what clips and workers allow.
 
     Raises:
-        UsageError: with what would fit.
+        UsageError: too few clips for the workers, or batches of more classes than there are or
+            that classes cannot share evenly; with what would fit.
     """
-    if classes_per_batch > classes:
+    per_batch, classes = config.classes_per_batch, len(train.labels.unique())
+    size = fitting_batch_size(
+        config.batch_size, len(train), workers=workers, classes_per_batch=per_batch
+    )
+    if per_batch > classes:
         raise UsageError(
-            f"classes_per_batch {classes_per_batch}: the training split has {classes} classes; "
+            f"classes_per_batch {per_batch}: the training split has {classes} classes; "
             f"set classes_per_batch={classes}, or 0 for batches that are not balanced"
         )
-    if classes_per_batch and batch_size % classes_per_batch:
-        even = batch_size // classes_per_batch * classes_per_batch or classes_per_batch
+    if per_batch and size % per_batch:
         raise UsageError(
-            f"batch_size {batch_size} cannot be shared evenly by {classes_per_batch} classes; "
-            f"set batch_size={even}, or another classes_per_batch"
+            f"batch_size {size} cannot be shared evenly by {per_batch} classes; "
+            f"set batch_size={size // per_batch * per_batch or per_batch}, "
+            "or another classes_per_batch"
         )
+    return size
 
 
 def global_batches(
@@ -65,9 +73,9 @@ def global_batches(
     """Row numbers of each global batch of an epoch, (batch_size,) int64 each.
 
     There are as many batches as the clips fill, and they depend on seed and epoch alone. With
-    ``classes_per_batch`` 0 the clips are shuffled, and what does not fill a batch waits for
-    another epoch's shuffle. Else each batch has that many classes, P, with K = batch_size / P
-    clips each (Hermans et al. 2017, section 2):
+    ``classes_per_batch`` 0 the clips are shuffled, and an incomplete last batch is dropped.
+    Otherwise each batch has that many classes, P, with K = batch_size / P clips each (Hermans et
+    al. 2017, section 2):
 
     - all classes come equally often, so the clips of a rare class repeat within an epoch and not
       all clips of a common one are seen;
@@ -96,11 +104,11 @@ def global_batches(
 
 
 def _in_turn(items: int, count: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Without end, ``count`` of ``items`` numbers: those taken least so far, ties by chance."""
+    """Endlessly, ``count`` of ``items`` indices: those taken least so far, ties at random."""
     taken = torch.zeros(items)
     rounds, rest = divmod(count, items)
     while True:
-        # Uses so far are whole numbers and the chance is below 1, so it decides among ties only.
+        # Counts are integers and the random part is below 1, so it breaks ties only.
         order = (taken + torch.rand(items, generator=generator)).argsort()
         taken[order[:rest]] += 1
         yield torch.cat([order] * rounds + [order[:rest]])

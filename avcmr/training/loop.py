@@ -6,22 +6,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import AdamW
 from torch.utils.tensorboard import SummaryWriter
 
 from avcmr.config import Config
 from avcmr.features.dataset import Dataset, PairedFeatures
 from avcmr.model.distributed import agree, gather, replicate, world
 from avcmr.model.network import TwoBranchNetwork
-from avcmr.training.batches import (
-    derived_seed,
-    fitting_batch_size,
-    global_batches,
-    require_fitting_classes,
-)
+from avcmr.training.batches import derived_seed, global_batch_size, global_batches
 from avcmr.training.curriculum import Curriculum, Verdict
 from avcmr.training.history import EpochRecord, Measured
 from avcmr.training.losses import BatchLoss, stage_loss
-from avcmr.training.optimizer import AdamW
 from avcmr.training.run_folder import Checkpoint, RunFolder
 from avcmr.training.validation import Validation, validate
 
@@ -34,11 +29,11 @@ def train(
     device: torch.device | None = None,
     on_epoch: Callable[[EpochRecord], None] = lambda record: None,
 ) -> Curriculum:
-    """Train until the curriculum is finished, resuming whatever the run folder holds.
+    """Train until the curriculum is finished, resuming from the run folder.
 
-    Every epoch's randomness follows from (seed, epoch) alone: a run that was stopped and resumed
-    ends as an uninterrupted one, and many workers end where one does. Call it in every worker of
-    a ``torch.distributed`` group, or alone.
+    Randomness depends on (seed, epoch) alone: a run that was stopped and resumed equals an
+    uninterrupted one, and many workers compute what one does. Call it in every worker of a
+    ``torch.distributed`` group, or alone.
 
     Args:
         dataset: features to train, select and (later) test on; only train and val are used.
@@ -51,22 +46,19 @@ def train(
         UsageError: there are too few clips for the workers, or batches that the classes cannot
             share evenly.
     """
+    # data
     device = device or torch.device("cpu")
     rank, workers = world()
-    classes_per_batch = config.classes_per_batch
-    batch_size = fitting_batch_size(
-        config.batch_size,
-        len(dataset.train),
-        workers=workers,
-        classes_per_batch=classes_per_batch,
-    )
-    require_fitting_classes(batch_size, classes_per_batch, len(dataset.train.labels.unique()))
+    batch_size = global_batch_size(config, dataset.train, workers=workers)
     train_part, val_part = dataset.train.to(device), dataset.val.to(device)
     with torch.random.fork_rng():
+        # network
         torch.manual_seed(config.seed)
         network = TwoBranchNetwork.fitting(dataset, config.model).to(device)
         network.audio.fit_scaling(train_part.audio, train_part.labels)
         network.visual.fit_scaling(train_part.visual, train_part.labels)
+
+        # resume
         state, optimizer = _resume(run, network, config)
         if state.finished:
             return state
@@ -75,30 +67,35 @@ def train(
 
         verdict: Verdict = "continue"
         while verdict != "stop":
-            started = time.monotonic()
-            stage = state.settings(config)
-            _seed_dropout(config.seed, state.epoch)
+            # one epoch
+            started, before = time.monotonic(), state
+            torch.manual_seed(derived_seed(config.seed, state.epoch, 1))  # see SharedDropout
             batches = global_batches(
                 dataset.train.labels,
                 batch_size,
-                classes_per_batch=classes_per_batch,
+                classes_per_batch=config.classes_per_batch,
                 seed=config.seed,
                 epoch=state.epoch,
             )
             loss = stage_loss(
-                stage, network, train_part, seed=derived_seed(config.seed, state.epoch, 2)
+                state.settings(config),
+                network,
+                train_part,
+                seed=derived_seed(config.seed, state.epoch, 2),
             )
             measured = _train_epoch(replicated, optimizer, train_part, batches=batches, loss=loss)
-            # Rank 0 judges for all, so that rounding can never make workers part ways.
+
+            # validate and judge: on rank 0 for all, so that rounding cannot separate the workers
             validation: Validation = agree(
                 validate(network, train_part, val_part) if rank == 0 else None
             )
-            previous = state
             state, verdict = state.after_epoch(validation["val_map"], config)
+
+            # keep the best weights, and log
             if log:
                 record: EpochRecord = {
                     "epoch": state.epoch,
-                    "stage": previous.stage,
+                    "stage": before.stage,
                     **measured,
                     **validation,
                     "best": state.best,
@@ -109,10 +106,14 @@ def train(
                     run.save("best", _best_checkpoint(network, dataset, state))
                 _write_log(log, run, record)
                 on_epoch(record)
-            agree(None)  # rank 0 has written what the others may now read
+            agree(None)  # the others wait until rank 0 has written
+
+            # stage 2 starts from the best weights, with fresh moments
             if verdict == "switch":
                 network.load_state_dict(run.load("best").tensors)
                 optimizer = _optimizer(network, config, state)
+
+            # where to resume
             if log:
                 run.save("last", _last_checkpoint(network, optimizer, dataset, state))
         if log:
@@ -151,10 +152,8 @@ def _train_epoch(
 
 
 def _optimizer(network: nn.Module, config: Config, state: Curriculum) -> AdamW:
-    # A new stage starts with fresh moments: it returns to the best weights of the stage before,
-    # which the moments of the last epochs do not belong to.
     rate = state.settings(config).learning_rate
-    return AdamW(network.parameters(), rate=rate, weight_decay=config.weight_decay)
+    return AdamW(network.parameters(), lr=rate, weight_decay=config.weight_decay)
 
 
 def _resume(run: RunFolder, network: TwoBranchNetwork, config: Config) -> tuple[Curriculum, AdamW]:
@@ -163,8 +162,22 @@ def _resume(run: RunFolder, network: TwoBranchNetwork, config: Config) -> tuple[
     optimizer = _optimizer(network, config, state)
     if last:
         network.load_state_dict(_below("network.", last.tensors))
-        optimizer.load_state_dict(_below("optimizer.", last.tensors))
+        _load_moments(optimizer, _below("optimizer.", last.tensors))
     return state, optimizer
+
+
+def _moments(optimizer: AdamW) -> dict[str, Tensor]:
+    """``INDEX.NAME`` → tensor: the moments of each parameter, none before the first step."""
+    of_parameters = optimizer.state_dict()["state"]
+    return {f"{i}.{name}": value for i in of_parameters for name, value in of_parameters[i].items()}
+
+
+def _load_moments(optimizer: AdamW, tensors: Mapping[str, Tensor]) -> None:
+    of_parameters: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, name = key.split(".")
+        of_parameters.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": of_parameters})
 
 
 def _best_checkpoint(network: TwoBranchNetwork, dataset: Dataset, state: Curriculum) -> Checkpoint:
@@ -185,18 +198,13 @@ def _last_checkpoint(
     network: TwoBranchNetwork, optimizer: AdamW, dataset: Dataset, state: Curriculum
 ) -> Checkpoint:
     weights = {f"network.{name}": value for name, value in network.state_dict().items()}
-    moments = {f"optimizer.{name}": value for name, value in optimizer.state_dict().items()}
+    moments = {f"optimizer.{name}": value for name, value in _moments(optimizer).items()}
     metadata = {"curriculum": state.to_dict(), "fingerprint": dataset.fingerprint}
     return Checkpoint(weights | moments, metadata)
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def _seed_dropout(seed: int, epoch: int) -> None:
-    # Alike on all workers, see SharedDropout; batches have a generator of their own.
-    torch.manual_seed(derived_seed(seed, epoch, 1))
 
 
 def _open_log(run: RunFolder, state: Curriculum) -> SummaryWriter:

@@ -13,13 +13,13 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.optim import AdamW
 
 from avcmr.comparison.baselines.method import Choice, Embedder, Fit, PairEmbedder, Selection
 from avcmr.config import Config, ModelConfig
 from avcmr.features.dataset import PairedFeatures
 from avcmr.model.network import TwoBranchNetwork
 from avcmr.training.batches import fitting_batch_size, global_batches
-from avcmr.training.optimizer import AdamW
 
 
 def budget(config: Config) -> tuple[int, int]:
@@ -92,7 +92,7 @@ def fit_by_gradient(
         learner = make()
         optimizer = AdamW(
             learner.parameters(),
-            rate=config.stage1.learning_rate,
+            lr=config.stage1.learning_rate,
             weight_decay=config.weight_decay,
         )
         selection, waited = Selection(train, val, config), 0
