@@ -1,4 +1,4 @@
-"""The two-branch network, what it does to features first, and the class posterior after it."""
+"""The two-branch network: feature weights and PCA before it, class posteriors after it."""
 
 from avcmr.model.class_posterior import ClassPosterior
 from avcmr.model.inference import embed, inference

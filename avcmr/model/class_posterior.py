@@ -1,24 +1,24 @@
-"""From embeddings to class posteriors whose cosine is the chance that two clips share a class.
+"""Class-posterior similarity: the probability that two clips share a class, as a cosine.
 
-The cosine of two embeddings of unit length says how alike they point, and not how sure either
-branch is: a sound that could be anything comes out as near to a picture as one that could be
-nothing else. What MAP rewards is a ranking by P(query and item share a class), which is Σ_c
-P(c | query) · P(c | item) for two clips that are judged apart.
+The cosine of two unit-length embeddings ignores how certain either branch is: an ambiguous audio
+clip can be as near to a visual one as an unambiguous clip. MAP rewards a ranking by P(query and
+item share a class), which is Σ_c P(c | query) · P(c | item) for clips classified independently.
 """
-
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
+
+from avcmr.modality import Modality
 
 
 class ClassPosterior(nn.Module):
     """Embeddings (B, D) of unit length → (B, C + 2), of unit length too.
 
     The posterior is a softmax over cosine / temperature to each class's prototype: the mean of all
-    training embeddings of the class, of both modalities, which is where interpolation of more and
-    more of them ends. :func:`posterior_vectors` turns it into vectors to compare by cosine.
+    training embeddings of the class in both modalities, scaled to unit length, which interpolations
+    of ever more members approach. :func:`posterior_vectors` turns it into
+    vectors to compare by cosine.
 
     Args:
         classes: C.
@@ -35,7 +35,7 @@ class ClassPosterior(nn.Module):
 
     @torch.no_grad()
     def fit(self, audio: Tensor, visual: Tensor, labels: Tensor) -> None:
-        """Take the prototypes from training embeddings, (N, D) each, with (N,) int64 labels."""
+        """Compute the prototypes from training embeddings, (N, D) each, and (N,) int64 labels."""
         sums = torch.zeros_like(self.prototypes).index_add(0, labels, audio + visual)
         self.prototypes.copy_(normalize(sums, dim=1))
 
@@ -48,19 +48,19 @@ class ClassPosterior(nn.Module):
         return posterior_vectors(self._posterior(embeddings), "visual")
 
     def _posterior(self, embeddings: Tensor) -> Tensor:
-        closeness = embeddings @ self.prototypes.T / self._temperature
-        # A class without training clips has no prototype, and nothing is of it.
+        similarity = embeddings @ self.prototypes.T / self._temperature
+        # A class without training clips has no prototype, and its posterior is 0.
         present = self.prototypes.any(dim=1)
-        return closeness.masked_fill(~present & present.any(), -torch.inf).softmax(dim=1)
+        return similarity.masked_fill(~present & present.any(), -torch.inf).softmax(dim=1)
 
 
-def posterior_vectors(posterior: Tensor, modality: Literal["audio", "visual"]) -> Tensor:
+def posterior_vectors(posterior: Tensor, modality: Modality) -> Tensor:
     """Class posteriors p (B, C) → (B, C + 2) of unit length, to be compared by cosine.
 
-    The last two values hold √(1 − |p|²), each modality in a place of its own, so that the cosine
-    of a sound and a picture is the inner product of their posteriors.
+    The last two dimensions hold √(1 − |p|²), one for each modality, so that the cosine of an audio
+    and a visual vector is the inner product of their posteriors.
     """
     rest = (1 - posterior.square().sum(dim=1, keepdim=True)).clamp(min=0).sqrt()
-    nothing = torch.zeros_like(rest)
-    places = (rest, nothing) if modality == "audio" else (nothing, rest)
-    return torch.cat([posterior, *places], dim=1)
+    zero = torch.zeros_like(rest)
+    padding = (rest, zero) if modality == "audio" else (zero, rest)
+    return torch.cat([posterior, *padding], dim=1)

@@ -23,10 +23,10 @@ def world() -> tuple[int, int]:
 
 
 def replicate(module: nn.Module) -> nn.Module:
-    """The module as it is on one worker; with synchronised gradients on several."""
+    """The module itself on one worker; with synchronised gradients on several."""
     if world()[1] == 1:
         return module
-    # Buffers are alike when it begins, and no step changes them.
+    # Buffers are equal from the start, and no step changes them.
     return DistributedDataParallel(module, broadcast_buffers=False)
 
 

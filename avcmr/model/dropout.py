@@ -9,10 +9,9 @@ from avcmr.model.distributed import world
 class SharedDropout(nn.Dropout):
     """``nn.Dropout`` whose masks belong to the clips of the global batch, not to workers.
 
-    Every worker draws the mask of the global batch and takes its own rows. So workers must draw
-    from the same state of the random generator, and hold equal shares of the batch in order of
-    rank; together they then drop what one worker with the whole batch drops. Drawing for all
-    costs each worker the time of a few random numbers per clip, and no communication.
+    Every worker draws the mask of the global batch and takes its own rows. So workers must have
+    the same random state and hold equal shares of the batch in order of rank; together they then
+    drop what one worker with the whole batch would, without communication.
     """
 
     def forward(self, rows: Tensor) -> Tensor:

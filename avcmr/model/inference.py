@@ -1,4 +1,4 @@
-"""A network in use: without dropout or gradients."""
+"""Inference: a network without dropout or gradients."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from avcmr.model.network import TwoBranchNetwork
 
 @contextmanager
 def inference(network: nn.Module) -> Iterator[None]:
-    """Inside, the network has neither dropout nor gradients."""
+    """Evaluation mode without gradients inside; the network's own mode is restored after."""
     was_training = network.training
     network.eval()
     with torch.no_grad():

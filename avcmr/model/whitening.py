@@ -1,4 +1,4 @@
-"""Visual features reduced as YouTube-8M reduced its own: PCA, whitening, clipping, 8 bits."""
+"""YouTube-8M's reduction of visual features: PCA, whitening, clipping, 8-bit quantization."""
 
 from pathlib import Path
 
@@ -11,11 +11,11 @@ from preprocessing.errors import SetupError, UsageError
 from preprocessing.networks.quantization import QUANTIZE_RANGE, dequantize
 
 EIGENVALUE_FLOOR = 1e-4
-"""Added to each eigenvalue before its root is divided by, in YouTube-8M's feature extractor."""
+"""Added to each eigenvalue before the square root, as in YouTube-8M's feature extractor."""
 
 
 def require_fitting_components(clips: int, width: int, config: ModelConfig) -> None:
-    """Refuse components that these training clips, or the published matrices, do not give.
+    """Refuse more components than the training clips or the published matrices allow.
 
     Raises:
         UsageError: with what would fit.
@@ -25,11 +25,11 @@ def require_fitting_components(clips: int, width: int, config: ModelConfig) -> N
 
 
 class WhiteningPCA(nn.Module):
-    """Features (B, D) → (B, K) float32 in [-1.992, 2.008]; K and D are fixed, the rest is fitted.
+    """Features (B, D) → (B, K) float32 in [-1.992, 2.008].
 
     z = (x − mean) · componentsᵀ / √(eigenvalues + 1e-4), clipped to [−2, 2], rounded to 8 bits and
-    read back as YouTube-8M's reader does. Mean, components and eigenvalues are part of the
-    weights.
+    dequantized as YouTube-8M's reader does. Mean, components and eigenvalues are fitted, and saved
+    with the weights.
 
     Args:
         input_dim: D.
@@ -50,10 +50,10 @@ class WhiteningPCA(nn.Module):
         self._published = published
 
     def check(self, clips: int) -> None:
-        """Whether it can be fitted on so many training clips.
+        """Check that it can be fitted on so many training clips.
 
         Raises:
-            AvcmrError: there are too few clips or numbers for so many components, or the
+            AvcmrError: there are too few clips or dimensions for so many components, or the
                 published matrices are not there or of other features.
         """
         if self._published is not None:
@@ -63,7 +63,7 @@ class WhiteningPCA(nn.Module):
 
     @torch.no_grad()
     def fit(self, features: Tensor) -> None:
-        """Take everything from training features (N, D), or from the published matrices.
+        """Fit to training features (N, D), or read the published matrices.
 
         Raises:
             AvcmrError: as :meth:`check` does.
@@ -74,7 +74,7 @@ class WhiteningPCA(nn.Module):
         else:
             from sklearn.decomposition import PCA  # takes long to import
 
-            # Exact and without chance, whichever of N and D is larger.
+            # Exact and deterministic, whichever of N and D is larger.
             pca = PCA(len(self.components), svd_solver="covariance_eigh")
             pca.fit(features.cpu().double().numpy())
             mean, components, eigenvalues = pca.mean_, pca.components_, pca.explained_variance_
@@ -97,7 +97,7 @@ class WhiteningPCA(nn.Module):
         wanted = len(self.components)
         if wanted > width:
             raise UsageError(
-                f"model.visual_pca {wanted}: the visual features have {width} numbers only; set "
+                f"model.visual_pca {wanted}: the visual features have {width} dimensions only; set "
                 f"model.visual_pca={width} or less, or 0 to take them as they are"
             )
         if wanted >= clips:
@@ -126,7 +126,7 @@ class WhiteningPCA(nn.Module):
                 ) from None
             if array.shape != shape or wanted > width:
                 raise SetupError(
-                    f"{folder / name}: {array.shape}, where visual features of {width} numbers "
+                    f"{folder / name}: {array.shape}, where visual features of {width} dimensions "
                     f"and {wanted} components need {shape}; YouTube-8M's matrices are for "
                     "Inception-v3's 2048 (avcmr extract) and up to 2048 components"
                 )

@@ -94,7 +94,7 @@ def test_a_run_keeps_the_pca_of_its_training_clips(feature_file, tmp_path) -> No
     ("settings", "message"),
     [
         (["model.visual_pca=24"], None),
-        (["model.visual_pca=25"], "24 numbers only; set model.visual_pca=24 or less"),
+        (["model.visual_pca=25"], "24 dimensions only; set model.visual_pca=24 or less"),
         (["model.visual_pca=20"], "more than 20 training clips .* there are 16; set .*=15"),
         (["model.visual_pca=8", "model.yt8m_pca=absent"], r"absent/mean.npy.*yt8m_pca.tgz"),
     ],

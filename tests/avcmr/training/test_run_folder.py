@@ -1,0 +1,85 @@
+"""Run folders on disk."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from avcmr.config_files import load_config
+from avcmr.features.dataset import Dataset, PairedFeatures
+from avcmr.training.run_folder import Checkpoint, RunFolder
+from preprocessing.errors import SetupError
+
+def dataset(fingerprint: str = "one") -> Dataset:
+    clips = PairedFeatures(("a", "b"), torch.zeros(2, 3), torch.zeros(2, 4), torch.arange(2))
+    return Dataset(clips, clips, clips, ("cat", "dog"), (), fingerprint)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    run = RunFolder(tmp_path / "run")
+    run.open(load_config(None, ["seed=7"]), dataset())
+    return run
+
+
+def last(fingerprint: str, *, finished: bool = False) -> Checkpoint:
+    return Checkpoint({}, {"fingerprint": fingerprint, "curriculum": {"finished": finished}})
+
+
+def test_settings_are_read_back(run: RunFolder) -> None:
+    assert run.config() == load_config(None, ["seed=7"])
+    assert not run.has("best")
+    assert not run.finished
+
+
+def test_a_checkpoint_is_plain_safetensors(run: RunFolder) -> None:
+    rows = torch.arange(12.0).reshape(3, 4)
+    tensors = {"weight": rows.T, "step": torch.tensor(5.0), "labels": torch.arange(3)}
+    run.save("best", Checkpoint(tensors, {"val_map": 0.25, "class_names": ["cat", "Hünd"]}))
+    loaded = run.load("best")
+    assert loaded.metadata == {"val_map": 0.25, "class_names": ["cat", "Hünd"]}
+    stored = load_file(run.checkpoint("best"))
+    assert loaded.tensors.keys() == stored.keys() == tensors.keys()
+    for name, value in tensors.items():
+        np.testing.assert_array_equal(stored[name], value.numpy())
+        assert torch.equal(loaded.tensors[name], value)
+    assert [file.name for file in run.checkpoint("best").parent.iterdir()] == ["best.safetensors"]
+
+
+@pytest.mark.parametrize("content", [b"", b"no safetensors at all", b"\xff" * 64])
+def test_a_damaged_checkpoint_is_refused(run: RunFolder, content: bytes) -> None:
+    with pytest.raises(SetupError, match="no such checkpoint"):
+        run.load("best")
+    run.checkpoint("best").write_bytes(content)
+    with pytest.raises(SetupError, match="not a checkpoint of avcmr"):
+        run.load("best")
+
+
+def test_a_folder_belongs_to_its_settings_and_its_features(run: RunFolder) -> None:
+    with pytest.raises(SetupError, match=r"seed: 7 → 8.*use another --run"):
+        run.open(load_config(None, ["seed=8"]), dataset())
+    run.save("last", last("one", finished=True))
+    run.open(load_config(None, ["seed=7"]), dataset("one"))
+    assert run.finished
+    with pytest.raises(SetupError, match="trained on other features"):
+        run.open(load_config(None, ["seed=7"]), dataset("another"))
+    with pytest.raises(SetupError, match="not a run folder"):
+        RunFolder(run.path.parent / "none").config()
+
+
+def test_measurements_are_rewound_with_half_a_line(run: RunFolder) -> None:
+    assert run.history() == []
+    records = [{"epoch": epoch, "loss": 1 / epoch} for epoch in (1, 2, 3)]
+    for record in records:
+        run.append_metrics(record)
+    with run.metrics_file.open("a") as file:
+        file.write('{"epoch": 4, "lo')
+    assert run.history() == records
+    assert run.history(until=2) == records[:2]
+    run.tensorboard.mkdir()
+    run.rewind(1)
+    assert list(map(json.loads, run.metrics_file.read_text().splitlines())) == records[:1]
+    assert not run.tensorboard.exists()
