@@ -1,4 +1,4 @@
-"""Settings from YAML files, presets and ``key=value`` overrides, and how they differ."""
+"""Settings from YAML files, presets and ``key=value`` overrides, and their differences."""
 
 import difflib
 from collections.abc import Hashable, Iterable, Mapping
@@ -23,7 +23,7 @@ def load_config(path: Path | None = None, overrides: Iterable[str] = ()) -> Conf
 
     Raises:
         AvcmrError: no such file, not YAML, or settings that are unknown or out of range; all
-            faults are named at once, with the nearest known key.
+            errors are listed at once, with the nearest known key.
     """
     settings = {} if path is None else _read_yaml(_config_file(path))
     faults = []
@@ -57,7 +57,7 @@ def preset(name: str) -> Path:
 
 
 def presets() -> dict[str, Path]:
-    """Name → file of the settings that avcmr brings."""
+    """Name → file of the presets that come with avcmr."""
     package = Path(__file__).parent
     folders = [package.parent / "configs", package / "configs"]
     return {file.stem: file for folder in folders for file in sorted(folder.glob("*.yaml"))}
@@ -85,7 +85,7 @@ def differences(old: Config, new: Config) -> list[str]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain YAML, but a key may be given once only; PyYAML takes the last of several."""
+    """Plain YAML without duplicate keys, of which PyYAML would take the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
@@ -103,12 +103,12 @@ def _parse(text: str) -> Any:
     """The value of a YAML text.
 
     Raises:
-        yaml.YAMLError: it is not YAML, or has a date or number that is none.
+        yaml.YAMLError: it is not YAML, or has an invalid date or number.
     """
     try:
         return yaml.load(text, _Loader)
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-        raise yaml.YAMLError(str(error)) from None  # what PyYAML lets through of odd values
+        raise yaml.YAMLError(str(error)) from None  # PyYAML lets these through
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -192,7 +192,7 @@ def _explain_unknown(key: str, mining: str) -> str:
 
 
 def _nearest(key: str) -> str:
-    """What may have been meant: the same name in its own sections, or else the likest key."""
+    """Suggestions: keys of the same name in other sections, or else the most similar key."""
     keys = _keys_of()
     name = key.rpartition(".")[2]
     sections = [one for one in Config.model_fields if one not in keys]

@@ -7,7 +7,7 @@
 ``steps``: semi-hard mining and loss in both directions, forward and backward, as CPU seconds of
 one thread. The rival is pytorch-metric-learning's miner and loss; it returns every semi-hard
 negative, of which the nearest is kept without counting that time, and then both losses are the
-same number. The limit is the distance matrix alone, forward and backward.
+same number. The lower bound is the distance matrix alone, forward and backward.
 ``vegas``: 22,482 × (128 + 1024) synthetic features, both stages, wall time.
 ``workers``: the same with 1, 2 and 4 gloo workers of one thread, beside what one worker's time is
 made of.
@@ -69,7 +69,7 @@ def products(audio: Tensor, visual: Tensor) -> None:
 
 
 class Rival:
-    """pytorch-metric-learning in both directions; labels are copied, as it tells them by object."""
+    """pytorch-metric-learning in both directions; labels are copied, as it compares them by identity."""
 
     def __init__(self) -> None:
         try:

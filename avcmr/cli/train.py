@@ -2,8 +2,8 @@
 
 One worker trains in this process, on the GPU if there is one; several workers, or a cluster, are a
 Ray Train job and compute the same. Settings come from defaults, then the config file, then
-key=value pairs. An interrupted run goes on where it stopped when the same command is given again,
-with any number of workers.
+key=value pairs. An interrupted run resumes when the same command is given again, with any number
+of workers.
 
 Examples:
 
@@ -49,7 +49,7 @@ def command(
     workers: Annotated[
         int | None, typer.Option(help="Workers; by default one per GPU, or one on the CPU.", min=1)
     ] = None,
-    cpu: Annotated[bool, typer.Option("--cpu", help="Leave GPUs alone.")] = False,
+    cpu: Annotated[bool, typer.Option("--cpu", help="Do not use GPUs.")] = False,
     unit: Annotated[
         Literal["clip", "second", "event"] | None,
         typer.Option(help="Train on and retrieve whole clips (default), seconds, or events."),
@@ -114,14 +114,14 @@ def command(
 
 
 def _pca_settings(yt8m_pca: Path | None) -> list[str]:
-    """YouTube-8M's own reduction, unless the overrides that follow say otherwise."""
+    """YouTube-8M's own PCA, unless later overrides say otherwise."""
     if yt8m_pca is None:
         return []
     return ["model.visual_pca=1024", f"model.yt8m_pca={yt8m_pca.resolve()}"]
 
 
 def needs_ray(workers: int | None, *, cpu: bool, address: str | None) -> bool:
-    """Whether the work is for several processes or for a cluster; one worker needs no Ray."""
+    """Whether there are several workers or a cluster; one worker trains in this process."""
     import torch
 
     if address or os.environ.get("RAY_ADDRESS"):
@@ -234,7 +234,7 @@ class _Narrator:
         self._collapsed = True
         self.say(
             f"warning: the embedding space collapsed in epoch {record['epoch']}, stage "
-            f"{record['stage']}: to a query all clips are equally far (their distances vary by "
+            f"{record['stage']}: all clips are equally far from a query (their distances vary by "
             f"{spread:.3f}, in healthy runs by more than {COLLAPSED_BELOW}). The best weights so "
             "far are kept. Hard triplets do this to a network that has not learned from semi-hard "
             "ones: use stage1.mining=semi_hard, more epochs in stage 1, or a lower learning_rate"

@@ -1,7 +1,7 @@
-"""Our method, and what is left of it without each of its parts, as methods to compare.
+"""Our method and its ablations, as methods to compare.
 
-Each ablation is our own training with one thing changed, in a run folder of its own: TensorBoard
-shows its course, and it goes on where it was stopped. All have as many epochs at most.
+Each ablation is our own training with one thing changed, in a run folder of its own, from which it
+resumes if it was stopped. All have the same limit of epochs.
 """
 
 from functools import partial
@@ -65,7 +65,7 @@ def methods(folder: Path) -> tuple[Method, ...]:
 
 
 def run_folders(folder: Path, name: str, seed: int) -> list[RunFolder]:
-    """Where a method keeps its trainings; nowhere, if it is none of these."""
+    """The run folders of our method or an ablation; none for other methods."""
     if name == "ours-ensemble":
         return [RunFolder(folder / f"{name}-{member}") for member in range(ENSEMBLE)]
     return [RunFolder(folder / f"{name}-{seed}")] if name in variants(Config()) else []
@@ -141,11 +141,11 @@ def _fit_ensemble(
 def _trained(
     run: RunFolder, train_part: PairedFeatures, val: PairedFeatures, config: Config
 ) -> Embedder:
-    """The best network of a run, which goes on where it was stopped."""
+    """Train a run, or resume it, and return its best network."""
     dataset = Dataset(
         train=train_part,
         val=val,
-        test=val[[]],  # nothing: training must not see the test clips, and so it cannot
+        test=val[[]],  # empty: training must not see the test clips
         class_names=tuple(map(str, range(int(train_part.labels.max()) + 1))),
         warnings=(),
         fingerprint=fingerprint(train_part, ["train"] * len(train_part))

@@ -1,4 +1,4 @@
-"""Which clips make up the global batches of an epoch: shuffled, or balanced by class (P × K)."""
+"""The global batches of an epoch: shuffled clips, or balanced by class (P × K)."""
 
 import math
 from collections.abc import Iterator

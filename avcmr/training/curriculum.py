@@ -10,7 +10,7 @@ Verdict = Literal["continue", "switch", "stop"]
 
 @dataclass(frozen=True, slots=True)
 class Curriculum:
-    """Where training stands. Immutable: :meth:`after_epoch` gives the next state.
+    """The state of training. Immutable: :meth:`after_epoch` gives the next one.
 
     A stage ends when validation MAP has not improved within it for ``patience`` epochs, or after
     ``max_epochs``. The weights kept are the best on validation over both stages, so the curriculum
@@ -21,11 +21,11 @@ class Curriculum:
         epoch: epochs done in all.
         stage_epoch: epochs done in this stage.
         stage_best: highest validation MAP of this stage.
-        waited: epochs since then.
+        waited: epochs since then, to be compared with the stage's patience.
         best: highest validation MAP so far.
         best_stage: the stage it was reached in.
         best_epoch: and the epoch, counted from 1 over both stages.
-        finished: nothing is left to do.
+        finished: both stages have ended.
     """
 
     stage: Literal[1, 2] = 1

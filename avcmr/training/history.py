@@ -1,4 +1,4 @@
-"""The course of a training: one record per epoch, and what can be read from them."""
+"""Training history: one record per epoch, and when the stage switched or the space collapsed."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict

@@ -1,12 +1,12 @@
-"""Stage 2's augmentation: synthetic embeddings between two or more of one class."""
+"""Curriculum augmentation: synthetic embeddings interpolated between those of one class."""
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-SHORTEST = 0.01
-"""Of what is scaled to unit length: between opposed embeddings lies nothing that has a direction,
-and the gradient of its length would have no bound."""
+_MIN_NORM = 0.01
+"""Of what is scaled to unit length: halfway between opposed embeddings the norm is 0, and the
+gradient of the scaling would be unbounded."""
 
 
 def interpolate(embeddings: Tensor, labels: Tensor, *, points: int) -> tuple[Tensor, Tensor]:
@@ -29,26 +29,26 @@ def interpolate(embeddings: Tensor, labels: Tensor, *, points: int) -> tuple[Ten
     weight = torch.arange(1, points + 1, device=embeddings.device, dtype=embeddings.dtype)
     weight = (weight / (points + 1))[:, None, None]  # (n, 1, 1)
     between = weight * embeddings[first] + (1 - weight) * embeddings[second]  # (n, pairs, D)
-    synthetic = normalize(between.flatten(0, 1), dim=1, eps=SHORTEST)
+    synthetic = normalize(between.flatten(0, 1), dim=1, eps=_MIN_NORM)
     return synthetic, labels[first].repeat(points)
 
 
 def convex_combinations(
     members: Tensor, labels: Tensor, *, per_class: int, points: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Embeddings at random places between several members of each class.
+    """Random convex combinations of several members of each class.
 
     Every one is Σᵢ wᵢ·mᵢ over ``points`` members drawn with replacement from its class, with
-    weights uniform over all that sum to 1 (Dirichlet(1, …, 1)), scaled back to unit length. With
-    one point they are the members themselves; with ever more, all meet in the class's mean, and
-    what single clips have of their own, label noise among it, averages out.
+    weights uniform on the simplex (Dirichlet(1, …, 1)), scaled back to unit length. With one point
+    they are the members themselves; with ever more they approach the class mean, and noise of
+    single clips, such as wrong labels, averages out.
 
     Args:
         members: (N, D) embeddings of unit length.
         labels: (N,) int64.
         per_class: M, how many for each class.
         points: how many members each lies between, at least 1.
-        generator: on the CPU, so that the draws are alike on every device.
+        generator: on the CPU, so that the draws are the same on every device.
 
     Returns:
         (C, M, D) synthetic embeddings of the C classes that have members, and the (C,) labels,
@@ -64,4 +64,4 @@ def convex_combinations(
     starts = counts.cumsum(0) - counts
     rows = labels.argsort(stable=True)[starts[:, None, None] + place]  # (C, M, points)
     between = torch.einsum("cmp,cmpd->cmd", weights, members[rows])
-    return normalize(between, dim=2, eps=SHORTEST), classes
+    return normalize(between, dim=2, eps=_MIN_NORM), classes

@@ -30,7 +30,7 @@ _MINERS: dict[type[TripletStage], Miner] = {
 
 @dataclass(frozen=True, slots=True)
 class TripletLoss:
-    """A loss and how much of the batch it came from.
+    """A loss and how many triplets it came from.
 
     Attributes:
         value: scalar; zero, with a (zero) gradient, where no triplet is active.

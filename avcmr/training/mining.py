@@ -40,7 +40,7 @@ def semi_hard_triplets(
     """For every (anchor, positive) pair, the nearest negative that is farther than the positive.
 
     A pair without such a negative gives no triplet (FaceNet, Schroff et al. 2015, section 3.2);
-    whether the negative lies within the margin is left to the hinge of the loss.
+    whether the negative lies within the margin is decided by the hinge of the loss.
 
     Args:
         to_positives: (A, P) distances.
@@ -85,16 +85,16 @@ def all_triplets(
 
 
 def _first_beyond(rows: Tensor, row: Tensor, values: Tensor) -> Tensor:
-    """Where in its sorted row the first entry greater than a value is, the row's length if none.
+    """The index in its sorted row of the first entry greater than a value; the row's length if none.
 
     Args:
         rows: (A, N), each sorted.
-        row: (M,) int64, ascending: the row that each value is looked for in.
+        row: (M,) int64, ascending: the row to search for each value.
         values: (M,).
     """
     counts = row.bincount(minlength=len(rows))  # (A,)
-    # One search takes as many values in every row, so short ones are filled up. Searching for
-    # all columns instead would take as long as the sorting.
+    # searchsorted takes as many values for every row, so short ones are padded. Searching for all
+    # columns instead would take as long as sorting.
     column = torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row]  # (M,)
     padded = values.new_zeros(len(rows), int(counts.max()))
     padded[row, column] = values

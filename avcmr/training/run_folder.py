@@ -1,4 +1,4 @@
-"""A run folder: settings, measurements and weights of one training, always whole on disk.
+"""A run folder: settings, metrics and weights of one training; files are replaced atomically.
 
 ``config.yaml`` (complete, resolved), ``metrics.jsonl`` (a line per epoch), ``tensorboard/``,
 ``checkpoints/best.safetensors`` (the network) and ``checkpoints/last.safetensors`` (network,
@@ -25,7 +25,7 @@ from preprocessing.errors import NotFoundError, SetupError
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Named tensors, and what must be known to use them (JSON)."""
+    """Named tensors, and metadata that JSON can hold."""
 
     tensors: dict[str, Tensor]
     metadata: dict[str, Any]
@@ -62,7 +62,7 @@ class RunFolder:
         return self.path / "index.h5"
 
     def open(self, config: Config, dataset: Dataset) -> None:
-        """Make the folder, or check that it belongs to these settings and this data.
+        """Create the folder, or check that it belongs to these settings and features.
 
         Raises:
             SetupError: the folder holds a run with other settings or other features.
@@ -96,7 +96,7 @@ class RunFolder:
 
     @property
     def finished(self) -> bool:
-        """Whether the curriculum has come to its end."""
+        """Whether both stages have ended."""
         return self.has("last") and bool(self.load("last").metadata["curriculum"]["finished"])
 
     def save(self, name: str, checkpoint: Checkpoint) -> None:
@@ -147,14 +147,14 @@ class RunFolder:
             try:
                 records.append(json.loads(line))
             except ValueError:
-                break  # a killed run may leave half a line, and nothing after it
+                break  # a killed run may leave an incomplete last line
         return [record for record in records if until is None or record["epoch"] <= until]
 
     def rewind(self, epoch: int) -> None:
-        """Forget measurements after ``epoch``, before those epochs are run again."""
+        """Drop measurements after ``epoch``, before those epochs are run again."""
         lines = [json.dumps(record) + "\n" for record in self.history(until=epoch)]
         write_whole(self.metrics_file, "".join(lines).encode())
-        # TensorBoard's events are derived from the measurements and are written anew from them.
+        # TensorBoard's events are derived from the metrics and are rewritten from them.
         shutil.rmtree(self.tensorboard, ignore_errors=True)
 
     def checkpoint(self, name: str) -> Path:

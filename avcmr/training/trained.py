@@ -1,4 +1,4 @@
-"""The network that a run has learned, ready for use; its data set is not needed."""
+"""The trained network of a run; its data set is not needed."""
 
 import torch
 
@@ -11,13 +11,12 @@ def trained_network(run: RunFolder) -> TwoBranchNetwork:
     """The best network of a run, frozen and in evaluation mode, on the CPU.
 
     Raises:
-        AvcmrError: the run has not been trained, or by another version of avcmr, whose networks
-            were others.
+        AvcmrError: the run has not been trained yet, or by a version of avcmr with another network.
     """
     tensors = run.load("best").tensors
     try:
         visual = tensors.get("visual.pca.mean", tensors["visual.mean"])
-        with torch.device("meta"):  # no weights are drawn: they are about to be read
+        with torch.device("meta"):  # no random weights: they are read below
             network = TwoBranchNetwork(
                 len(tensors["audio.mean"]),
                 len(visual),

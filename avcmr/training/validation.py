@@ -1,4 +1,4 @@
-"""How good a network is on the validation clips, after each epoch."""
+"""Validation after each epoch: MAP, and gauges of collapse."""
 
 from typing import TypedDict
 
@@ -12,7 +12,7 @@ from avcmr.model.network import TwoBranchNetwork
 
 
 class Validation(TypedDict):
-    """What :func:`validate` finds."""
+    """What :func:`validate` measures."""
 
     val_map: float
     val_map_audio_to_visual: float
@@ -26,15 +26,14 @@ def validate(network: TwoBranchNetwork, train: PairedFeatures, clips: PairedFeat
     """MAP both ways, and the gauges that show a collapse of the embedding space.
 
     Args:
-        network: as it is in training; its class posteriors are fitted anew.
+        network: in training; its class posteriors are fitted again.
         train: the training clips, for the posteriors.
         clips: the validation clips.
     """
     with inference(network):
         network.fit_posterior(train)
         audio, visual = network(clips.audio, clips.visual)
-    heard, seen = embed(network, clips)
-    reached = map_both_ways(heard, seen, clips.labels)
+    reached = map_both_ways(*embed(network, clips), clips.labels)
     gauges = collapse_gauges(torch.cat([audio, visual]))
     return {
         "val_map": reached.average,

@@ -119,7 +119,7 @@ def test_reproduce_refuses_features_of_another_data_set(tmp_path) -> None:
     features = write_split(tmp_path / "features.h5", 10)
     command = ("reproduce", "vegas", "--features", features, "--out", tmp_path / "out")
     done = avcmr(*command, "model.visual_pca=9999")
-    assert (done.exit_code, "numbers only" in done.stderr) == (2, True)
+    assert (done.exit_code, "dimensions only" in done.stderr) == (2, True)
     done = avcmr("reproduce", "ave", "--features", features, "--out", tmp_path / "out")
     assert (done.exit_code, "10 classes, where this data set has 28" in done.stderr) == (2, True)
     done = avcmr("reproduce", "ave15", "--features", features, "--out", tmp_path / "out")
