@@ -69,7 +69,7 @@ def products(audio: Tensor, visual: Tensor) -> None:
 
 
 class Rival:
-    """pytorch-metric-learning in both directions; labels are copied, as it compares them by identity."""
+    """pytorch-metric-learning in both directions; labels are compared by identity, so copied."""
 
     def __init__(self) -> None:
         try:

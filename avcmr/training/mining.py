@@ -85,7 +85,7 @@ def all_triplets(
 
 
 def _first_beyond(rows: Tensor, row: Tensor, values: Tensor) -> Tensor:
-    """The index in its sorted row of the first entry greater than a value; the row's length if none.
+    """Index of the first entry of a sorted row that is greater than a value; N if none is.
 
     Args:
         rows: (A, N), each sorted.

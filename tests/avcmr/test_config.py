@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from avcmr.cli import app
 from avcmr.config import STAGES, Config, HardStage, ModelConfig, SmoothHardStage, Stage
 from avcmr.config_files import differences, load_config, presets
-from preprocessing.errors import SetupError
+from preprocessing.errors import NotFoundError, UsageError
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 
@@ -40,7 +40,7 @@ def test_yaml_round_trip(tmp_path: Path) -> None:
 
 
 def test_all_faults_are_named_at_once_with_the_nearest_key() -> None:
-    with pytest.raises(SetupError) as error:
+    with pytest.raises(UsageError) as error:
         load_config(None, ["stage1.margn=0.3", "batch_sizes=4", "stage2.members=-1"])
     message = str(error.value)
     assert "unknown key stage1.margn; did you mean stage1.margin?" in message
@@ -65,20 +65,20 @@ def test_all_faults_are_named_at_once_with_the_nearest_key() -> None:
 def test_broken_files(tmp_path: Path, text: str, wanted: str) -> None:
     path = tmp_path / "broken.yaml"
     path.write_text(text)
-    with pytest.raises(SetupError, match=wanted):
+    with pytest.raises(UsageError, match=wanted):
         load_config(path)
 
 
 def test_missing_file_and_malformed_override() -> None:
-    with pytest.raises(SetupError, match="cannot read the config file"):
+    with pytest.raises(NotFoundError, match="cannot read the config file"):
         load_config(Path("nowhere.yaml"))
     for override in ("margin", "=3", "seed.x=3"):
-        with pytest.raises(SetupError):
+        with pytest.raises(UsageError):
             load_config(None, ["seed=1", override])
 
 
 def test_batches_of_one_class_are_refused() -> None:
-    with pytest.raises(SetupError, match=r"classes_per_batch: .*no negatives"):
+    with pytest.raises(UsageError, match=r"classes_per_batch: .*no negatives"):
         load_config(None, ["classes_per_batch=1"])
 
 
@@ -93,7 +93,7 @@ def test_batches_of_one_class_are_refused() -> None:
     ],
 )
 def test_values_that_cannot_be(given: str, message: str) -> None:
-    with pytest.raises(SetupError, match=message):
+    with pytest.raises(UsageError, match=message):
         load_config(None, [given])
 
 
@@ -158,12 +158,12 @@ def test_nothing_of_ours_gets_into_the_paper_s_network_by_default() -> None:
 def test_mistakes_of_place(tmp_path: Path, given: str, hint: str) -> None:
     path = tmp_path / "c.yaml"
     path.write_text(given)
-    with pytest.raises(SetupError, match=re.escape(hint)):
+    with pytest.raises(UsageError, match=re.escape(hint)):
         load_config(path)
 
 
 def test_malformed_overrides_are_named_with_the_other_faults() -> None:
-    with pytest.raises(SetupError) as error:
+    with pytest.raises(UsageError) as error:
         load_config(None, ["margin", "stage1.margn=1", "seed.x=3", "seed=x"])
     assert [part for part in ("'margin'", "stage1.margn", "seed") if part not in str(error)] == []
 
@@ -184,7 +184,7 @@ class TestNames:
 
     def test_an_unknown_one(self) -> None:
         with pytest.raises(
-            SetupError, match=r"no preset vega; did you mean vegas\? There are: ave"
+            NotFoundError, match=r"no preset vega; did you mean vegas\? There are: ave"
         ):
             load_config(Path("vega"))
 
@@ -240,7 +240,7 @@ class TestCommands:
     ],
 )
 def test_settings_of_another_mining_are_refused(settings: list[str], faults: list[str]) -> None:
-    with pytest.raises(SetupError) as error:
+    with pytest.raises(UsageError) as error:
         load_config(None, settings)
     assert all(fault in str(error.value) for fault in faults)
 
@@ -267,7 +267,7 @@ def test_another_mining_than_the_file_s_keeps_what_both_have() -> None:
 
 def test_only_stage_2_can_be_skipped() -> None:
     assert load_config(None, ["stage2.max_epochs=0"]).stage2.max_epochs == 0
-    with pytest.raises(SetupError, match="stage1: max_epochs must be 1 or more"):
+    with pytest.raises(UsageError, match="stage1: max_epochs must be 1 or more"):
         load_config(None, ["stage1.max_epochs=0"])
 
 

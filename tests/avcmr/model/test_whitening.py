@@ -13,7 +13,7 @@ from avcmr.model.network import TwoBranchNetwork
 from avcmr.model.whitening import WhiteningPCA, require_fitting_components
 from avcmr.training.loop import train
 from avcmr.training.run_folder import RunFolder
-from preprocessing.errors import SetupError
+from preprocessing.errors import AvcmrError, SetupError, UsageError
 
 
 def eight_bits(values: np.ndarray) -> np.ndarray:
@@ -106,9 +106,9 @@ def test_what_cannot_be_fitted_is_refused(feature_file, settings, message) -> No
     if message is None:
         require_fitting_components(*dataset.train.visual.shape, config.model)
         return
-    with pytest.raises(SetupError, match=message):
+    with pytest.raises(AvcmrError, match=message):
         require_fitting_components(*dataset.train.visual.shape, config.model)
-    with pytest.raises(SetupError, match=message):
+    with pytest.raises(AvcmrError, match=message):
         TwoBranchNetwork.fitting(dataset, config.model).visual.fit_scaling(
             dataset.train.visual, dataset.train.labels
         )
@@ -122,5 +122,5 @@ def test_matrices_of_other_features_are_refused(tmp_path) -> None:
 
 
 def test_matrices_need_a_number_of_components() -> None:
-    with pytest.raises(SetupError, match="yt8m_pca needs visual_pca"):
+    with pytest.raises(UsageError, match="yt8m_pca needs visual_pca"):
         load_config(None, ["model.yt8m_pca=somewhere"])

@@ -18,7 +18,7 @@ from avcmr.metrics.metrics import evaluate
 from avcmr.training.history import EpochRecord
 from avcmr.training.loop import train
 from avcmr.training.run_folder import RunFolder
-from preprocessing.errors import SetupError
+from preprocessing.errors import SetupError, UsageError
 from tests.patience import PATIENCE
 
 QUICK = [
@@ -135,9 +135,9 @@ def test_other_settings_or_features_are_refused(feature_file, tmp_path) -> None:
 def test_balanced_batches_train_and_misfits_are_refused(feature_file, tmp_path) -> None:
     records = run_training(feature_file(), tmp_path / "run", "classes_per_batch=4")
     assert len(records) == 8
-    with pytest.raises(SetupError, match="training split has 4 classes"):
+    with pytest.raises(UsageError, match="training split has 4 classes"):
         run_training(feature_file(), tmp_path / "many", "classes_per_batch=8")
-    with pytest.raises(SetupError, match=r"set batch_size=15, or another classes_per_batch"):
+    with pytest.raises(UsageError, match=r"set batch_size=15, or another classes_per_batch"):
         run_training(feature_file(), tmp_path / "uneven", "classes_per_batch=3")
 
 

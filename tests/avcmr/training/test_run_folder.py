@@ -11,7 +11,8 @@ from safetensors.numpy import load_file
 from avcmr.config_files import load_config
 from avcmr.features.dataset import Dataset, PairedFeatures
 from avcmr.training.run_folder import Checkpoint, RunFolder
-from preprocessing.errors import SetupError
+from preprocessing.errors import NotFoundError, SetupError
+
 
 def dataset(fingerprint: str = "one") -> Dataset:
     clips = PairedFeatures(("a", "b"), torch.zeros(2, 3), torch.zeros(2, 4), torch.arange(2))
@@ -51,7 +52,7 @@ def test_a_checkpoint_is_plain_safetensors(run: RunFolder) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"no safetensors at all", b"\xff" * 64])
 def test_a_damaged_checkpoint_is_refused(run: RunFolder, content: bytes) -> None:
-    with pytest.raises(SetupError, match="no such checkpoint"):
+    with pytest.raises(NotFoundError, match="no such checkpoint"):
         run.load("best")
     run.checkpoint("best").write_bytes(content)
     with pytest.raises(SetupError, match="not a checkpoint of avcmr"):
@@ -66,7 +67,7 @@ def test_a_folder_belongs_to_its_settings_and_its_features(run: RunFolder) -> No
     assert run.finished
     with pytest.raises(SetupError, match="trained on other features"):
         run.open(load_config(None, ["seed=7"]), dataset("another"))
-    with pytest.raises(SetupError, match="not a run folder"):
+    with pytest.raises(NotFoundError, match="not a run folder"):
         RunFolder(run.path.parent / "none").config()
 
 
