@@ -22,7 +22,7 @@ from joblib import Parallel, delayed
 from torch import Tensor
 
 from avcmr.comparison.ablations import run_folders
-from avcmr.comparison.baselines.method import average_map, classes_of
+from avcmr.comparison.baselines.method import average_map, class_count
 from avcmr.comparison.registry import all_methods, check_names
 from avcmr.config_files import load_config
 from avcmr.features.dataset import PairedFeatures
@@ -191,7 +191,7 @@ def main() -> None:
         structure = replace(easiest, overlap=overlap)
         seeds = range(arguments.seeds)
         drawn = [draw(structure, sizes, seed) for seed in seeds]
-        assert all(classes_of(parts[0]) == classes for _, parts in drawn)
+        assert all(class_count(parts[0]) == classes for _, parts in drawn)
         trials = [(name, seed) for name in names for seed in seeds]
         results = Parallel(n_jobs=arguments.jobs)(
             delayed(measure)(structure, sizes, name, seed) for name, seed in trials

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "Outcome", "Summary", "all_methods", "compare", "summarise"]
 
-# Imported when first asked for: the command line names presets before it needs SciPy.
+# Imported lazily: the command line reads the presets without importing SciPy.
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={

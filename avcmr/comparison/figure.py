@@ -14,7 +14,7 @@ from avcmr.modality import AUDIO_TO_VISUAL, VISUAL_TO_AUDIO
 def comparison_figure(summaries: Sequence[Summary], chance: float, theme: Theme) -> Figure:
     """MAP of each method in both directions with 95% intervals, grouped by category.
 
-    The order is that of ``summaries``, from the top.
+    Methods are in the order of ``summaries``, from the top.
     """
     groups = [list(group) for _, group in groupby(summaries, key=lambda one: one.category)]
     places, headings, place = [], [], 0.0

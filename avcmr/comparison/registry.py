@@ -1,4 +1,4 @@
-"""Every method there is, by name."""
+"""All methods by name."""
 
 import difflib
 from collections.abc import Sequence
@@ -37,15 +37,15 @@ BASELINES = (
 
 
 def all_methods(runs: Path) -> dict[str, Method]:
-    """Name → method; those that keep run folders keep them in ``runs``."""
+    """Name → method; our own keep their run folders in ``runs``."""
     return {method.name: method for method in (*BASELINES, *ablations.methods(runs))}
 
 
 def check_names(names: Sequence[str]) -> tuple[str, ...]:
-    """The names, each once, with ``all`` spelled out.
+    """The named methods, each once, with ``all`` expanded.
 
     Raises:
-        NotFoundError: a name that no method has; all of them are told, with the nearest right ones.
+        NotFoundError: unknown names; the message has all of them, with close matches.
     """
     known = list(all_methods(Path()))
     wrong = [name for name in names if name not in {*known, "all"}]

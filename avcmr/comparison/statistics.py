@@ -1,4 +1,4 @@
-"""What the outcomes of a comparison say together: means, intervals, differences from ours."""
+"""Statistics over the outcomes of a comparison: means, intervals, differences from ours."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ from scipy.stats import t as student_t
 from avcmr.comparison.baselines.method import Category
 from avcmr.comparison.registry import all_methods
 
-CATEGORIES: tuple[Category, ...] = ("ours", "trained", "closed form", "chance", "joint input")
-"""In the order they are shown in."""
+_CATEGORIES: tuple[Category, ...] = ("ours", "trained", "closed form", "chance", "joint input")
+"""In the order in which they are shown."""
 
-OURS = "ours"
+_OURS = "ours"
 
 Floats = NDArray[np.float32]
 
 Precisions = Mapping[tuple[str, int], Floats]
-"""Method and seed → (2, N): average precision of N test clips as sounds, and as pictures."""
+"""Method and seed → (2, N): average precision of N test clips as audio and as visual queries."""
 
-RESAMPLINGS = 2000
+_RESAMPLINGS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Mean over seeds, and half the width of its 95% interval (Student's t); None for one run."""
+    """Mean over seeds, with half the width of its 95% interval (Student's t); None for one run."""
 
     mean: float
     margin: float | None
@@ -84,8 +84,8 @@ class Estimate:
 class Difference:
     """How much higher a method's average MAP is than ours, with its 95% interval.
 
-    Both are measured on the same test clips, so that what makes some of them hard for any method
-    is no part of the interval; the intervals of the two methods alone say less.
+    Both are measured on the same test clips, so that how hard these are for any method does not
+    widen the interval; comparing the intervals of the two methods would be less sensitive.
     """
 
     mean: float
@@ -103,15 +103,15 @@ class Summary:
     Attributes:
         method: its name.
         category: see ``Method``.
-        source: who described it.
-        runs: how many seeds; 1 where the seed changes nothing.
-        collapsed: how many of the runs did.
+        source: the publication that describes it.
+        runs: number of seeds; 1 if the seed changes nothing.
+        collapsed: number of runs whose embedding space collapsed.
         audio_to_visual: MAP.
         visual_to_audio: MAP.
-        average: of the two.
-        by_cosine: average MAP, searched by cosine.
-        against_ours: of the average MAP; None for ours itself, and where ours was not measured.
-        seconds: mean time of learning.
+        average: of the two directions.
+        by_cosine: average MAP, ranked by cosine.
+        against_ours: difference of the average MAP; None for ours, and if ours was not measured.
+        seconds: mean training time.
     """
 
     method: str
@@ -128,7 +128,7 @@ class Summary:
 
 
 def summarise(outcomes: Sequence[Outcome], precisions: Precisions) -> list[Summary]:
-    """Each method over its seeds, by category and then the best first."""
+    """Each method over its seeds, by category and then by average MAP, best first."""
     known = all_methods(Path())
     names = list(dict.fromkeys(outcome.method for outcome in outcomes))
     differences = differences_from_ours(
@@ -142,7 +142,9 @@ def summarise(outcomes: Sequence[Outcome], precisions: Precisions) -> list[Summa
     summaries = []
     for name in names:
         runs = [outcome for outcome in outcomes if outcome.method == name]
-        forth, back = [run.audio_to_visual for run in runs], [run.visual_to_audio for run in runs]
+        audio_to_visual = [run.audio_to_visual for run in runs]
+        visual_to_audio = [run.visual_to_audio for run in runs]
+        both = zip(audio_to_visual, visual_to_audio, strict=True)
         summaries.append(
             Summary(
                 method=name,
@@ -150,23 +152,23 @@ def summarise(outcomes: Sequence[Outcome], precisions: Precisions) -> list[Summa
                 source=known[name].source,
                 runs=len(runs),
                 collapsed=sum(run.collapsed for run in runs),
-                audio_to_visual=Estimate.of(forth),
-                visual_to_audio=Estimate.of(back),
-                average=Estimate.of([(a + b) / 2 for a, b in zip(forth, back, strict=True)]),
+                audio_to_visual=Estimate.of(audio_to_visual),
+                visual_to_audio=Estimate.of(visual_to_audio),
+                average=Estimate.of([(a + b) / 2 for a, b in both]),
                 by_cosine=Estimate.of([run.by_cosine for run in runs]),
                 against_ours=differences.get(name),
                 seconds=mean(run.seconds for run in runs),
             )
         )
-    return sorted(summaries, key=lambda one: (CATEGORIES.index(one.category), -one.average.mean))
+    return sorted(summaries, key=lambda one: (_CATEGORIES.index(one.category), -one.average.mean))
 
 
 def caveats(outcomes: Sequence[Outcome], code: str) -> list[str]:
-    """What a reader of these outcomes must know first.
+    """Warnings to be shown with these outcomes: collapses, and results of another code version.
 
     Args:
-        outcomes: measured at one time or at several.
-        code: of avcmr as it is now.
+        outcomes: of one or several runs of the command.
+        code: the current code version.
     """
     found = []
     collapsed = sorted({one.method for one in outcomes if one.collapsed})
@@ -175,25 +177,25 @@ def caveats(outcomes: Sequence[Outcome], code: str) -> list[str]:
     older = [one for one in outcomes if one.code != code]
     if older:
         found.append(
-            f"{len(older)} of {len(outcomes)} results are of other code of avcmr than this "
+            f"{len(older)} of {len(outcomes)} results are from another version of avcmr's code "
             f"({', '.join(sorted({one.method for one in older}))}) and were not measured again: "
-            "use another --out to have all from one."
+            "use another --out to measure all with this one."
         )
     return found
 
 
 def differences_from_ours(
-    precisions: Mapping[str, Floats], *, resamplings: int = RESAMPLINGS
+    precisions: Mapping[str, Floats], *, resamplings: int = _RESAMPLINGS
 ) -> dict[str, Difference]:
     """Paired bootstrap: name → (seeds, N) average precisions of the same N test clips.
 
-    Test clips are drawn with replacement, the same for all methods, and seeds, for each method
-    apart. The interval holds the middle 95% of the differences.
+    Test clips are drawn with replacement, the same for all methods, and so are the seeds of each
+    method, independently. The interval holds the middle 95% of the differences.
     """
-    if OURS not in precisions:
+    if _OURS not in precisions:
         return {}
     generator = np.random.default_rng(0)
-    clips = precisions[OURS].shape[1]
+    clips = precisions[_OURS].shape[1]
     drawn = generator.multinomial(clips, np.full(clips, 1 / clips), size=resamplings) / clips
 
     def resampled(values: Floats) -> NDArray[np.float64]:
@@ -202,11 +204,11 @@ def differences_from_ours(
         means: NDArray[np.float64] = (drawn @ values.T * weights).sum(axis=1)
         return means
 
-    ours = resampled(precisions[OURS])
+    ours = resampled(precisions[_OURS])
     found = {}
     for name, values in precisions.items():
-        if name != OURS:
+        if name != _OURS:
             low, high = np.quantile(resampled(values) - ours, [0.025, 0.975])
-            difference = float(values.mean() - precisions[OURS].mean())
+            difference = float(values.mean() - precisions[_OURS].mean())
             found[name] = Difference(difference, float(low), float(high))
     return found

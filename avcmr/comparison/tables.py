@@ -1,4 +1,4 @@
-"""A comparison as tables for people, spreadsheets and documents."""
+"""A comparison as a table for the terminal, a spreadsheet or a document."""
 
 import csv
 from collections.abc import Sequence
@@ -11,17 +11,17 @@ from rich.table import Table
 from avcmr.comparison.published import Published
 from avcmr.comparison.statistics import Summary
 
-INTERVAL_NOTE = "± is half the 95% interval over seeds (Student's t)."
-PAIRED_NOTE = (
+_INTERVAL_NOTE = "± is half the 95% interval over seeds (Student's t)."
+_PAIRED_NOTE = (
     "Minus ours: 95% interval of the difference of averages on the same test clips (bootstrap over "
     "clips and seeds)."
 )
-JOINT_NOTE = "Joint input sees both modalities of a test pair, which is another task."
-COLLAPSE_NOTE = "* the embedding space collapsed in training."
+_JOINT_NOTE = "Joint input uses both modalities of a test pair, which is another task."
+_COLLAPSE_NOTE = "* the embedding space collapsed in training."
 
 
 def rich_table(summaries: Sequence[Summary], title: str) -> Table:
-    """By category, the best first; fits into 80 columns."""
+    """Methods by category, best first; fits into 80 columns."""
     table = Table(
         title=title,
         caption="\n".join(_notes(summaries)),
@@ -48,7 +48,7 @@ def rich_table(summaries: Sequence[Summary], title: str) -> Table:
 
 
 def published_table(published: Sequence[Published]) -> Table:
-    """What others have published, and where that was read."""
+    """Published numbers, and where they were read."""
     table = Table(title="Published, not measured here", box=SIMPLE_HEAD)
     table.add_column("method", no_wrap=True)
     for name in ("a → v", "v → a"):
@@ -66,7 +66,7 @@ def markdown_table(
     published: Sequence[Published] = (),
     warnings: Sequence[str] = (),
 ) -> str:
-    """The same rows for a document, below what its reader must know first."""
+    """The same rows as Markdown, below the warnings."""
     lines = [
         *(f"**{warning}**\n" for warning in warnings),
         "| method | category | MAP audio → visual | visual → audio | average | minus ours "
@@ -84,7 +84,7 @@ def markdown_table(
 
 
 def csv_table(summaries: Sequence[Summary]) -> str:
-    """A line a method: means, and half widths of the 95% intervals (empty for one run)."""
+    """A line per method: means, and half widths of the 95% intervals (empty for one run)."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     estimates = ("audio_to_visual", "visual_to_audio", "average", "by_cosine")
@@ -119,4 +119,4 @@ def _name(one: Summary) -> str:
 
 def _notes(summaries: Sequence[Summary]) -> list[str]:
     collapsed = any(one.collapsed for one in summaries)
-    return [INTERVAL_NOTE, PAIRED_NOTE, JOINT_NOTE, *([COLLAPSE_NOTE] if collapsed else [])]
+    return [_INTERVAL_NOTE, _PAIRED_NOTE, _JOINT_NOTE, *([_COLLAPSE_NOTE] if collapsed else [])]

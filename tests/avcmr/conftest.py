@@ -10,7 +10,7 @@ FeatureFile = Callable[..., Path]
 
 @pytest.fixture
 def feature_file(tmp_path: Path, write_published) -> FeatureFile:
-    """Writes a file whose classes are clusters that both modalities see, plus noise."""
+    """Writes a file whose classes are clusters shared by both modalities, plus noise."""
 
     def write(
         *, train: int = 64, val: int = 24, test: int = 24, classes: int = 4, noise: float = 1.0

@@ -1,4 +1,4 @@
-"""The rivals, one file each, and what a method is (:mod:`~avcmr.comparison.baselines.method`)."""
+"""The rival methods, one file each; ``method`` defines what a method is."""
 
 from avcmr.comparison.baselines.method import (
     Choice,

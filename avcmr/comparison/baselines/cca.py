@@ -19,10 +19,10 @@ from avcmr.features.dataset import PairedFeatures
 from avcmr.model.network import mean_and_std
 
 RIDGES = (0.1, 0.3, 1.0, 3.0, 10.0)
-"""Chosen from on validation; in units of the features' mean variance, which is 1."""
+"""Candidates, chosen on validation; in units of the features' mean variance, which is 1."""
 
 DIMENSIONS = (8, 14, 20, 32, 64, 128)
-"""Likewise: how many pairs of canonical directions are kept."""
+"""Candidates for the number of canonical directions, chosen on validation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Spectrum:
         return cls(*torch.linalg.eigh(covariance))
 
     def inverse_root(self, ridge: float = 0.0) -> Tensor:
-        """(covariance + ridge)^(−1/2), symmetric (D, D); directions without variance become 0."""
+        """(covariance + ridge)^(−1/2), symmetric (D, D); 0 in directions without variance."""
         values = self.values + ridge
         floor = values[-1] * torch.finfo(values.dtype).eps * len(values)
         roots = torch.where(values > floor, values.clamp(min=floor).rsqrt(), 0.0)
@@ -83,30 +83,30 @@ def covariances(x: Tensor, y: Tensor) -> tuple[Spectrum, Spectrum, Tensor]:
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """(N, D) features → float64 of mean 0 and mean variance 1, as over the clips it was made of.
+    """(N, D) features → float64 with mean 0 and mean variance 1 over the clips it was fitted to.
 
-    All features are scaled alike: those of little variance are noise more often than not, and the
-    ridge should see them small (.06 of MAP on features that went through PCA).
+    All dimensions share one scale: those of little variance are mostly noise, and the ridge should
+    suppress them (worth .06 of MAP on features that went through PCA).
 
     Attributes:
         mean: (D,).
-        deviation: scalar.
+        std: scalar, over all dimensions.
     """
 
     mean: Tensor
-    deviation: Tensor
+    std: Tensor
 
     @classmethod
     def of(cls, features: Tensor) -> "Scaling":
         return cls(*mean_and_std(features.double()))
 
     def __call__(self, features: Tensor) -> Tensor:
-        return (features.double() - self.mean) / self.deviation
+        return (features.double() - self.mean) / self.std
 
 
 @dataclass(frozen=True, slots=True)
 class LinearEncoder:
-    """(N, D) features → (N, K): scaled, centred once more at (D,), times a matrix (D, K)."""
+    """(N, D) features → (N, K): scaled, minus a centre (D,), times a matrix (D, K)."""
 
     scaling: Scaling
     centre: Tensor
@@ -117,7 +117,7 @@ class LinearEncoder:
 
 
 def fit(train: PairedFeatures, val: PairedFeatures, config: Config) -> Choice:
-    """Over the clips' own pairs; ridge, number and weights of directions chosen on validation."""
+    """CCA of the clips' own pairs; validation chooses ridge, number and weighting of directions."""
     scale_x, scale_y = Scaling.of(train.audio), Scaling.of(train.visual)
     spectra = covariances(scale_x(train.audio), scale_y(train.visual))
     centred = torch.zeros(())

@@ -1,4 +1,4 @@
-"""Random embeddings: what a ranking is worth that knows nothing."""
+"""Random embeddings: the chance level of every metric."""
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from avcmr.features.dataset import PairedFeatures
 
 
 def fit(train: PairedFeatures, val: PairedFeatures, config: Config) -> Choice:
-    """Normal noise for every item, whatever its features are."""
+    """Gaussian noise for every item, whatever its features."""
     generator = torch.Generator().manual_seed(config.seed)
 
     def noise(features: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
-"""Cluster-CCA: canonical correlation over all pairs of one class, not the clips' own pairs alone.
+"""Cluster-CCA: canonical correlation over all pairs of a class, not just the clips' own pairs.
 
 Rasiwasia, Mahajan, Mahadevan & Aggarwal, *Cluster Canonical Correlation Analysis*, AISTATS 2014,
-equations 6 to 9. The pairs are never formed: of a class with n clips, n² pairs enter, in which
-each clip occurs n times, and their sum of products is n² times the product of the class means.
+equations 6 to 9. The pairs are never formed: a class of n clips contributes n² pairs, each clip
+occurs in n of them, and their sum of products is n² times the product of the class means.
 """
 
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ class ClassPairs:
         member = one_hot(labels.unique(return_inverse=True)[1]).to(x)  # (N, C)
         sizes = member.sum(dim=0)  # (C,)
         pairs = sizes.square().sum()
-        weight = (member @ sizes / pairs)[:, None]  # (N, 1): how often a clip occurs in the pairs
+        weight = (member @ sizes / pairs)[:, None]  # (N, 1): share of the pairs a clip occurs in
         mean_x, mean_y = (weight * x).sum(dim=0), (weight * y).sum(dim=0)
         x, y = x - mean_x, y - mean_y
         sums_x, sums_y = member.T @ x, member.T @ y  # (C, D): n times the class means
@@ -55,7 +55,7 @@ class ClassPairs:
 
 
 def fit(train: PairedFeatures, val: PairedFeatures, config: Config) -> Choice:
-    """At most classes − 1 directions correlate; what is chosen on validation is CCA's."""
+    """At most classes − 1 directions correlate; validation chooses as for CCA."""
     scale_x, scale_y = Scaling.of(train.audio), Scaling.of(train.visual)
     pairs = ClassPairs.of(scale_x(train.audio), scale_y(train.visual), train.labels)
     spectra = Spectrum.of(pairs.xx), Spectrum.of(pairs.yy)

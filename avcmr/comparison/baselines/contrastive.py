@@ -36,7 +36,7 @@ def _one_direction(similarity: Tensor, positive: Tensor) -> Tensor:
 
 
 class Contrastive(TwoBranchLearner):
-    """Pulls a clip's two embeddings together, or those of a class, and the others apart."""
+    """Attracts the two embeddings of a clip, or those of a class, and repels all others."""
 
     def __init__(self, train: PairedFeatures, config: Config, *, class_positives: bool) -> None:
         super().__init__(train, config.model)

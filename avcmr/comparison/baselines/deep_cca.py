@@ -18,15 +18,15 @@ RIDGE = 1e-3
 """Added to the outputs' covariances, as the paper's r₁ and r₂."""
 
 BATCH_SIZE = 512
-"""Covariances of a small batch say little."""
+"""Small batches give poor estimates of the covariances."""
 
 
 def correlation_loss(x: Tensor, y: Tensor, ridge: float = RIDGE) -> Tensor:
     """(B, D) outputs of both networks → minus the sum of their D canonical correlations.
 
-    That is −‖T‖ₜᵣ of section 3 with k = D. In place of Σ^(−1/2), whose gradient breaks down where
-    eigenvalues meet, the covariances are whitened by their Cholesky factors: T changes by a
-    rotation on either side, which leaves its singular values.
+    That is −‖T‖ₜᵣ of section 3 with k = D. Instead of Σ^(−1/2), whose gradient diverges where
+    eigenvalues coincide, the Cholesky factors whiten the covariances: T changes by a rotation on
+    either side, which leaves its singular values unchanged.
     """
     x, y = x - x.mean(dim=0), y - y.mean(dim=0)
     eye = ridge * torch.eye(x.shape[1], dtype=x.dtype)
@@ -39,7 +39,7 @@ def correlation_loss(x: Tensor, y: Tensor, ridge: float = RIDGE) -> Tensor:
 
 
 class DeepCCA(TwoBranchLearner):
-    """The outputs' linear CCA is part of the weights and follows them each epoch."""
+    """Two branches followed by linear CCA of their outputs, refitted after each epoch."""
 
     def __init__(self, train: PairedFeatures, config: Config) -> None:
         super().__init__(train, config.model)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid, normalize, one_hot
 
 from avcmr.comparison.baselines.gradient import TwoBranchLearner, by_gradient
-from avcmr.comparison.baselines.method import Embedder, Method, classes_of
+from avcmr.comparison.baselines.method import Embedder, Method, class_count
 from avcmr.config import Config
 from avcmr.features.dataset import PairedFeatures
 
@@ -30,13 +30,13 @@ def distance_loss(a: Tensor, b: Tensor) -> Tensor:
 
 
 class DSCMR(TwoBranchLearner):
-    """Our branches with a last layer in common, and one linear classifier for both."""
+    """Our branches with a shared last layer, and one linear classifier for both."""
 
     def __init__(self, train: PairedFeatures, config: Config) -> None:
         super().__init__(train, config.model)
-        # Section 3.2: the last layer is shared, which forces both into one space.
+        # Section 3.2: sharing the last layer forces both modalities into one space.
         self.network.visual.layers[-1] = self.network.audio.layers[-1]
-        self.classes = classes_of(train)
+        self.classes = class_count(train)
         self.classifier = nn.Linear(config.model.embedding_dim, self.classes, bias=False)
 
     def loss(self, audio: Tensor, visual: Tensor, labels: Tensor) -> Tensor:

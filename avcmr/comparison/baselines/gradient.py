@@ -1,9 +1,8 @@
-"""The one training loop of all rivals that learn by gradient.
+"""The training loop shared by all rivals that are trained by gradient descent.
 
 Network, regularisation, optimiser, batches and number of epochs are those of our own training, so
-that losses are compared and not recipes. What the rivals were published without is the weighing of
-features by relevance: it is ours alone, unless a method says otherwise. The epoch is chosen on
-validation.
+that losses are compared and not recipes. Feature weights are ours alone, as the rivals were
+published without, unless a method asks for them. The epoch is chosen on validation.
 """
 
 from abc import ABC, abstractmethod
@@ -23,7 +22,7 @@ from avcmr.training.batches import fitting_batch_size, global_batches
 
 
 def budget(config: Config) -> tuple[int, int]:
-    """Most epochs, and patience, of a training in one stage: those of both our stages together."""
+    """Maximum epochs and patience of a one-stage training: both our stages together."""
     return (
         config.stage1.max_epochs + config.stage2.max_epochs,
         config.stage1.patience + config.stage2.patience,
@@ -31,7 +30,7 @@ def budget(config: Config) -> tuple[int, int]:
 
 
 class Learner(ABC, nn.Module):
-    """A network that knows its loss and how it embeds."""
+    """A network with its loss and its way to embed."""
 
     @abstractmethod
     def loss(self, audio: Tensor, visual: Tensor, labels: Tensor) -> Tensor:
@@ -39,19 +38,19 @@ class Learner(ABC, nn.Module):
 
     @abstractmethod
     def embedder(self) -> PairEmbedder:
-        """What is asked for embeddings; it uses the weights as they are when it is called."""
+        """An embedder that uses the current weights."""
 
     def before_validation(self, train: PairedFeatures) -> None:
-        """Adjust whatever follows from the weights in closed form; without gradient or dropout."""
+        """Refit what follows from the weights in closed form; without gradients or dropout."""
 
 
 class TwoBranchLearner(Learner):
-    """A learner whose network is that of our own method.
+    """A learner with the network of our own method.
 
     Args:
-        train: training clips, from which the branches take mean and deviation.
-        model: the branches' shape.
-        feature_weights: in place of the model's; at 0 all numbers of a feature count alike.
+        train: training clips, to which the branches' scaling is fitted.
+        model: shape of the branches.
+        feature_weights: instead of the model's; 0 weighs all dimensions of a feature equally.
     """
 
     def __init__(
@@ -75,15 +74,15 @@ def fit_by_gradient(
     *,
     batch_size: int | None = None,
 ) -> Choice:
-    """Train with AdamW; back comes what embedded best on validation after any epoch.
+    """Train with AdamW and return the embedders of the best epochs on validation.
 
     Args:
         make: builds the learner; called after the seed is set.
-        train: clips to learn from.
-        val: clips to choose the epoch by.
+        train: training clips.
+        val: validation clips, which choose the epoch.
         config: seed, batch size, weight decay, stage 1's learning rate, and the epochs and
             patience of both stages.
-        batch_size: in place of ``config.batch_size``, for losses that need another.
+        batch_size: instead of ``config.batch_size``, for losses that need another.
     """
     epochs, patience = budget(config)
     batch_size = fitting_batch_size(batch_size or config.batch_size, len(train))
@@ -98,7 +97,7 @@ def fit_by_gradient(
         selection, waited = Selection(train, val, config), 0
         for epoch in range(epochs):
             learner.train()
-            # Plain batches: the contrastive rivals take every other clip of a batch for a negative.
+            # Unbalanced batches: contrastive rivals use every other clip of a batch as a negative.
             for batch in global_batches(
                 train.labels, batch_size, classes_per_batch=0, seed=config.seed, epoch=epoch
             ):
@@ -115,7 +114,7 @@ def fit_by_gradient(
 def by_gradient(
     make: Callable[[PairedFeatures, Config], Learner], *, batch_size: int | None = None
 ) -> Fit:
-    """A method's ``fit``: make the learner of training clips and settings, and train it."""
+    """A method's ``fit``: build the learner from training clips and settings, and train it."""
 
     def fit(train: PairedFeatures, val: PairedFeatures, config: Config) -> Choice:
         return fit_by_gradient(

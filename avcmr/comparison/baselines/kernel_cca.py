@@ -1,10 +1,11 @@
 """Kernel CCA: canonical correlation of non-linear features of each modality.
 
 Hardoon, Szedmak & Shawe-Taylor, *Canonical correlation analysis: an overview with application to
-learning methods*, Neural Computation 2004, section 4. In place of N × N kernels, clips are mapped
-to Nyström's features of at most ``LANDMARKS`` training clips (Williams & Seeger, NIPS 2000):
+learning methods*, Neural Computation 2004, section 4. Instead of N × N kernels, clips are mapped
+to Nyström features of at most ``LANDMARKS`` training clips (Williams & Seeger, NIPS 2000):
 φ(x) = K(L, L)^(−1/2) K(L, x). With all training clips as landmarks this is exact; of a larger
-training split every n-th clip is one, since memory grows with LANDMARKS² and time with LANDMARKS³.
+training split every n-th clip is a landmark, since memory grows with LANDMARKS² and time with
+LANDMARKS³.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,21 +26,22 @@ from avcmr.config import Config
 from avcmr.features.dataset import PairedFeatures
 
 LANDMARKS = 1600
+"""At most this many training clips are landmarks."""
 
 Kernel = Callable[[Tensor, Tensor], Tensor]
 """(N, D), (L, D) → (N, L)."""
 
 
 def linear_kernel(x: Tensor, y: Tensor) -> Tensor:
-    """Inner products: kernel CCA is then CCA."""
+    """Inner products, with which kernel CCA is CCA."""
     return x @ y.T
 
 
 def gaussian_kernel(x: Tensor, y: Tensor) -> Tensor:
     """D·exp(−‖x − y‖² / 2D).
 
-    Two clips of mean variance 1 in D dimensions are √2D apart, and as long as √D: the ridge then
-    means much the same for this kernel as for the linear one.
+    Two clips of mean variance 1 in D dimensions are √(2D) apart and have length √D, so the ridge
+    has much the same effect with this kernel as with the linear one.
     """
     dimensions = x.shape[1]
     return dimensions * torch.exp(-torch.cdist(x, y).square() / (2 * dimensions))
@@ -51,10 +53,10 @@ class NystroemFeatures:
 
     Attributes:
         scaling: of the features.
-        kernel: compares them with the landmarks.
+        kernel: between scaled features and landmarks.
         landmarks: (L, D) scaled features.
         root: (L, L), K(L, L)^(−1/2).
-        mean: (L,) of φ.
+        mean: (L,), of φ over the training clips.
     """
 
     scaling: Scaling
@@ -94,7 +96,7 @@ def fit_kernel(
     kernel: Kernel,
     landmarks: int = LANDMARKS,
 ) -> Choice:
-    """One kernel for both modalities; what is chosen on validation is CCA's, of φ."""
+    """CCA of φ with one kernel for both modalities; validation chooses as for CCA."""
     phi_x = NystroemFeatures.of(train.audio, kernel, landmarks)
     phi_y = NystroemFeatures.of(train.visual, kernel, landmarks)
     spectra = covariances(phi_x(train.audio), phi_y(train.visual))
@@ -109,7 +111,7 @@ def fit_kernel(
 
 
 def fit(train: PairedFeatures, val: PairedFeatures, config: Config) -> Choice:
-    """With Gaussian kernels as wide as the clips are apart."""
+    """With Gaussian kernels as wide as the typical distance of two clips."""
     return fit_kernel(train, val, config, gaussian_kernel)
 
 

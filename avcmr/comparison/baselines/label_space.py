@@ -1,15 +1,15 @@
-"""Label space: each modality says which class it is, and items that say the same are near.
+"""Label space: a classifier per modality, whose class probabilities are the embedding.
 
 Semantic matching of Rasiwasia et al., *A New Approach to Cross-Modal Multimedia Retrieval*, ACM
-Multimedia 2010, section 4.2, with networks as classifiers: the embedding is the vector of class
-probabilities. The regression to one-hot labels is that of Zhen et al. 2019, equation 4, alone.
+Multimedia 2010, section 4.2, with networks as classifiers. The regression to one-hot labels is that
+of Zhen et al. 2019, equation 4, alone.
 """
 
 from torch import Tensor
 from torch.nn.functional import cross_entropy, mse_loss, one_hot, softmax
 
 from avcmr.comparison.baselines.gradient import TwoBranchLearner, by_gradient
-from avcmr.comparison.baselines.method import Classifier, Embedder, Method, classes_of
+from avcmr.comparison.baselines.method import Classifier, Embedder, Method, class_count
 from avcmr.config import Config
 from avcmr.features.dataset import PairedFeatures
 
@@ -18,7 +18,7 @@ class _LabelSpace(TwoBranchLearner):
     def __init__(
         self, train: PairedFeatures, config: Config, *, feature_weights: float = 0.0
     ) -> None:
-        shape = config.model.model_copy(update={"embedding_dim": classes_of(train)})
+        shape = config.model.model_copy(update={"embedding_dim": class_count(train)})
         super().__init__(train, shape, feature_weights=feature_weights)
 
     def scores(self, audio: Tensor, visual: Tensor) -> tuple[Tensor, Tensor]:
@@ -39,8 +39,8 @@ class Classification(_LabelSpace):
         )
 
 
-def of_relevant_features(train: PairedFeatures, config: Config) -> Classification:
-    """The classifiers behind features that are weighed as those of our own method."""
+def with_feature_weights(train: PairedFeatures, config: Config) -> Classification:
+    """The same classifiers on features weighted as in our own method."""
     return Classification(train, config, feature_weights=config.model.feature_weights)
 
 
@@ -66,8 +66,8 @@ METHODS = (
     Method(
         "label-space-feature-weights",
         "trained",
-        "label-space, features weighed as ours",
-        by_gradient(of_relevant_features),
+        "label-space, with our feature weights",
+        by_gradient(with_feature_weights),
     ),
     Method(
         "label-regression",

@@ -95,7 +95,7 @@ class Method:
         )
 
 
-def classes_of(train: PairedFeatures) -> int:
+def class_count(train: PairedFeatures) -> int:
     """Number of classes among the training clips."""
     return int(train.labels.max()) + 1
 
@@ -126,7 +126,7 @@ def with_class_posterior(
         )
     audio, visual = map(_unit, embedder(train.audio, train.visual))
     posterior = ClassPosterior(
-        classes_of(train), audio.shape[1], config.model.posterior_temperature
+        class_count(train), audio.shape[1], config.model.posterior_temperature
     ).to(audio.device)
     posterior.fit(audio, visual, train.labels)
     if isinstance(embedder, Embedder):

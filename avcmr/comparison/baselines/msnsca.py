@@ -1,14 +1,16 @@
 """MSNSCA: convolutions of several widths over the feature vectors, and shared cross-attention.
 
 Zhang, Yu, Hao & Duan, *Multi-scale network with shared cross-attention for audio–visual
-correlation learning*, Neural Computing and Applications 2023. We have read its abstract and later
-descriptions, not its formulas: kernels of 3, 5 and 7, one attention for both directions, and a
-loss of classification, intra-modal and inter-modal correlation are the paper's; sizes, what
-follows the convolutions and the exact correlation loss (DSCMR's pairwise likelihood) are ours.
+correlation learning*, Neural Computing and Applications 2023. Only its abstract and later
+descriptions could be read, not its formulas: kernels of 3, 5 and 7, one attention for both
+directions, and a loss of classification, intra-modal and inter-modal correlation are the paper's;
+sizes, the layers after the convolutions and the exact correlation loss (DSCMR's pairwise
+likelihood) are ours.
 
-As published, a pair's embeddings are made from both its modalities, at test time as well: the
-query has then seen its own answer. ``msnsca-joint`` does so and is a category of its own.
-``msnsca`` is the form that can search: the same network, where each modality attends to itself.
+As published, a pair's embeddings are computed from both its modalities, at test time as well, so
+that the query has seen its own answer. ``msnsca-joint`` does so and is a category of its own.
+``msnsca`` is the form that can be used for retrieval: the same network, with each modality
+attending to itself.
 """
 
 from functools import partial
@@ -19,7 +21,7 @@ from torch.nn.functional import cross_entropy
 
 from avcmr.comparison.baselines.dscmr import pairwise_likelihood_loss
 from avcmr.comparison.baselines.gradient import Learner, by_gradient
-from avcmr.comparison.baselines.method import Embedder, Method, PairEmbedder, classes_of
+from avcmr.comparison.baselines.method import Embedder, Method, PairEmbedder, class_count
 from avcmr.config import Config, ModelConfig
 from avcmr.features.dataset import PairedFeatures
 from avcmr.model.network import mean_and_std
@@ -29,16 +31,16 @@ CHANNELS, WIDTH, HEADS = 4, 128, 4
 
 
 class MultiScale(nn.Module):
-    """Features (B, input_dim) → (B, 3, WIDTH): a token for each width of the convolutions."""
+    """Features (B, input_dim) → (B, 3, WIDTH): a token for each kernel size."""
 
     mean: Tensor
-    deviation: Tensor
+    std: Tensor
 
     def __init__(self, features: Tensor, shape: ModelConfig) -> None:
         super().__init__()
-        mean, deviation = mean_and_std(features)
+        mean, std = mean_and_std(features)
         self.register_buffer("mean", mean)
-        self.register_buffer("deviation", deviation)
+        self.register_buffer("std", std)
         self.dropout = nn.Dropout(shape.input_dropout)
         self.scales = nn.ModuleList(
             nn.Sequential(
@@ -53,12 +55,12 @@ class MultiScale(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        scaled = self.dropout((features - self.mean) / self.deviation)[:, None]  # (B, 1, D)
+        scaled = self.dropout((features - self.mean) / self.std)[:, None]  # (B, 1, D)
         return torch.stack([scale(scaled) for scale in self.scales], dim=1)
 
 
 class MSNSCA(Learner):
-    """Both forms; ``joint`` says whether a modality attends to the other or to itself."""
+    """Both forms: if ``joint``, each modality attends to the other, else to itself."""
 
     def __init__(self, train: PairedFeatures, config: Config, *, joint: bool) -> None:
         super().__init__()
@@ -72,12 +74,12 @@ class MSNSCA(Learner):
             nn.Sequential(nn.Flatten(), nn.Linear(len(KERNELS) * WIDTH, shape.embedding_dim))
             for _ in range(2)
         )
-        self.classifier = nn.Linear(shape.embedding_dim, classes_of(train))
+        self.classifier = nn.Linear(shape.embedding_dim, class_count(train))
 
     def attend(self, tokens: Tensor, context: Tensor) -> Tensor:
-        """(B, 3, WIDTH) twice → tokens with what the shared attention found in the context."""
-        found, _ = self.attention(tokens, context, context, need_weights=False)
-        attended: Tensor = self.norm(tokens + found)
+        """(B, 3, WIDTH) twice → tokens plus the shared attention to the context, normalised."""
+        attention, _ = self.attention(tokens, context, context, need_weights=False)
+        attended: Tensor = self.norm(tokens + attention)
         return attended
 
     def forward(self, audio: Tensor, visual: Tensor) -> tuple[Tensor, Tensor]:
@@ -87,13 +89,13 @@ class MSNSCA(Learner):
         return self.audio_out(self.attend(a, v)), self.visual_out(self.attend(v, a))
 
     def embed_audio(self, audio: Tensor) -> Tensor:
-        """From the sound alone."""
+        """From audio alone."""
         tokens = self.audio_scales(audio)
         embedded: Tensor = self.audio_out(self.attend(tokens, tokens))
         return embedded
 
     def embed_visual(self, visual: Tensor) -> Tensor:
-        """From the picture alone."""
+        """From visual features alone."""
         tokens = self.visual_scales(visual)
         embedded: Tensor = self.visual_out(self.attend(tokens, tokens))
         return embedded

@@ -2,9 +2,8 @@
 
 Hoerl & Kennard, *Ridge Regression: Biased Estimation for Nonorthogonal Problems*, Technometrics
 1970; the kernel form as in Saunders, Gammerman & Vovk, *Ridge Regression Learning Algorithm in Dual
-Variables*, ICML 1998, in the features that kernel CCA takes its kernel by. A softmax makes class
-probabilities of the regression's scores, and they are the embedding: semantic matching, as
-in ``label_space``, in closed form.
+Variables*, ICML 1998, on the Nyström features of kernel CCA. A softmax turns the scores into class
+probabilities, which are the embedding: semantic matching, as in ``label_space``, in closed form.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,16 +22,16 @@ from avcmr.comparison.baselines.method import (
     Method,
     PairEmbedder,
     best_on_validation,
-    classes_of,
+    class_count,
 )
 from avcmr.config import Config
 from avcmr.features.dataset import PairedFeatures
 
 RIDGES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
-"""Chosen from on validation; in units of the features' mean variance, as CCA's."""
+"""Candidates, chosen on validation; in units of the features' mean variance, as for CCA."""
 
 TEMPERATURES = (0.05, 0.1, 0.2, 0.4)
-"""Likewise; in units of the scores, which are regressed to 0 and 1."""
+"""Candidates, chosen on validation; in units of the scores, whose targets are 0 and 1."""
 
 Lift = Callable[[Tensor], Tensor]
 """(N, D) features → (N, L) float64, of mean 0 over the training clips."""
@@ -40,7 +39,7 @@ Lift = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Regression:
-    """The minimum of mean |φ W + b − one-hot label|² + ridge |W|², for any ridge.
+    """The minimiser of mean |φ W + b − one-hot label|² + ridge |W|², for any ridge.
 
     Attributes:
         spectrum: of the covariance φᵀφ / N.
@@ -54,60 +53,60 @@ class Regression:
 
     @classmethod
     def of(cls, phi: Tensor, labels: Tensor, classes: int) -> "Regression":
-        """Of φ (N, L) of the training clips, whose mean is 0, and (N,) labels."""
+        """Fit to φ (N, L) of the training clips, whose mean is 0, and (N,) labels."""
         targets = one_hot(labels, classes).to(phi)  # (N, C)
         covariance, cross = phi.T @ phi / len(phi), phi.T @ targets / len(phi)
         return cls(Spectrum.of(covariance), cross, targets.mean(dim=0))
 
     def scores(self, ridge: float) -> Encoder:
-        """φ (N, L) → (N, C) scores, with this ridge."""
+        """The function φ (N, L) → scores (N, C), with this ridge."""
         vectors = self.spectrum.vectors
         matrix = vectors / (self.spectrum.values + ridge) @ (vectors.T @ self.cross)
         return lambda phi: phi @ matrix + self.shares
 
 
 def linear(features: Tensor) -> Lift:
-    """The features themselves, scaled."""
+    """The scaled features themselves."""
     return Scaling.of(features)
 
 
 def gaussian(features: Tensor) -> Lift:
-    """Nyström's features of a Gaussian kernel, exact up to ``LANDMARKS`` training clips."""
+    """Nyström features of a Gaussian kernel, exact up to ``LANDMARKS`` training clips."""
     return NystroemFeatures.of(features, gaussian_kernel, LANDMARKS)
 
 
 def fit_lifted(
     train: PairedFeatures, val: PairedFeatures, config: Config, lift: Callable[[Tensor], Lift]
 ) -> Choice:
-    """Ridge and temperature are those of both modalities, and chosen on validation."""
+    """Ridge and temperature are shared by both modalities and chosen on validation."""
     lift_audio, lift_visual = lift(train.audio), lift(train.visual)
     audio, visual = (
-        Regression.of(phi, train.labels, classes_of(train))
+        Regression.of(phi, train.labels, class_count(train))
         for phi in (lift_audio(train.audio), lift_visual(train.visual))
     )
 
     def candidates() -> Iterator[Embedder]:
         for ridge in RIDGES:
-            heard, seen = audio.scores(ridge), visual.scores(ridge)
+            scores = audio.scores(ridge), visual.scores(ridge)
             for temperature in TEMPERATURES:
-                yield Classifier(_softmax(heard, temperature), _softmax(seen, temperature))
+                yield Classifier(*(_softmax(side, temperature) for side in scores))
 
     def behind(best: PairEmbedder) -> Classifier:
         assert isinstance(best, Classifier)
         return Classifier(_after(lift_audio, best.audio), _after(lift_visual, best.visual))
 
-    # Validation clips are lifted once, and not for every candidate.
+    # Validation clips are lifted once, not for every candidate.
     lifted = replace(val, audio=lift_audio(val.audio), visual=lift_visual(val.visual))
     return Choice(*map(behind, best_on_validation(candidates(), train, lifted, config)))
 
 
 def fit(train: PairedFeatures, val: PairedFeatures, config: Config) -> Choice:
-    """Of the features themselves."""
+    """Linear regression."""
     return fit_lifted(train, val, config, linear)
 
 
 def fit_kernel(train: PairedFeatures, val: PairedFeatures, config: Config) -> Choice:
-    """With a Gaussian kernel as wide as the clips are apart."""
+    """With a Gaussian kernel as wide as the typical distance of two clips."""
     return fit_lifted(train, val, config, gaussian)
 
 

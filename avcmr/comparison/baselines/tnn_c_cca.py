@@ -1,8 +1,8 @@
 """TNN-C-CCA: a triplet network on top of cluster-CCA's projections.
 
 Zeng, Yu & Oyama, *Deep Triplet Neural Networks with Cluster-CCA for Audio-Visual Cross-Modal
-Retrieval*, ACM TOMM 2020. Their triplets have audio anchors only, of un-normalised embeddings;
-here they are the semi-hard ones of both directions, as in our own first stage.
+Retrieval*, ACM TOMM 2020. Their triplets have audio anchors only and un-normalised embeddings;
+here they are semi-hard and in both directions, as in our own first stage.
 """
 
 from dataclasses import replace
@@ -19,11 +19,11 @@ from avcmr.training.losses import cross_modal_loss
 
 
 class SemiHardTriplets(TwoBranchLearner):
-    """Stage 1's loss with its margin, behind a projection of both modalities."""
+    """Our network with semi-hard triplets, on projected features of both modalities."""
 
     def __init__(self, projection: Embedder, train: PairedFeatures, config: Config) -> None:
         audio, visual = (part.float() for part in projection(train.audio, train.visual))
-        # The projection stands in for what the settings do to visual features.
+        # The projection replaces the PCA of visual features.
         model = config.model.model_copy(update={"visual_pca": 0})
         super().__init__(replace(train, audio=audio, visual=visual), model)
         self.projection = projection
@@ -43,7 +43,7 @@ class SemiHardTriplets(TwoBranchLearner):
 
 
 def fit(train: PairedFeatures, val: PairedFeatures, config: Config) -> Choice:
-    """Cluster-CCA first, chosen on validation by cosine, then as ``fit_by_gradient`` behind it."""
+    """Cluster-CCA, chosen on validation by cosine, then a network trained on its projections."""
     projection = cluster_cca.fit(train, val, config).by_cosine
     assert isinstance(projection, Embedder)
     return fit_by_gradient(partial(SemiHardTriplets, projection, train, config), train, val, config)

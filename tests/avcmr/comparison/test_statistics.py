@@ -1,4 +1,4 @@
-"""Intervals and paired differences against SciPy, and what a reader is warned of."""
+"""Intervals and paired differences against SciPy, and the warnings."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from avcmr.comparison.statistics import (
 from avcmr.comparison.tables import markdown_table
 
 
-def test_collapsed_and_older_results_are_told() -> None:
+def test_collapsed_and_outdated_results_are_warned_of() -> None:
     outcomes = [
         Outcome("ours", "ours", 0, *[0.6] * 4, False, 1.0, "new"),
         Outcome("hard-only", "ours", 0, *[0.3] * 4, True, 1.0, "new"),
@@ -23,7 +23,7 @@ def test_collapsed_and_older_results_are_told() -> None:
     ]
     collapsed, older = caveats(outcomes, "new")
     assert collapsed == "The embedding space of hard-only collapsed in training."
-    assert older.startswith("1 of 3 results are of other code of avcmr than this (cca)")
+    assert older.startswith("1 of 3 results are from another version of avcmr's code (cca)")
     assert caveats(outcomes[:1], "new") == []
     summaries = summarise(outcomes, {(one.method, one.seed): np.ones((2, 5)) for one in outcomes})
     table = markdown_table(summaries)
@@ -57,7 +57,7 @@ def test_seeds_widen_the_interval_of_the_difference() -> None:
     clips = np.random.default_rng(3).random(500)
     ours = clips + np.array([[-0.03], [0.0], [0.03]])
     found = differences_from_ours({"ours": ours, "same": clips[None]}, resamplings=20_000)["same"]
-    # Three values drawn with replacement: their mean has the deviation σ/√3.
+    # Three values drawn with replacement: their mean has the standard deviation σ/√3.
     assert found.mean == pytest.approx(0)
     assert found.high - found.low == pytest.approx(2 * 1.96 * 0.0245 / np.sqrt(3), rel=0.1)
     assert differences_from_ours({"cca": clips[None]}) == {}

@@ -1,4 +1,4 @@
-"""``avcmr compare`` and ``avcmr reproduce`` as a user gives them, on made-up features."""
+"""``avcmr compare`` from the command line, on synthetic features."""
 
 import csv
 import json
@@ -195,7 +195,9 @@ def test_results_of_other_code_are_kept_and_told(compared, monkeypatch) -> None:
     before = results(out)
     done = avcmr("compare", "--features", features, *FEW, "--out", out, *QUICK)
     assert results(out) == before
-    assert "7 of 7 results are of other code of avcmr than this" in " ".join(done.stderr.split())
+    assert "7 of 7 results are from another version of avcmr's code" in " ".join(
+        done.stderr.split()
+    )
 
 
 def test_a_comparison_of_an_older_format_is_refused(compared) -> None:

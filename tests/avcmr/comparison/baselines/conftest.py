@@ -1,4 +1,4 @@
-"""Small made-up clips whose classes both modalities see."""
+"""Small synthetic clips whose classes show in both modalities."""
 
 import pytest
 import torch

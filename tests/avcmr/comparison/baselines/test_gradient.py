@@ -6,7 +6,7 @@ import torch
 from avcmr.comparison.baselines import cluster_cca
 from avcmr.comparison.baselines import method as baselines
 from avcmr.comparison.baselines.gradient import budget, fit_by_gradient
-from avcmr.comparison.baselines.label_space import Classification, of_relevant_features
+from avcmr.comparison.baselines.label_space import Classification, with_feature_weights
 from avcmr.comparison.baselines.method import average_map, with_class_posterior
 from avcmr.comparison.baselines.msnsca import MSNSCA
 from avcmr.comparison.baselines.tnn_c_cca import SemiHardTriplets
@@ -63,21 +63,19 @@ def test_rivals_have_the_network_and_scaling_of_our_method(train, quick) -> None
     assert [layer.p for layer in network.audio.layers if hasattr(layer, "p")] == [0.3, 0.5]
     torch.testing.assert_close(network.visual.mean, train.visual.mean(dim=0))
     centred = train.visual - train.visual.mean(dim=0)
-    deviation = centred.square().mean().sqrt()
-    torch.testing.assert_close(network.visual.scale, (1 / deviation).expand(train.visual.shape[1]))
+    std = centred.square().mean().sqrt()
+    torch.testing.assert_close(network.visual.scale, (1 / std).expand(train.visual.shape[1]))
     scales = MSNSCA(train, quick, joint=False).visual_scales
     torch.testing.assert_close(scales.mean, train.visual.mean(dim=0))
-    torch.testing.assert_close(scales.deviation, deviation)
+    torch.testing.assert_close(scales.std, std)
     assert (scales.dropout.p, scales.scales[0][-1].p) == (0.3, 0.5)
 
 
-def test_features_are_weighed_by_relevance_for_ours_and_where_a_method_says_so(
-    train, quick
-) -> None:
-    weighed = of_relevant_features(train, quick).network.visual.scale
-    relevance = adjusted_r_squared(train.visual, train.labels)
-    torch.testing.assert_close(weighed / relevance, (weighed / relevance)[:1].expand_as(weighed))
-    assert relevance.std() > 0.01
+def test_features_are_weighted_only_where_a_method_asks_for_it(train, quick) -> None:
+    weighted = with_feature_weights(train, quick).network.visual.scale
+    weights = adjusted_r_squared(train.visual, train.labels)
+    torch.testing.assert_close(weighted / weights, (weighted / weights)[:1].expand_as(weighted))
+    assert weights.std() > 0.01
     projection = cluster_cca.fit(train, train, quick).by_cosine
-    alike = SemiHardTriplets(projection, train, quick).network.visual.scale
-    assert torch.equal(alike, alike[:1].expand_as(alike))
+    equal = SemiHardTriplets(projection, train, quick).network.visual.scale
+    assert torch.equal(equal, equal[:1].expand_as(equal))

@@ -101,7 +101,7 @@ RESULT = evaluation(["dog", "drum"])
 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures are made up but not drawn, which takes most of the time."""
+    """Figures are not rendered, which takes most of the time."""
     monkeypatch.setattr("avcmr.evaluation.report.page.to_png", lambda figure: b"")
 
 

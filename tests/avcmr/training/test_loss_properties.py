@@ -1,4 +1,4 @@
-"""What holds for every batch, whatever is in it: miners, interpolation and losses."""
+"""Properties of interpolation and losses, on any batch of embeddings."""
 
 from dataclasses import dataclass, replace
 
@@ -15,7 +15,6 @@ from torch.nn.functional import normalize, one_hot
 from avcmr.config import HardStage, SemiHardStage, TripletStage
 from avcmr.training.interpolation import convex_combinations, interpolate
 from avcmr.training.losses import cross_modal_loss, smooth_hard_loss
-from avcmr.training.mining import Triplets, all_triplets, hard_triplets, semi_hard_triplets
 
 DTYPES = st.sampled_from([torch.float32, torch.float64])
 CLIPS = st.integers(2, 9)
@@ -26,41 +25,6 @@ STAGES = st.builds(
     interpolation_points=st.integers(0, 3),
     margin=st.floats(0.01, 1.9),
 )
-MINERS = pytest.mark.parametrize("miner", [semi_hard_triplets, hard_triplets, all_triplets])
-
-
-@dataclass(frozen=True)
-class Distances:
-    """What a miner sees; distances lie on a coarse grid, so that many are equal."""
-
-    to_positives: Tensor
-    to_negatives: Tensor
-    is_positive: Tensor
-    is_negative: Tensor
-
-    def mined_by(self, miner) -> Triplets:
-        return miner(self.to_positives, self.to_negatives, self.is_positive, self.is_negative)
-
-
-@st.composite
-def distances(draw) -> Distances:
-    anchors, positives, negatives = draw(CLIPS), draw(CLIPS), draw(CLIPS)
-
-    def labels(count: int) -> Tensor:
-        return torch.from_numpy(draw(arrays(np.int64, count, elements=st.integers(0, 2))))
-
-    def grid(columns: int) -> Tensor:
-        steps = draw(arrays(np.int64, (anchors, columns), elements=st.integers(0, 8)))
-        return torch.from_numpy(steps).to(dtype) / 4
-
-    dtype = draw(DTYPES)
-    of_anchors = labels(anchors)[:, None]
-    return Distances(
-        to_positives=grid(positives),
-        to_negatives=grid(negatives),
-        is_positive=of_anchors == labels(positives),
-        is_negative=of_anchors != labels(negatives),
-    )
 
 
 @dataclass(frozen=True)
@@ -91,69 +55,6 @@ def loss_and_gradient(batch: Batch, stage: TripletStage) -> tuple[float, Tensor]
     loss.value.backward()
     assert leaves.grad is not None
     return loss.value.item(), leaves.grad
-
-
-class TestMiners:
-    @MINERS
-    @given(seen=distances())
-    def test_positives_are_positives_and_negatives_are_negatives(self, seen, miner) -> None:
-        mined = seen.mined_by(miner)
-        assert bool(seen.is_positive[mined.anchor, mined.positive].all())
-        assert bool(seen.is_negative[mined.anchor, mined.negative].all())
-
-    @given(seen=distances())
-    def test_a_semi_hard_negative_is_farther_than_its_positive(self, seen) -> None:
-        mined = seen.mined_by(semi_hard_triplets)
-        to_positive = seen.to_positives[mined.anchor, mined.positive]
-        assert bool((seen.to_negatives[mined.anchor, mined.negative] > to_positive).all())
-
-    @given(seen=distances())
-    def test_a_hard_triplet_is_as_hard_as_any_other(self, seen) -> None:
-        mined = seen.mined_by(hard_triplets)
-        semi = seen.mined_by(semi_hard_triplets)
-        hardness = dict(
-            zip(
-                mined.anchor.tolist(),
-                (
-                    seen.to_positives[mined.anchor, mined.positive]
-                    - seen.to_negatives[mined.anchor, mined.negative]
-                ).tolist(),
-                strict=True,
-            )
-        )
-        others = (
-            seen.to_positives[semi.anchor, semi.positive]
-            - seen.to_negatives[semi.anchor, semi.negative]
-        )
-        for anchor, other in zip(semi.anchor.tolist(), others.tolist(), strict=True):
-            assert hardness[anchor] >= other
-
-    @MINERS
-    @given(seen=distances(), seed=st.integers(0, 99))
-    def test_the_order_of_the_batch_does_not_matter(self, seen, seed, miner) -> None:
-        generator = torch.Generator().manual_seed(seed)
-        rows, positives, negatives = (
-            torch.randperm(count, generator=generator)
-            for count in (*seen.to_positives.shape, seen.to_negatives.shape[1])
-        )
-        shuffled = Distances(
-            seen.to_positives[rows][:, positives],
-            seen.to_negatives[rows][:, negatives],
-            seen.is_positive[rows][:, positives],
-            seen.is_negative[rows][:, negatives],
-        )
-
-        def distances_by_anchor(seen: Distances, anchors: Tensor) -> list[list[float]]:
-            mined = seen.mined_by(miner)
-            columns = (
-                anchors[mined.anchor],
-                seen.to_positives[mined.anchor, mined.positive],
-                seen.to_negatives[mined.anchor, mined.negative],
-            )
-            return sorted(torch.stack([column.double() for column in columns], dim=1).tolist())
-
-        plain = torch.arange(len(rows))
-        assert distances_by_anchor(shuffled, rows) == distances_by_anchor(seen, plain)
 
 
 class TestInterpolation:
@@ -208,7 +109,7 @@ class TestInterpolation:
 
 
 def combinations_of(batch: Batch, points: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Three combinations of each class's sounds."""
+    """Three combinations of each class's audio embeddings."""
     generator = torch.Generator().manual_seed(seed)
     return convex_combinations(
         batch.audio, batch.labels, per_class=3, points=points, generator=generator
@@ -336,7 +237,7 @@ class TestLosses:
         margin=st.floats(0.01, 0.99),
         dtype=DTYPES,
     )
-    def test_what_is_learned_gives_zero_and_a_zero_gradient(
+    def test_a_perfect_embedding_gives_zero_and_a_zero_gradient(
         self, labels, kind, points, margin, dtype
     ) -> None:
         """Every class in one point, at distance 1 from every other."""
