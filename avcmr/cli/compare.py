@@ -1,8 +1,8 @@
 """Compare methods on the same features: ours, its ablations, and its rivals.
 
-Every method learns from the training clips, chooses on the validation clips, and is measured on
-the test clips; those that are random, with several seeds. Results are kept in the folder given by
---out as they come, and the same command goes on where it was stopped. Settings such as
+Every method is trained on the training clips, selected on the validation clips and evaluated on
+the test clips; methods that depend on the seed run with several. Each result is kept in the folder
+given by --out, and the same command resumes where it was interrupted. Settings such as
 model.hidden=[256] are shared by all methods.
 
 Examples:
@@ -26,10 +26,8 @@ if TYPE_CHECKING:
     from avcmr.comparison.statistics import Outcome
     from avcmr.config import Config
 
-MethodsOption = Annotated[
-    str, typer.Option("--methods", help="Names with commas between them, or all.")
-]
-SeedsOption = Annotated[int, typer.Option(help="Runs of each method that is random.", min=1)]
+MethodsOption = Annotated[str, typer.Option("--methods", help="Comma-separated names, or all.")]
+SeedsOption = Annotated[int, typer.Option(help="Seeds of each method that depends on one.", min=1)]
 JobsOption = Annotated[int, typer.Option(help="Processes, of one thread each.", min=1)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print all results as JSON.")]
 
@@ -69,17 +67,17 @@ def run(
     classes: int | None = None,
     published: Sequence["Published"] = (),
 ) -> dict[str, Any]:
-    """Compare, show the table, and write ``comparison.{csv,md,png}``; everything as a dict.
+    """Compare, print the table and write ``comparison.{csv,md,png}``; all results as a dict.
 
     Args:
         features: file of features.
         settings: shared by all methods.
-        methods: names with commas between them.
-        seeds: runs of each method that is random.
+        methods: comma-separated names.
+        seeds: of each method that depends on one.
         folder: where results are kept.
         jobs: processes.
-        classes: how many the features must have; any number if not given.
-        published: numbers to set beside ours.
+        classes: number that the features must have; any if not given.
+        published: numbers to show beside ours.
     """
     from avcmr.comparison.figure import comparison_figure
     from avcmr.comparison.registry import check_names

@@ -1,5 +1,5 @@
-"""Measure a trained run on its test clips, which it has never seen, and write a report. Clips are
-ranked on the GPU if there is one.
+"""Evaluate a trained run on its test clips and write a report. Clips are ranked on the GPU if there
+is one.
 
 Example:
 
@@ -18,7 +18,7 @@ from avcmr.cli.console import console
 
 def command(
     run: Annotated[Path, typer.Argument(help="Folder of the run, such as runs/NAME.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print all measures as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all metrics as JSON.")] = False,
 ) -> None:
     import torch
 

@@ -1,8 +1,8 @@
-"""Set trained runs side by side in one HTML page that holds all it shows, to read, mail or project.
+"""Compare trained runs in one self-contained HTML page.
 
-Each run is measured anew on its test clips: MAP by class and direction, precision and recall, the
-best and worst queries with their pictures, the training's curves and signs of a collapse, settings
-(what differs is marked) and provenance. Of one run it is the page of avcmr evaluate.
+Each run is evaluated again on its test clips: MAP by class and direction, precision and recall, the
+best and worst queries with pictures and waveforms, training curves and gauges of collapse, settings
+(differences are marked) and provenance. For a single run it is the page of avcmr evaluate.
 
 Examples:
 

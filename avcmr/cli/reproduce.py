@@ -1,9 +1,9 @@
-"""The whole protocol on a data set of the paper, beside what others have published.
+"""Run the whole comparison on a data set of the paper, beside published numbers.
 
 Takes the published feature files (audio_train, visual_train, lab_train, …; or audio_feat,
 visual_feat, Label_ID and Train_test or Split), or features of your own extraction. Runs avcmr
-compare with all methods and the data set's settings, but for those that are given. Goes on where
-it was stopped.
+compare with all methods and the data set's preset, changed by the settings given. Resumes where it
+was interrupted. Published numbers could be read for vegas and ave15.
 
 Examples:
 
@@ -26,7 +26,7 @@ from avcmr.comparison.published import Preset
 
 
 def command(
-    dataset: Annotated[Preset, typer.Argument(help="Which data set the features are of.")],
+    dataset: Annotated[Preset, typer.Argument(help="Data set of the features.")],
     features: Annotated[Path, typer.Option(help="Published feature file, or feature store.")],
     overrides: Annotated[
         list[str] | None, typer.Argument(help="Settings, such as model.feature_weights=0.")

@@ -1,4 +1,4 @@
-"""Feature files become paired features in three splits, by clip, second or event."""
+"""Feature files loaded as paired features in three splits, by clip, second or event."""
 
 from avcmr.features.dataset import Dataset, PairedFeatures, load_dataset, open_features
 from avcmr.features.units import Units, units_of

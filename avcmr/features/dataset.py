@@ -1,4 +1,4 @@
-"""Paired features of clips, in three splits, ready to train on."""
+"""Paired features of clips in three splits, ready for training."""
 
 import hashlib
 from collections.abc import Sequence
@@ -22,11 +22,11 @@ from preprocessing.store import FeatureStore
 
 @dataclass(frozen=True, slots=True)
 class PairedFeatures:
-    """N clips; row i of both modalities is of one clip.
+    """Features of N clips; row i of both modalities belongs to the same clip.
 
     Attributes:
         ids: N clip ids.
-        audio: (N, audio_dim) float32, the mean over the clip.
+        audio: (N, audio_dim) float32, mean over the clip or unit.
         visual: (N, visual_dim) float32, likewise.
         labels: (N,) int64, index into the data set's class names.
     """
@@ -64,7 +64,7 @@ class Dataset:
 
     Attributes:
         class_names: name of each label.
-        warnings: what a reader of any result must know, such as untrained networks.
+        warnings: to be shown with any result, such as untrained networks.
         fingerprint: sha256 over all features, labels and splits.
     """
 
@@ -134,7 +134,7 @@ def load_dataset(path: Path, config: DataConfig) -> Dataset:
 
 
 def open_features(path: Path) -> FeatureStore | PublishedFeatures:
-    """A feature store or published features, to be used in a ``with`` block.
+    """Open a feature store or published features, for a ``with`` block.
 
     Raises:
         AvcmrError: neither, or a store that is unfinished or empty.
@@ -143,7 +143,7 @@ def open_features(path: Path) -> FeatureStore | PublishedFeatures:
 
 
 def _clip_means(source: FeatureStore | PublishedFeatures) -> tuple[PairedFeatures, tuple[str, ...]]:
-    """The clips, and the names of their labels: in the file's order, or else sorted."""
+    """The clips' mean features, and the class names: in the file's order, or else sorted."""
     labels: list[str] = source.labels.tolist()
     names = source.class_names if isinstance(source, PublishedFeatures) else ()
     names = names or tuple(sorted(set(labels), key=_number_or_name))
@@ -160,7 +160,7 @@ def _clip_means(source: FeatureStore | PublishedFeatures) -> tuple[PairedFeature
 def _expanded(
     clips: PairedFeatures, splits: Sequence[str], units: Units
 ) -> tuple[PairedFeatures, list[str]]:
-    """Those units that are of these clips, with their clips' labels and splits."""
+    """The units of these clips, with the labels and splits of their clips."""
     row_of = {id_: row for row, id_ in enumerate(clips.ids)}
     chosen = [unit for unit, owner in enumerate(units.owners) if owner in row_of]
     rows = [row_of[units.owners[unit]] for unit in chosen]
@@ -198,7 +198,7 @@ def _only(
         if len(names) != len(classes):
             raise UsageError(
                 f"{path}: {len(names)} classes without names, where the settings name "
-                f"{len(classes)} (data.classes); which they are cannot be told"
+                f"{len(classes)} (data.classes); they cannot be matched"
             )
         return clips, splits, classes
     absent = [name for name in classes if name not in names]

@@ -1,4 +1,4 @@
-"""What a file of features says of its clips: where they are, and how their features were made."""
+"""Where the clips of a feature file are, and how their features were made."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -13,24 +13,24 @@ from preprocessing.store import Provenance
 
 
 def provenance_of(source: Features) -> Provenance | None:
-    """How the features were made; None where their file does not say."""
+    """How the features were made; None if their file does not say."""
     return None if isinstance(source, PublishedFeatures) else source.provenance
 
 
 def clips_of(source: Features) -> dict[str, Clip]:
-    """Id → clip; with :data:`NO_FILE` as path where the features are not of media."""
+    """Id → clip; its path is :data:`NO_FILE` if the features were not extracted from media."""
     if isinstance(source, PublishedFeatures):
         clips = source.clips
     else:
         clips = tuple(record.clip for record in source.records)
     made = provenance_of(source)
-    if made is None or "imported" in made.config:  # the paths are those of arrays
+    if made is None or "imported" in made.config:  # the paths are of feature arrays
         clips = tuple(replace(clip, path=NO_FILE) for clip in clips)
     return {clip.id: clip for clip in clips}
 
 
 def clips_of_units(source: Features, units: Units) -> dict[str, Clip]:
-    """Id of each unit → its part of its clip's file, as a clip."""
+    """Id of each unit → the clip that spans it in its file."""
     clips = clips_of(source)
     owners = [clips[owner] for owner in units.owners]
     starts, ends = seconds_of_file(owners, units.spans)
@@ -45,7 +45,7 @@ def clips_of_units(source: Features, units: Units) -> dict[str, Clip]:
 def seconds_of_file(
     clips: Iterable[Clip], spans: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where in its file each unit begins and ends, (N,) each; ``spans`` count from the clip."""
+    """Start and end of each unit in its file, in seconds, (N,) each; ``spans`` are relative to the clip."""
     cuts = np.array([(clip.start, clip.end) for clip in clips], dtype=np.float64).reshape(-1, 2)
     inside = np.nan_to_num(cuts[:, :1]) + spans
     starts, ends = np.where(np.isnan(spans), cuts, inside).T

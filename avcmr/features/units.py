@@ -1,8 +1,8 @@
-"""What one item of training and retrieval is: a clip, a second of it, or the event in it.
+"""The unit of training and retrieval: a clip, each second of it, or the event in it.
 
-A clip's features are rows with times. By default their mean stands for the clip. Shorter units
-keep what the mean blurs, where a label holds for a part of the clip only, or where what is
-searched for is a moment.
+A clip's features are rows with times. By default their mean represents the clip. Shorter units
+keep what the mean blurs, if a label holds for a part of the clip only, or if moments are to be
+retrieved.
 """
 
 from collections.abc import Iterator
@@ -26,12 +26,12 @@ class Units:
 
     Attributes:
         owners: id of each unit's clip.
-        ids: U names, that of the clip with ``@second`` where a clip has several units.
+        ids: U ids: the clip's, with ``@second`` appended if a clip has several units.
         audio: (U, audio_dim) float32.
         visual: (U, visual_dim) float32.
-        spans: (U, 2) float64, the second of its clip at which each unit begins and ends, counted
-            from the clip's start; NaN where that is the clip's.
-        warning: what a reader of any result must know, or empty.
+        spans: (U, 2) float64, start and end of each unit in seconds from the clip's start; NaN
+            where they are the clip's own.
+        warning: to be shown with any result; empty if there is none.
     """
 
     owners: tuple[str, ...]
@@ -46,11 +46,11 @@ def units_of(source: Features, path: Path, unit: Literal["clip", "second", "even
     """Cut the clips of a file into units.
 
     ``clip``: the mean of all rows. ``second``: each visual row, with the audio row nearest in time.
-    ``event``: the mean of the rows whose middles lie in the clip's event; if it is too short for
-    any, the row nearest to its middle; the mean of the whole clip where no event is known.
+    ``event``: the mean of the rows centred in the clip's event; if it is too short for any, the
+    row nearest to its middle; if no event is known, the mean of the whole clip.
 
     Raises:
-        UsageError: the file has one row a clip, or knows of no event.
+        UsageError: the file has one row per clip, or no events.
     """
     if unit == "clip":
         return _whole(source)
@@ -70,13 +70,13 @@ def _seconds(source: Features, path: Path) -> Units:
     audio: list[NDArray[np.float32]] = []
     visual: list[NDArray[np.float32]] = []
     spans: list[NDArray[np.float64]] = []
-    for index, seen, heard in _clips(source.blocks()):
-        nearest = np.abs(heard.times[:, None] - seen.times).argmin(axis=0)  # (T,)
-        owners += [clip_ids[index]] * len(seen.times)
-        ids += [f"{clip_ids[index]}@{time:g}" for time in seen.times]
-        audio.append(heard.values[nearest])
-        visual.append(seen.values)
-        spans.append(_around(seen.times))
+    for index, visual_rows, audio_rows in _clips(source.blocks()):
+        nearest = np.abs(audio_rows.times[:, None] - visual_rows.times).argmin(axis=0)  # (T,)
+        owners += [clip_ids[index]] * len(visual_rows.times)
+        ids += [f"{clip_ids[index]}@{time:g}" for time in visual_rows.times]
+        audio.append(audio_rows.values[nearest])
+        visual.append(visual_rows.values)
+        spans.append(_around(visual_rows.times))
     if len(owners) == len(clip_ids):
         raise UsageError(
             f"{path}: has one row a clip, and so no seconds (data.unit); use --unit clip, or "
@@ -100,12 +100,12 @@ def _events(source: Features, path: Path) -> Units:
             "columns event_start,event_end of the manifest and give the same extract command again"
         )
     audio, visual = np.array(source.audio_means), np.array(source.visual_means)
-    for index, seen, heard in _clips(source.blocks()):
+    for index, visual_rows, audio_rows in _clips(source.blocks()):
         start, end = events[index]
         if not np.isnan([start, end]).all():
             start, end = np.nan_to_num(start), np.nan_to_num(end, nan=np.inf)
-            audio[index] = _mean_inside(heard, start, end)
-            visual[index] = _mean_inside(seen, start, end)
+            audio[index] = _mean_inside(audio_rows, start, end)
+            visual[index] = _mean_inside(visual_rows, start, end)
     warning = f"{without:,} of {len(source):,} clips have no event: their units are whole clips"
     ids = tuple(source.ids.tolist())
     return Units(
@@ -119,7 +119,7 @@ def _events(source: Features, path: Path) -> Units:
 
 
 def _around(times: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What each row stands for, (T, 2), where ``times`` (T,) are the middles, evenly spaced."""
+    """The span of each row, (T, 2), whose evenly spaced centres are ``times`` (T,)."""
     half = times[0] if len(times) == 1 else (times[1] - times[0]) / 2
     return np.stack([times - half, times + half], axis=1)
 
@@ -134,7 +134,7 @@ def _mean_inside(rows: Rows, start: float, end: float) -> NDArray[np.float32]:
 
 
 def _clips(blocks: Iterator[tuple[int, Block]]) -> Iterator[tuple[int, Rows, Rows]]:
-    """Each clip's number, visual rows and audio rows."""
+    """Each clip's index, visual rows and audio rows."""
     for first, block in blocks:
         for index in range(len(block.visual)):
             yield first + index, block.visual.clip(index), block.audio.clip(index)

@@ -11,23 +11,23 @@ from preprocessing.clips import Clip
 from preprocessing.errors import ClipError
 from preprocessing.media.previews import thumbnail, waveform_peaks
 
-THUMBNAIL = 200
-"""Longer side of a tile's picture, in pixels: as large as it is shown, on a dense display."""
+_THUMBNAIL = 200
+"""Longer side of a tile's picture in pixels, enough for high-density displays."""
 
 HEIGHT = 90
-"""Of a waveform, in its own units; its width is ``PEAKS``."""
+"""Height of a waveform in SVG units; its width is ``PEAKS``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One clip, as one modality has it.
+    """One clip in one modality.
 
     Attributes:
         id: of the clip.
         label: name of its class.
-        kind: what is shown of it.
-        content: a data URI of the picture, or the waveform as an SVG path;
-            empty where the clip's file is not to be had.
+        kind: whether its picture or its sound is shown.
+        content: a data URI of the picture, or the waveform as an SVG path; empty if the clip's
+            file cannot be read.
     """
 
     id: str
@@ -38,7 +38,7 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A query, what it finds, and whether that is right."""
+    """A query and its first results, each with whether it is of the query's class."""
 
     query: Tile
     average_precision: float
@@ -47,21 +47,21 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Of one direction of one run."""
+    """The best and worst queries of one direction of one run."""
 
     best: tuple[Answer, ...]
     worst: tuple[Answer, ...]
 
 
 class Tiles:
-    """The tiles of some test clips; each is decoded once."""
+    """Tiles of test clips; each is decoded once."""
 
     def __init__(self, clips: Sequence[Clip]) -> None:
         self._clips = clips
         self._tile = cache(self._make)
 
     def answers(self, examples: Examples, *, find: Find) -> Answers:
-        """The examples of the direction that finds pictures, or sounds."""
+        """The examples of one direction as tiles; ``find`` is what its results are shown as."""
         best, worst = (
             tuple(self._answer(example, find) for example in group)
             for group in (examples.best, examples.worst)
@@ -70,8 +70,8 @@ class Tiles:
 
     def _answer(self, example: Example, find: Find) -> Answer:
         query = self._tile(example.query, "sound" if find == "picture" else "picture")
-        found = [self._tile(row, find) for row in example.results]
-        results = tuple((tile, tile.label == query.label) for tile in found)
+        tiles = [self._tile(row, find) for row in example.results]
+        results = tuple((tile, tile.label == query.label) for tile in tiles)
         return Answer(query, example.average_precision, results)
 
     def _make(self, row: int, kind: Find) -> Tile:
@@ -84,7 +84,7 @@ class Tiles:
 
 
 def _picture(clip: Clip) -> str:
-    return "data:image/jpeg;base64," + b64encode(thumbnail(clip, THUMBNAIL)).decode("ascii")
+    return "data:image/jpeg;base64," + b64encode(thumbnail(clip, _THUMBNAIL)).decode("ascii")
 
 
 def _sound(clip: Clip) -> str:
