@@ -1,14 +1,14 @@
-"""At which overlap of the classes does hard mining collapse, and does the curriculum survive it?
+"""At which overlap of the classes hard mining collapses, and whether the curriculum does too.
 
     python benchmarks/difficulty.py [--size ave|vegas] [--methods NAMES] [--seeds N] [--jobs N]
                                     [--label-noise SHARE] [--gap G] [--private P]
 
-Features are made up with known structure (:class:`Structure`), so the posterior of the classes is
-known in closed form, and with it the ideal: MAP of ranking by the true chance of a common class. No
-ranking finds more of the class among the first k, for any k; of MAP, one that commits itself to the
-likeliest class may have some thousandths more.
-A row for each overlap, a column for each method; MAP is the average of both directions on test
-clips, over seeds. A star marks a training whose embedding space had collapsed after any epoch.
+Synthetic features have a known structure (:class:`Structure`), so the class posterior is known in
+closed form, and with it the ideal: the MAP of ranking by the true class-posterior similarity. No
+ranking has a higher expected precision at any k; in MAP, one that commits to the most likely class
+may be some thousandths better.
+There is a row for each overlap and a column for each method; MAP is the average of both directions
+on test clips, over seeds. A star marks trainings whose embedding space collapsed in any epoch.
 """
 
 import argparse
@@ -38,23 +38,23 @@ SIZES = {"ave": (15, (1560, 195, 195)), "vegas": (10, (8981, 1287, 2571))}
 
 @dataclass(frozen=True)
 class Structure:
-    """Clips of known structure, in units of the deviation of the classes' centres.
+    """The generative model of the clips; the class centres have standard deviation 1.
 
     A class has ``subclusters`` centres around its own. A clip lies around one of them, in a space
-    of ``shared`` factors that both modalities see. Each modality sees it through a linear map of
-    its own, together with ``private_factors`` of its own and noise, shifted by the gap.
+    of ``shared`` factors. Each modality observes these through a linear map of its own, together
+    with ``private_factors`` of its own and noise, shifted by the gap.
 
     Attributes:
         classes: how many, equally frequent.
-        overlap: deviation of clips from their sub-cluster's centre.
-        subclusters: of a class.
-        subcluster_spread: deviation of their centres from the class's.
-        shared: factors that both modalities see.
-        private_factors: that one modality sees.
-        private: their deviation.
-        noise: deviation of every single feature.
-        gap: distance between the modalities' means, in every feature.
-        label_noise: share of the training labels that say anything.
+        overlap: standard deviation of clips from their sub-cluster's centre.
+        subclusters: per class.
+        subcluster_spread: standard deviation of their centres from the class's.
+        shared: number of factors common to both modalities.
+        private_factors: number of factors of each modality alone.
+        private: their standard deviation.
+        noise: standard deviation of the noise in each dimension.
+        gap: distance between the modalities' means in each dimension.
+        label_noise: share of the training and validation labels that are random.
         dimensions: of audio and visual features.
     """
 
@@ -72,7 +72,7 @@ class Structure:
 
 
 class Source:
-    """Draws clips of a structure, and knows what their features say of their class."""
+    """Draws clips of a structure, and computes their true class posteriors."""
 
     def __init__(self, structure: Structure, seed: int) -> None:
         self.structure = s = structure
@@ -86,7 +86,7 @@ class Source:
         ]
 
     def clips(self, count: int, *, label_noise: float = 0.0) -> PairedFeatures:
-        """As many clips; of this share the label is drawn anew."""
+        """Draw clips, replacing this share of the labels by random ones."""
         s = self.structure
         cluster = torch.randint(len(self._centres), (count,), generator=self._generator)
         factors = self._centres[cluster] + s.overlap * self._normal(count, s.shared)
@@ -100,18 +100,18 @@ class Source:
             )
         )
         labels = cluster // s.subclusters
-        anything = torch.randint(s.classes, (count,), generator=self._generator)
+        random = torch.randint(s.classes, (count,), generator=self._generator)
         wrong = torch.rand(count, generator=self._generator) < label_noise
         ids = tuple(map(str, range(count)))
-        return PairedFeatures(ids, audio.float(), visual.float(), anything.where(wrong, labels))
+        return PairedFeatures(ids, audio.float(), visual.float(), random.where(wrong, labels))
 
     def posteriors(self, clips: PairedFeatures) -> tuple[Tensor, Tensor]:
-        """(N, classes) twice: P(class | sound) and P(class | picture).
+        """(N, classes) twice: P(class | audio) and P(class | visual).
 
-        Given its cluster a clip's features are normal, with one covariance for all clusters.
+        Given its sub-cluster, a clip's features are Gaussian; all sub-clusters share a covariance.
         """
         s = self.structure
-        found = []
+        posteriors = []
         for side, features, shared_map, private_map in zip(
             (-1, 1), (clips.audio, clips.visual), self._maps, self._private, strict=True
         ):
@@ -127,8 +127,8 @@ class Source:
             ).T
             distances = torch.cdist(white[: len(features)], white[len(features) :])  # (N, K)
             likelihood = (-distances.square() / 2).softmax(dim=1)
-            found.append(likelihood.unflatten(1, (s.classes, s.subclusters)).sum(dim=2))
-        return found[0], found[1]
+            posteriors.append(likelihood.unflatten(1, (s.classes, s.subclusters)).sum(dim=2))
+        return posteriors[0], posteriors[1]
 
     def _normal(self, *shape: int) -> Tensor:
         return torch.randn(*shape, generator=self._generator, dtype=torch.float64)
@@ -144,7 +144,7 @@ def ideal(source: Source, clips: PairedFeatures) -> float:
 def measure(
     structure: Structure, sizes: tuple[int, ...], name: str, seed: int
 ) -> tuple[float, bool]:
-    """Test MAP of a method, and whether its training collapsed."""
+    """Test MAP of a method, and whether its embedding space collapsed."""
     torch.set_num_threads(1)
     train, val, test = draw(structure, sizes, seed)[1]
     with tempfile.TemporaryDirectory() as folder:
@@ -159,7 +159,7 @@ def measure(
 def draw(
     structure: Structure, sizes: tuple[int, ...], seed: int
 ) -> tuple[Source, tuple[PairedFeatures, ...]]:
-    """A source, and its training, validation and test clips; only the first have wrong labels."""
+    """A source, and its training, validation and test clips; test labels are never random."""
     source = Source(structure, seed)
     noise = (structure.label_noise, structure.label_noise, 0.0)
     parts = zip(sizes, noise, strict=True)
@@ -202,9 +202,9 @@ def main() -> None:
             f"{mean(ideal(source, parts[2]) for source, parts in drawn):5.3f}",
         ]
         for name in names:
-            of_it = [r for (other, _), r in zip(trials, results, strict=True) if other == name]
-            star = "*" if any(collapsed for _, collapsed in of_it) else ""
-            row.append(f"{mean(reached for reached, _ in of_it):.3f}{star}".rjust(len(name)))
+            of_method = [r for (other, _), r in zip(trials, results, strict=True) if other == name]
+            star = "*" if any(collapsed for _, collapsed in of_method) else ""
+            row.append(f"{mean(reached for reached, _ in of_method):.3f}{star}".rjust(len(name)))
         print("  ".join(row), flush=True)
 
 

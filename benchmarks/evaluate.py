@@ -1,14 +1,13 @@
-"""MAP both ways for VEGAS's test split: against the loop of published scripts, and its memory.
+"""Time and memory of MAP on VEGAS's test split, against the loop of published scripts.
 
     python benchmarks/evaluate.py [--rounds N] [--queries N] [--large N] [--threads N]
 
-The rival is the loop that cross-modal papers publish (``fx_calc_map_label`` of ACMR, DSCMR and many
-after them): SciPy's distances, ``argsort``, and for each query a Python loop over the ranks that
-compares labels and sums precision. Its time is that of a sample of the queries, multiplied; the
-mean average precision of the sample must agree to 1e-6. A second rival replaces the inner loop by
-NumPy's cumulative sums. Loops have one thread; avcmr is timed with one and with all. The memory is
-that of slices of the queries against a large gallery: work is done in chunks of queries, so it
-should not grow with them.
+The baseline is the loop that cross-modal papers publish (``fx_calc_map_label`` of ACMR, DSCMR and
+many after them): SciPy's distances, ``argsort``, and for each query a Python loop over the ranks
+that compares labels and sums precision. Its time is extrapolated from a sample of the queries, on
+which both must agree to 1e-6. A second baseline replaces the inner loop by NumPy's cumulative sums.
+Loops use one thread; avcmr is timed with one and with all. Memory is measured with more and more
+queries against a large gallery: it should not grow, as queries are ranked in chunks.
 """
 
 import argparse
@@ -45,7 +44,7 @@ def embeddings(items: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def published_loop(order: Integers, query: int, labels: Integers) -> float:
-    """AP of one query, rank by rank, with the labels looked up at each."""
+    """AP of one query, rank by rank, as published."""
     total = hits = 0.0
     for rank in range(len(order)):
         if labels[query] == labels[order[rank]]:
@@ -62,7 +61,7 @@ def numpy_loop(order: Integers, query: int, labels: Integers) -> float:
 
 
 def looped(loop: Loop, queries: Floats, rows: Integers, gallery: Floats, labels: Integers) -> float:
-    """MAP of the queries that stand in these rows."""
+    """MAP of the queries of these rows, by a loop."""
     order = cdist(queries, gallery, "cosine").argsort()
     return float(np.mean([loop(order[i], row, labels) for i, row in enumerate(rows)]))
 
@@ -103,7 +102,7 @@ def speed(rounds: int, queries: int, threads: int) -> None:
 
 
 def memory(items: int) -> None:
-    """Peak memory of more and more queries against one gallery."""
+    """Peak memory of a growing number of queries against one gallery."""
     audio, visual, labels = embeddings(items)
     for queries in (10, 100, 1000):
         started = time.perf_counter()
@@ -119,9 +118,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
-        "--queries", type=int, default=200, help="the sample the loops are timed on"
+        "--queries", type=int, default=200, help="sample on which the loops are timed"
     )
-    parser.add_argument("--large", type=int, default=100_000, help="gallery of the memory test")
+    parser.add_argument(
+        "--large", type=int, default=100_000, help="gallery size of the memory test"
+    )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

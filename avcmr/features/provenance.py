@@ -45,7 +45,7 @@ def clips_of_units(source: Features, units: Units) -> dict[str, Clip]:
 def seconds_of_file(
     clips: Iterable[Clip], spans: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Start and end of each unit in its file, in seconds, (N,) each; ``spans`` are relative to the clip."""
+    """Start and end of each unit in its file in seconds, (N,) each; ``spans`` are within clips."""
     cuts = np.array([(clip.start, clip.end) for clip in clips], dtype=np.float64).reshape(-1, 2)
     inside = np.nan_to_num(cuts[:, :1]) + spans
     starts, ends = np.where(np.isnan(spans), cuts, inside).T

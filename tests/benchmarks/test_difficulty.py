@@ -1,4 +1,4 @@
-"""The made-up features of known structure have the structure, and their ideal is one."""
+"""Synthetic features have the structure they claim, and no ranking beats their ideal."""
 
 import sys
 from dataclasses import replace
@@ -46,7 +46,7 @@ def test_posteriors_are_those_of_the_mixture_of_normals() -> None:
         np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6, atol=1e-9)
 
 
-def test_clips_are_as_often_right_as_their_posteriors_say() -> None:
+def test_posteriors_are_calibrated() -> None:
     source = Source(SMALL, seed=0)
     clips = source.clips(20_000)
     for posterior in source.posteriors(clips):
@@ -62,19 +62,19 @@ def test_no_other_ranking_finds_more_of_the_class_among_the_first() -> None:
     """The probability ranking principle (Robertson 1977), which the ideal follows."""
     source = Source(SMALL, seed=1)
     clips = source.clips(4_000)
-    heard, seen = source.posteriors(clips)
+    audio, visual = source.posteriors(clips)
 
-    def found(sound: Tensor, picture: Tensor) -> float:
+    def precision(audio: Tensor, visual: Tensor) -> float:
         """Precision of the first quarter, which is as many as a class has."""
-        query, gallery = posterior_vectors(sound, "audio"), posterior_vectors(picture, "visual")
+        query, gallery = posterior_vectors(audio, "audio"), posterior_vectors(visual, "visual")
         labels = clips.labels
         result = evaluate_retrieval(query, gallery, labels, labels, SMALL.classes, ks=[1_000])
         return result.precision_at[1_000]
 
-    bolder = found(*(p**3 / (p**3).sum(dim=1, keepdim=True) for p in (heard, seen)))
-    boldest = found(*(torch.eye(SMALL.classes)[p.argmax(dim=1)] for p in (heard, seen)))
-    noisier = found(*((p + 0.3 * torch.rand_like(p)).softmax(dim=1) for p in (heard, seen)))
-    assert found(heard, seen) > max(bolder, boldest, noisier)
+    sharper = precision(*(p**3 / (p**3).sum(dim=1, keepdim=True) for p in (audio, visual)))
+    hardest = precision(*(torch.eye(SMALL.classes)[p.argmax(dim=1)] for p in (audio, visual)))
+    noisier = precision(*((p + 0.3 * torch.rand_like(p)).softmax(dim=1) for p in (audio, visual)))
+    assert precision(audio, visual) > max(sharper, hardest, noisier)
 
 
 def test_the_ideal_falls_from_certain_to_chance_as_classes_overlap() -> None:

@@ -115,14 +115,14 @@ def test_the_same_command_does_nothing_twice_and_more_seeds_add_to_it(compared) 
     again = avcmr("compare", "--features", features, *FEW, "--out", out, "--json", *QUICK)
     assert "plan: 7 runs: 7 done, 0 to do" in again.stderr
     assert results(out) == before
-    told = json.loads(again.stdout)
-    assert {one["method"]: one["runs"] for one in told["methods"]} == {
+    shown = json.loads(again.stdout)
+    assert {one["method"]: one["runs"] for one in shown["methods"]} == {
         "ours": 2,
         "infonce": 2,
         "cca": 1,
         "random": 2,
     }
-    assert told["clips"] == {"train": 64, "val": 24, "test": 24}
+    assert shown["clips"] == {"train": 64, "val": 24, "test": 24}
     more = avcmr(
         *("compare", "--features", features, "--methods", "random,infonce"),
         *("--seeds", "3", "--out", out, *QUICK),
@@ -174,8 +174,8 @@ def test_two_at_once_in_one_folder_are_refused(feature_file, tmp_path) -> None:
     assert (done.exit_code, "another comparison is running here" in done.stderr) == (2, True)
 
 
-def test_a_collapse_in_training_is_seen(feature_file, tmp_path, monkeypatch) -> None:
-    """What counts as one is set so high that every training is."""
+def test_a_collapse_in_training_is_reported(feature_file, tmp_path, monkeypatch) -> None:
+    """With a threshold so high that every training counts as collapsed."""
     monkeypatch.setattr("avcmr.training.history.COLLAPSED_BELOW", 2.0)
     features, out = feature_file(), tmp_path / "out"
     command = ("--methods", "ours,infonce", "--seeds", "1", "--out", out)
@@ -189,15 +189,14 @@ def test_a_collapse_in_training_is_seen(feature_file, tmp_path, monkeypatch) -> 
     assert "**The embedding space of ours" in (out / "comparison.md").read_text()
 
 
-def test_results_of_other_code_are_kept_and_told(compared, monkeypatch) -> None:
+def test_results_of_other_code_are_kept_with_a_warning(compared, monkeypatch) -> None:
     features, out = compared
     monkeypatch.setattr(comparison, "code_version", lambda: "another")
     before = results(out)
     done = avcmr("compare", "--features", features, *FEW, "--out", out, *QUICK)
     assert results(out) == before
-    assert "7 of 7 results are from another version of avcmr's code" in " ".join(
-        done.stderr.split()
-    )
+    warning = "7 of 7 results are from another version of avcmr's code"
+    assert warning in " ".join(done.stderr.split())
 
 
 def test_a_comparison_of_an_older_format_is_refused(compared) -> None:

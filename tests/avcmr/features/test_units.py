@@ -13,7 +13,7 @@ from avcmr.features.dataset import load_dataset
 from avcmr.training.loop import train
 from avcmr.training.run_folder import RunFolder
 from preprocessing.clips import Clip, Split
-from preprocessing.errors import SetupError
+from preprocessing.errors import UsageError
 from preprocessing.media.types import ClipFeatures, Source
 from preprocessing.store import FeatureStore, FeatureWriter, Provenance
 
@@ -155,8 +155,8 @@ def test_a_run_on_seconds_is_measured_on_seconds(tmp_path) -> None:
 
 def test_where_there_are_no_such_units_the_remedy_is_named(feature_file, tmp_path) -> None:
     second, event = (load_config(None, [f"data.unit={unit}"]).data for unit in ("second", "event"))
-    with pytest.raises(SetupError, match=r"paired.h5: has one row a clip.*use --unit clip"):
+    with pytest.raises(UsageError, match=r"paired.h5: has one row a clip.*use --unit clip"):
         load_dataset(feature_file(), second)
     make_store(tmp_path / "store.h5", events=False)
-    with pytest.raises(SetupError, match=r"store.h5: knows of no events.*event_start,event_end"):
+    with pytest.raises(UsageError, match=r"store.h5: knows of no events.*event_start,event_end"):
         load_dataset(tmp_path / "store.h5", event)

@@ -57,7 +57,7 @@ class TestDistanceSpread:
         query, gallery = (torch.randn(2000, 64, generator=seeded(s)) for s in (1, 2))
         assert distance_spread(query, gallery) == pytest.approx(1 / 8, rel=0.02)
 
-    def test_is_zero_where_nothing_can_be_told_apart(self) -> None:
+    def test_is_zero_where_nothing_can_be_retrieved(self) -> None:
         free, point = torch.randn(50, 8, generator=seeded()), torch.ones(50, 8)
         left, right = free.clone(), torch.randn(50, 8, generator=seeded(1))
         left[:, 4:], right[:, :4] = 0, 0

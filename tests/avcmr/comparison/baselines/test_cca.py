@@ -32,7 +32,7 @@ def test_directions_are_those_of_scikit_learn(train, test) -> None:
     ours = correlations((x @ found.x).numpy()[:, :3], (y @ found.y).numpy()[:, :3])
     assert ours == pytest.approx(correlations(*reference.transform(x, y)), abs=1e-6)
     assert ours == pytest.approx(found.correlations[:3].tolist(), abs=1e-12)
-    # The same variates for clips that neither has seen, but for their signs.
+    # The same variates on unseen clips, up to their signs.
     unseen = Scaling.of(train.audio)(test.audio)
     theirs = reference.transform(unseen.numpy())
     for k in range(3):

@@ -190,7 +190,7 @@ def gelu(values: np.ndarray) -> np.ndarray:
 def tokens_in_loops(scales: MultiScale, features: Tensor) -> np.ndarray:
     """(B, D) → (B, 3, WIDTH): convolutions of widths 3, 5 and 7, place by place."""
     weights = {name: value.numpy() for name, value in scales.state_dict().items()}
-    scaled = (features.numpy() - weights["mean"]) / weights["deviation"]
+    scaled = (features.numpy() - weights["mean"]) / weights["std"]
     count, length = scaled.shape
     tokens = []
     for index, width in enumerate((3, 5, 7)):

@@ -228,7 +228,7 @@ def test_a_warning_names_its_runs_where_others_lack_it(undrawn: None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("other", "told"),
+    ("other", "warning"),
     [
         (Results("same", RESULT, clips=clips(4), fingerprint="1"), ""),
         (Results("more", RESULT, clips=clips(5), fingerprint="2"), "(4 and 5, of which 4 are"),
@@ -238,13 +238,13 @@ def test_a_warning_names_its_runs_where_others_lack_it(undrawn: None) -> None:
     ids=lambda one: one.name if isinstance(one, Results) else "",
 )
 def test_other_test_clips_or_other_data_are_warned_of_before_every_number(
-    undrawn: None, other: Results, told: str
+    undrawn: None, other: Results, warning: str
 ) -> None:
     first = Results("first", RESULT, clips=clips(4), fingerprint="1")
     text = read(render([first, other], title="Two")).text
-    assert ("Not comparable" in text) == bool(told)
-    assert 0 <= text.index(told) < text.index(f"{RESULT.average_map:.3f}")
-    assert not told or other.name in text
+    assert ("Not comparable" in text) == bool(warning)
+    assert 0 <= text.index(warning) < text.index(f"{RESULT.average_map:.3f}")
+    assert not warning or other.name in text
 
 
 def test_escapes_what_users_wrote() -> None:
@@ -339,7 +339,7 @@ def test_training_is_drawn_over_both_stages_with_the_switch_between_them() -> No
     assert len(curves(loss)) == 2 and marks(loss) == [3.5, 14.5]
 
 
-def test_a_collapse_is_drawn_with_the_line_it_is_told_by() -> None:
+def test_a_collapse_is_drawn_with_its_threshold() -> None:
     lines = [line | {"distance_spread": 0.2} for line in history()]
     spread, *others = collapse_figure([Results("one", RESULT, history=lines)], LIGHT).axes
     levels = [line.get_ydata() for line in spread.lines if list(line.get_xdata()) == [0, 1]]
