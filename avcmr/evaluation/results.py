@@ -76,19 +76,23 @@ def measure(
             stage.description for stage in (config.stage1, config.stage2) if stage.max_epochs
         ),
         settings=config.model_dump(mode="json"),
-        provenance={
-            "run": str(run.path),
-            "checkpoint": embedded.checkpoint
-            | {"val_map": round(embedded.checkpoint["val_map"], 4)},
-            "data": {"sha256": embedded.fingerprint, "test clips": len(embedded.ids)},
-            "features": asdict(embedded.made) if embedded.made else "their file does not say",
-        },
+        provenance=_provenance(run, embedded),
         warnings=tuple(warnings),
         clips=embedded.clips,
         fingerprint=embedded.fingerprint,
         audio_to_visual=examples(audio, visual, labels),
         visual_to_audio=examples(visual, audio, labels),
     )
+
+
+def _provenance(run: RunFolder, embedded: Embedded) -> dict[str, Any]:
+    val_map = round(embedded.checkpoint["val_map"], 4)
+    return {
+        "run": str(run.path),
+        "checkpoint": embedded.checkpoint | {"val_map": val_map},
+        "data": {"sha256": embedded.fingerprint, "test clips": len(embedded.ids)},
+        "features": asdict(embedded.made) if embedded.made else "their file does not say",
+    }
 
 
 def class_names_of(runs: Sequence[Results]) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Paired features of clips in three splits, ready for training."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -115,6 +115,16 @@ def load_dataset(path: Path, config: DataConfig) -> Dataset:
         name: clips[[row for row, split in enumerate(splits) if split == name]]
         for name in ("train", "val", "test")
     }
+    _check_trainable(parts, path)
+    return Dataset(
+        **parts,
+        class_names=class_names,
+        warnings=warnings,
+        fingerprint=fingerprint(clips, splits),
+    )
+
+
+def _check_trainable(parts: Mapping[str, PairedFeatures], path: Path) -> None:
     for name, part in parts.items():
         if len(part) < 2:
             raise SetupError(
@@ -125,12 +135,6 @@ def load_dataset(path: Path, config: DataConfig) -> Dataset:
         raise SetupError(
             f"{path}: all training clips are of one class; retrieval needs two or more"
         )
-    return Dataset(
-        **parts,
-        class_names=class_names,
-        warnings=warnings,
-        fingerprint=fingerprint(clips, splits),
-    )
 
 
 def open_features(path: Path) -> FeatureStore | PublishedFeatures:
