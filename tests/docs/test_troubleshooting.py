@@ -41,7 +41,7 @@ RELAYED = {
     },
     "ClipError": {
         "error.message.replace(f'{path}: ', '')",
-        "outcome.message.replace(str(here.path), str(clip.path))",
+        "outcome.message.replace(str(local.path), str(clip.path))",
         "*fault",
         "f'{path}: {type(error).__name__}: {error}'",
         "f'{path}: {error.strerror or error}'",
@@ -95,14 +95,18 @@ def refusals(tree: ast.AST) -> Iterator[tuple[int, ast.expr]]:
 def faults(tree: ast.AST) -> Iterator[tuple[int, ast.expr]]:
     """What is put into a list ``faults``, out of which one error is made; also by a function."""
     functions = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
-    for line, put in _put_into_faults(tree):
-        match put:
+
+    def followed(line: int, message: ast.expr) -> Iterator[tuple[int, ast.expr]]:
+        match message:
             case ast.Call(func=ast.Name(id=name)) if name in functions:
                 for node in ast.walk(functions[name]):
                     if isinstance(node, ast.Return) and node.value:
-                        yield node.lineno, node.value
+                        yield from followed(node.lineno, node.value)
             case _:
-                yield line, put
+                yield line, message
+
+    for line, put in _put_into_faults(tree):
+        yield from followed(line, put)
 
 
 def _put_into_faults(tree: ast.AST) -> Iterator[tuple[int, ast.expr]]:
