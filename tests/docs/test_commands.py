@@ -21,12 +21,13 @@ TESTS = ROOT / "tests"
 
 CLUSTER = "end_to_end/test_cluster.py"
 COMMANDS = "end_to_end/test_command_line.py"
-RETRIEVER = "avcmr/test_retriever.py"
-WEIGHTS = "avcmr/test_weights_command.py"
+MONITORING = "raytasks/monitoring/test_metrics.py"
+RETRIEVER = "avcmr/retrieval/test_retriever.py"
+WEIGHTS = "avcmr/cli/test_weights.py"
 
 ELSEWHERE: dict[str, tuple[str, ...]] = {
     "demo-clips": (f"{COMMANDS}::workplace",),
-    "doctor": ("avcmr/test_doctor.py::TestCommand::test_exit_codes",),
+    "doctor": ("avcmr/cli/test_doctor.py::TestCommand::test_exit_codes",),
     "extract --videos --out --address": (f"{CLUSTER}::test_all_ways_give_the_same_features",),
     "extract s3 --videos --out": (
         "end_to_end/test_remote_clips.py::test_a_bucket_gives_the_features_of_a_folder",
@@ -49,17 +50,17 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     "serve": ("avcmr/web/test_server.py::test_serve_command",),
     "serve --host": ("avcmr/web/test_server.py::test_serve_command",),
     "serve --port --open": ("avcmr/web/test_server.py::test_serve_command",),
-    "status": ("raytasks/test_status.py::test_what_is_measured_is_read_from_any_shell",),
-    "status --address": ("avcmr/test_status_command.py::test_a_cluster_is_asked_by_its_address",),
-    "status --watch": (
-        "avcmr/test_status_command.py::test_watching_goes_on_until_it_is_interrupted",
+    "status": (
+        "raytasks/monitoring/test_metrics.py::test_status_asks_a_cluster_for_what_runs_on_it",
     ),
+    "status --address": ("avcmr/cli/test_status.py::test_a_cluster_is_asked_by_its_address",),
+    "status --watch": ("avcmr/cli/test_status.py::test_watching_goes_on_until_it_is_interrupted",),
     "weights get": (f"{WEIGHTS}::test_get_and_verify_of_several",),
     "weights get --mirror": (f"{WEIGHTS}::test_list_get_and_verify",),
     "weights get --to": (f"{WEIGHTS}::test_get_and_verify_of_several",),
     "weights get --to --mirror": (f"{WEIGHTS}::test_get_and_verify_of_several",),
     "weights verify": (f"{WEIGHTS}::test_list_get_and_verify",),
-    "weights verify --weights": (f"{WEIGHTS}::test_list_get_and_verify",),
+    "weights verify --weights": (f"{WEIGHTS}::test_verify_says_what_fails",),
 }
 """Commands that start Ray or serve, or need published weights or the net → the tests (or fixtures)
 that run them between them."""
