@@ -54,9 +54,12 @@ RELAYED = {
 """Arguments without words of their own: they pass on what is collected elsewhere, or what the
 system or a decoder says."""
 
-NOT_OURS = ("Input should be", "Invalid host header", "line …:", "the networks failed")
+NOT_OURS = (
+    *("Input should be", "Invalid host header", "line …:", "the networks failed"),
+    *("are NOT COMPARABLE", "differ in more than their settings"),
+)
 """Entries for messages of pydantic and Starlette, for what stands before another message, and for
-what is noted of a clip without an error being made."""
+reasons and warnings that are no errors."""
 
 
 def template(node: ast.expr) -> str:
