@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# The tests of a file share what is made for them, such as a Ray.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 
 .PHONY: help install demo check test lint clean
 
@@ -40,13 +41,12 @@ lint: install
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
 
-# No test of these starts Ray or a browser, or reads a video of more than a second.
 check: lint
-	$(PYTEST) -m "not (ray or slow or browser or gpu)"
+	$(PYTEST) --numprocesses 2 -m "not (ray or slow or browser or gpu)"
 
-# The tests of a file share what is made for them, such as a Ray; files are shared by two workers.
+# Three at a time on two cores: each waits, much of the time, for a Ray to start or to end.
 test: lint
-	$(PYTEST)
+	$(PYTEST) --numprocesses 3
 
 clean:
 	rm -rf demo runs $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -2,8 +2,9 @@
 
 import logging
 import os
+import shutil
 import signal
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 from urllib.request import Request, urlopen
@@ -14,6 +15,7 @@ import hypothesis
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 
 class WritePublished(Protocol):
@@ -51,11 +53,21 @@ hypothesis.settings.register_profile("avcmr", derandomize=True, deadline=None, m
 hypothesis.settings.load_profile("avcmr")
 
 
+TESTS = Path(__file__).parent
+
 MARKS: dict[str, tuple[str, ...]] = {
-    "end_to_end": ("ray", "slow"),
-    "benchmarks/test_programs.py": ("ray", "slow"),
-    "raytasks/test_nodes.py": ("ray", "slow"),
+    "avcmr/cli/test_train.py": ("slow",),
+    "avcmr/comparison/baselines/test_all.py": ("slow",),
+    "avcmr/comparison/test_study.py": ("slow",),
     "avcmr/web/test_page.py": ("browser", "slow"),
+    "benchmarks": ("slow",),
+    "end_to_end": ("ray", "slow"),
+    "preprocessing/media/test_clock.py": ("slow",),
+    "preprocessing/media/test_decode.py": ("slow",),
+    "preprocessing/media/test_frames_shown.py": ("slow",),
+    "preprocessing/networks/test_extract_clip.py": ("slow",),
+    "preprocessing/store/test_crashes.py": ("slow",),
+    "raytasks/test_connected.py": ("slow",),
 }
 """Folder or file → the marks of its tests."""
 
@@ -69,13 +81,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     So no worker waits in the end for one that is busy with them.
     """
+    gone = [place for place in MARKS if not (TESTS / place).exists()]
+    assert not gone, f"correct MARKS in tests/conftest.py: there is no {gone}"
     for item in items:
-        place = item.path.relative_to(Path(__file__).parent).as_posix()
-        marks = [one for start, some in MARKS.items() if place.startswith(start) for one in some]
-        used = MARKS_OF_FIXTURES.keys() & set(getattr(item, "fixturenames", ()))
-        for name in {*marks, *(MARKS_OF_FIXTURES[fixture] for fixture in used)}:
-            item.add_marker(name)
-    items.sort(key=lambda item: {"slow", "ray"}.isdisjoint(one.name for one in item.iter_markers()))
+        places = {item.path, *item.path.parents}
+        marks = {mark for place, some in MARKS.items() if TESTS / place in places for mark in some}
+        fixtures = MARKS_OF_FIXTURES.keys() & {*getattr(item, "fixturenames", ())}
+        for mark in sorted(marks | {MARKS_OF_FIXTURES[fixture] for fixture in fixtures}):
+            item.add_marker(mark)
+    items.sort(
+        key=lambda item: {"slow", "ray"}.isdisjoint(mark.name for mark in item.iter_markers())
+    )
 
 
 @pytest.hookimpl(wrapper=True)
@@ -88,9 +104,39 @@ def pytest_runtest_makereport(
     """
     report = yield
     required = filter(None, os.environ.get("AVCMR_REQUIRE", "").lower().split(","))
-    if report.skipped and any(word in str(report.longrepr).lower() for word in required):
+    if (
+        report.skipped
+        and not hasattr(report, "wasxfail")
+        and any(word in str(report.longrepr).lower() for word in required)
+    ):
         report.outcome = "failed"
     return report
+
+
+class Once(Protocol):
+    """Makes what is large once for all workers of a test run."""
+
+    def __call__(self, name: str, make: Callable[[Path], None]) -> Path:
+        """The folder of that name, filled by ``make``, here or by the worker that came first."""
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """See :class:`Once`. What it makes is for all to read, and for nobody to change."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def once(name: str, make: Callable[[Path], None]) -> Path:
+        folder, done = shared / f"once-{name}", shared / f"once-{name}.done"
+        with FileLock(f"{folder}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # another has failed in the midst of it
+                folder.mkdir()
+                make(folder)
+                done.touch()
+        return folder
+
+    return once
 
 
 @pytest.fixture(scope="session")

@@ -173,6 +173,7 @@ def test_commands_are_found() -> None:
     assert shape(["extract", "--videos", "s3://b/raw"]) == "extract s3 --videos"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", sorted({page for page, _ in documented()}))
 def test_every_documented_command_runs(
     page: str, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

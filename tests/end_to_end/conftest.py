@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -189,19 +190,19 @@ def start_held(
 
 
 @pytest.fixture(scope="session")
-def good_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("good") / "videos"
-    write_good_clips(folder, 12)
-    return folder
+def good_clips(once) -> Path:
+    return once("good", partial(write_good_clips, count=12))
 
 
 @pytest.fixture(scope="session")
-def undisturbed_store(good_clips: Path) -> Path:
+def undisturbed_store(once, good_clips: Path) -> Path:
     """What a run that nothing disturbs makes of the good clips."""
-    out = good_clips.with_name("undisturbed.h5")
-    command = [*EXTRACT, out, "--videos", good_clips]
-    subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE)
-    return out
+
+    def extract(folder: Path) -> None:
+        command = [*EXTRACT, folder / "undisturbed.h5", "--videos", good_clips]
+        subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE)
+
+    return once("undisturbed", extract) / "undisturbed.h5"
 
 
 @pytest.fixture(scope="session")

@@ -141,6 +141,7 @@ def test_balanced_batches_train_and_misfits_are_refused(feature_file, tmp_path) 
         run_training(feature_file(), tmp_path / "uneven", "classes_per_batch=3")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("workers", "overrides"),
     [

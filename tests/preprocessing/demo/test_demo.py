@@ -182,6 +182,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_demo_clips_are_what_was_recorded(demo: Path) -> None:
     for label in DEMO_CLASSES:
         clip = decode(demo / label / f"{label}_000.mp4")

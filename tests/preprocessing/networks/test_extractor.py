@@ -42,6 +42,7 @@ def extractor() -> FeatureExtractor:
     return FeatureExtractor(untrained_inception(0), untrained_vggish(0), None, CPU)
 
 
+@pytest.mark.slow
 def test_a_clip_s_features_do_not_depend_on_its_company(extractor) -> None:
     clips = [random_media(2, 2.0, 1), random_media(1, 1.0, 2), random_media(9, 9.1, 3)]
     together = extractor.extract(clips)

@@ -402,6 +402,7 @@ def two_runs(feature_file: Any, tmp_path: Path) -> list[Path]:
     return folders
 
 
+@pytest.mark.slow
 def test_from_the_command_line(two_runs: list[Path], tmp_path: Path) -> None:
     def avcmr(*words: object) -> Any:
         return CliRunner().invoke(app, [str(word) for word in words])
