@@ -16,6 +16,7 @@ import ray
 from ray.exceptions import AuthenticationError
 
 from preprocessing.errors import SetupError
+from raytasks.startup import time_to_start
 
 PACKAGES = ("avcmr", "preprocessing", "raytasks")
 """What is sent to the machines of a cluster."""
@@ -107,21 +108,22 @@ def _start() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if not users_token():  # Ray would leave one in the user's home, for all clusters to come
         os.environ["RAY_AUTH_TOKEN"] = OWN_TOKEN
-    return ray.init(
-        address="local",  # and not any that "ray start" has left on this machine
-        include_dashboard=True,
-        dashboard_host="127.0.0.1",
-        object_store_memory=OBJECT_STORE_BYTES,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        runtime_env=_packages_first(),
-        _temp_dir=_session_folder(),
-        _system_config={
-            "metrics_report_interval_ms": _METRICS_EVERY_MS,
-            # A worker that runs out of memory is retried by us, alone, and not by Ray without end.
-            "task_oom_retries": 1,
-        },
-    )
+    with time_to_start():
+        return ray.init(
+            address="local",  # and not any that "ray start" has left on this machine
+            include_dashboard=True,
+            dashboard_host="127.0.0.1",
+            object_store_memory=OBJECT_STORE_BYTES,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            runtime_env=_packages_first(),
+            _temp_dir=_session_folder(),
+            _system_config={
+                "metrics_report_interval_ms": _METRICS_EVERY_MS,
+                # A worker that runs out of memory is retried by us, alone, not by Ray without end.
+                "task_oom_retries": 1,
+            },
+        )
 
 
 def _join(address: str, attempts: int = _JOIN_ATTEMPTS) -> Any:
