@@ -16,7 +16,7 @@ from preprocessing.media.process import DecodingProcess
 def test_results_come_back_and_deadlines_and_crashes_cost_one_file(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n")
-    decoding = DecodingProcess(1.5)
+    decoding = DecodingProcess(10)
     try:
         assert decoding(path, partial(media_kind, path)) == "image"
         samples = np.arange(12, dtype=np.float32).reshape(3, 4)

