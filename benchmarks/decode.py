@@ -25,7 +25,8 @@ from preprocessing.errors import ClipError, SetupError
 from preprocessing.media import DECODERS, Decoder, Sampling
 from preprocessing.media.headers import opened, read_headers
 from preprocessing.media.outcome import try_decode
-from preprocessing.media.waveform import read_waveform
+from preprocessing.media.packets import read_packets
+from preprocessing.media.waveform import read_sound
 from preprocessing.remote import Fetched
 
 LIMIT = "ffmpeg -f null (the limit)"
@@ -65,7 +66,8 @@ def all_can_decode(path: Path, decoders: dict[str, Decoder]) -> bool:
 def sound_only(path: Path) -> None:
     with opened(path) as container:
         headers = read_headers(container, path)
-        read_waveform(container.decode(headers.audio), headers.video_start, 1800)
+        (packets,) = read_packets(container, headers.audio)
+        read_sound(headers.audio, packets, headers.video_start, 1800, path)
 
 
 def all_frames(path: Path) -> None:

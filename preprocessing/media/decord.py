@@ -7,13 +7,11 @@ from numpy.typing import NDArray
 
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipError
-from preprocessing.media.headers import Headers, opened, read_headers
-from preprocessing.media.sampling import Sampling, cut, frame_times, shown_at
+from preprocessing.media.damage import MAX_LOST, Damage
+from preprocessing.media.headers import opened
+from preprocessing.media.reading import Reading
+from preprocessing.media.sampling import Sampling, frame_times, shown_at
 from preprocessing.media.types import Frames, Media
-from preprocessing.media.waveform import read_waveform, usable_waveform
-
-MAX_REPAIRED = 0.1
-"""Share of frames that decord may replace by their neighbours before the clip counts as corrupt."""
 
 decord.logging.set_level(decord.logging.FATAL)  # a bad clip is reported once, by us
 
@@ -36,11 +34,8 @@ class DecordDecoder:
     def decode(self, clip: Clip, sampling: Sampling) -> Media:
         """See :meth:`preprocessing.media.Decoder.decode`."""
         with opened(clip.file) as container:
-            headers = read_headers(container, clip.file)
-            headers.require_within(clip, sampling.max_seconds)
-            sound = container.decode(headers.audio)
-            origin = headers.video_start + (clip.start or 0.0)
-            waveform = read_waveform(sound, origin, sampling.max_seconds)
+            reading = Reading.of(container, clip, sampling)
+            headers, sound = reading.headers, reading.sound()
         if headers.source.codec == "hevc":
             raise ClipError(
                 "corrupt",
@@ -48,7 +43,8 @@ class DecordDecoder:
                 "decoded; try --decoder pyav",
             )
         try:
-            frames, times, start, end = self._read_frames(clip, sampling, headers)
+            times = frame_times(reading.seconds, sampling.frames_per_second)
+            frames = self._read_frames(reading, reading.start + times, sampling)
         except (
             decord.DECORDError,
             decord.DECORDLimitReachedError,
@@ -64,32 +60,31 @@ class DecordDecoder:
         return Media(
             frames=frames,
             frame_times=times,
-            waveform=usable_waveform(waveform, end - start, clip.file),
-            duration=end - start,
+            waveform=sound.waveform,
+            duration=reading.seconds,
             source=headers.source,
+            damage=Damage(sound=sound.lost),
         )
 
     def _read_frames(
-        self, clip: Clip, sampling: Sampling, headers: Headers
-    ) -> tuple[Frames, NDArray[np.float64], float, float]:
-        """Frames (T, H, W, 3), their times (T,) from the start of the cut, and the cut itself."""
+        self, reading: Reading, times: NDArray[np.float64], sampling: Sampling
+    ) -> Frames:
+        """The frames (T, H, W, 3) shown at some times (T,), in seconds from the first frame."""
         size = -1 if self._on_gpu else sampling.frame_size or -1
         reader = decord.VideoReader(
-            str(clip.file.absolute()),
+            str(reading.clip.file.absolute()),
             ctx=self._context,
             width=size,
             height=size,
             num_threads=1,
-            fault_tol=MAX_REPAIRED,
+            fault_tol=MAX_LOST,
         )
         shown = reader.get_frame_timestamp(np.arange(len(reader)))  # (frames, 2): from, until
         if shown[0, 0] < -1e-3:
             raise RuntimeError("it counts frames that an edit list hides, and takes wrong ones")
-        duration = float(shown[-1, 1])
-        headers.require_all(duration, clip.file)
-        start, end = cut(clip, duration)
-        times = frame_times(end - start, sampling.frames_per_second)
-        batch = reader.get_batch(shown_at(shown[:, 0], start + times))
+        reading.headers.require_all(float(shown[-1, 1]), reading.clip.file)
+        batch = reader.get_batch(shown_at(shown[:, 0], times))
         if self._on_gpu:
-            return torch.utils.dlpack.from_dlpack(batch.to_dlpack()), times, start, end
-        return batch.asnumpy(), times, start, end
+            return torch.utils.dlpack.from_dlpack(batch.to_dlpack())
+        frames: NDArray[np.uint8] = batch.asnumpy()
+        return frames

@@ -26,19 +26,21 @@ AnyStream = TypeVar("AnyStream", VideoStream, AudioStream)
 
 
 @dataclass(frozen=True, slots=True)
-class VideoHeaders:
-    """The headers of a media file that has pictures.
+class Headers:
+    """The headers of a media file with video.
 
     Attributes:
         source: size, time stamp, codec and frame rate.
         duration: seconds of picture that the headers promise; None where they do not say.
         video: the stream of pictures, of the open container; of several, that which players show.
-        video_start: the time stamp of the first picture, in seconds: 0 on the clip's clock.
+        audio: the stream of sound, of the open container; None where there is none.
+        video_start: the time stamp of the first frame, in seconds: 0 on the clip's clock.
     """
 
     source: Source
     duration: float | None
     video: VideoStream
+    audio: AudioStream | None
     video_start: float
 
     def require_within(self, clip: Clip, max_seconds: float) -> None:
@@ -61,17 +63,6 @@ class VideoHeaders:
                 f"{path}: the header promises {self.duration:.1f} s of picture, "
                 f"the file holds {duration:.1f} s; fetch it again",
             )
-
-
-@dataclass(frozen=True, slots=True)
-class Headers(VideoHeaders):
-    """The headers of a media file that has both picture and sound.
-
-    Attributes:
-        audio: the stream of sound, of the open container; of several, that which players play.
-    """
-
-    audio: AudioStream
 
 
 @contextmanager
@@ -108,31 +99,15 @@ def opened(path: Path) -> Iterator[InputContainer]:
             raise ClipError("corrupt", f"{path}: cannot be decoded ({_reason(error)})") from None
 
 
-def read_headers(container: InputContainer, path: Path) -> Headers:
-    """Streams, length and clock of an open file with picture and sound.
+def read_headers(container: InputContainer, path: Path, *, with_audio: bool = True) -> Headers:
+    """Streams, length and clock of an open file with video, and with audio unless told otherwise.
 
     Raises:
         ClipError: ``no_video`` or ``no_audio``.
     """
-    video_stream(container, path)  # a file with neither is first of all no video
-    audio = audio_stream(container, path)
-    pictures = read_video_headers(container, path)
-    return Headers(
-        source=pictures.source,
-        duration=pictures.duration,
-        video=pictures.video,
-        video_start=pictures.video_start,
-        audio=audio,
-    )
-
-
-def read_video_headers(container: InputContainer, path: Path) -> VideoHeaders:
-    """Stream, length and clock of an open file's pictures, whether it has sound or not.
-
-    Raises:
-        ClipError: ``no_video``.
-    """
     video = video_stream(container, path)
+    has_audio = with_audio or container.streams.audio
+    audio = audio_stream(container, path) if has_audio else None
     video_start = float((video.start_time or 0) * (video.time_base or 0))
     # The container knows of edit lists and the stream does not; a longer sound track is the
     # container's business and not the picture's. The smaller of the two is what is promised.
@@ -142,7 +117,7 @@ def read_video_headers(container: InputContainer, path: Path) -> VideoHeaders:
     promised = [seconds for seconds in (whole, _length(video)) if seconds is not None]
     duration = min(promised, default=None)
     stat = path.stat()
-    return VideoHeaders(
+    return Headers(
         source=Source(
             size=stat.st_size,
             mtime=stat.st_mtime_ns,
@@ -151,6 +126,7 @@ def read_video_headers(container: InputContainer, path: Path) -> VideoHeaders:
         ),
         duration=duration,
         video=video,
+        audio=audio,
         video_start=video_start,
     )
 
@@ -194,8 +170,13 @@ def audio_stream(container: InputContainer, path: Path) -> AudioStream:
     """
     audio = container.streams.best("audio")
     if not isinstance(audio, AudioStream):
-        raise ClipError("no_audio", f"{path}: no audio stream")
+        raise no_audio(path)
     return _decodable(audio, path)
+
+
+def no_audio(path: Path) -> ClipError:
+    """The error of a file without sound."""
+    return ClipError("no_audio", f"{path}: no audio stream")
 
 
 def _decodable(stream: AnyStream, path: Path) -> AnyStream:

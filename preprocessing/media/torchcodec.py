@@ -8,10 +8,11 @@ from torchcodec.transforms import Resize
 
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipError
-from preprocessing.media.headers import opened, read_headers
-from preprocessing.media.sampling import Sampling, cut, frame_times
+from preprocessing.media.damage import Damage
+from preprocessing.media.headers import opened
+from preprocessing.media.reading import Reading
+from preprocessing.media.sampling import Sampling, frame_times
 from preprocessing.media.types import Media
-from preprocessing.media.waveform import read_waveform, usable_waveform
 
 if ffmpeg_major_version is None:  # it is imported all the same, for pictures alone
     raise ImportError("no FFmpeg libraries within reach")
@@ -33,11 +34,8 @@ class TorchcodecDecoder:
     def decode(self, clip: Clip, sampling: Sampling) -> Media:
         """See :meth:`preprocessing.media.Decoder.decode`."""
         with opened(clip.file) as container:
-            headers = read_headers(container, clip.file)
-            headers.require_within(clip, sampling.max_seconds)
-            sound = container.decode(headers.audio)
-            origin = headers.video_start + (clip.start or 0.0)
-            waveform = read_waveform(sound, origin, sampling.max_seconds)
+            reading = Reading.of(container, clip, sampling)
+            headers, sound = reading.headers, reading.sound()
             stream = headers.video.index  # memory of the container, which is about to be closed
         size, on_gpu = sampling.frame_size, self._device.type == "cuda"
         try:
@@ -53,10 +51,9 @@ class TorchcodecDecoder:
             first = video.metadata.begin_stream_seconds or 0.0
             last = video.metadata.end_stream_seconds or 0.0
             headers.require_all(last - first, clip.file)
-            start, end = cut(clip, last - first)
-            times = frame_times(end - start, sampling.frames_per_second)
+            times = frame_times(reading.seconds, sampling.frames_per_second)
             # A last half second is sampled at its very end, where torchcodec has no frame any more.
-            played = np.minimum(first + start + times, np.nextafter(last, first))
+            played = np.minimum(first + reading.start + times, np.nextafter(last, first))
             frames = video.get_frames_played_at(played.tolist()).data
         except (RuntimeError, ValueError, IndexError) as error:
             reason = str(error).strip().partition("\n")[0]
@@ -68,7 +65,8 @@ class TorchcodecDecoder:
         return Media(
             frames=frames if on_gpu else frames.numpy(),
             frame_times=times,
-            waveform=usable_waveform(waveform, end - start, clip.file),
-            duration=end - start,
+            waveform=sound.waveform,
+            duration=reading.seconds,
             source=headers.source,
+            damage=Damage(sound=sound.lost),
         )

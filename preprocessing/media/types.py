@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from preprocessing.media.damage import UNDAMAGED, Damage
+
 Frames = NDArray[np.uint8] | Tensor
 """Frames (T, H, W, 3) uint8: an array, or a tensor on the GPU that decoded them."""
 
@@ -44,6 +46,7 @@ class Media:
         waveform: (S,) float32 mono at 16,000 Hz, in [-1, 1].
         duration: of the video, seconds.
         source: the file.
+        damage: what was replaced in it.
     """
 
     frames: Frames
@@ -51,6 +54,7 @@ class Media:
     waveform: NDArray[np.float32]
     duration: float
     source: Source
+    damage: Damage = UNDAMAGED
 
     def __post_init__(self) -> None:
         shape, dtype = tuple(self.frames.shape), str(self.frames.dtype).removeprefix("torch.")
@@ -81,6 +85,7 @@ class ClipFeatures:
         audio_times: (S,) float64, likewise.
         duration: of the video, seconds.
         source: the file.
+        damage: what was replaced in the clip.
     """
 
     visual: NDArray[np.float32]
@@ -89,6 +94,7 @@ class ClipFeatures:
     audio_times: NDArray[np.float64]
     duration: float
     source: Source
+    damage: Damage = UNDAMAGED
 
     def __post_init__(self) -> None:
         for name, rows, times in (

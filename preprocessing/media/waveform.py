@@ -5,6 +5,7 @@ every block when it resamples (correlation with the true signal .01 and .97; see
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,14 @@ from typing import Any
 import av
 import numpy as np
 import torch
-from av import AudioFrame
+from av import AudioFrame, VideoFrame
+from av.audio.stream import AudioStream
 from numpy.typing import NDArray
 from torchaudio.transforms import Resample
 
 from preprocessing.errors import ClipError
+from preprocessing.media.damage import Losses, require_little
+from preprocessing.media.packets import AUDIO_PREROLL, Packets, entry
 from preprocessing.media.sampling import MAX_SECONDS
 from preprocessing.media.types import MIN_SAMPLES, SAMPLE_RATE
 
@@ -33,13 +37,63 @@ above 8 kHz."""
 INAUDIBLE = 2.0**-15
 """Lower peaks count as silence: one quantization step of 16-bit audio."""
 
+MAX_AMPLITUDE = 2.0**16
+"""Larger samples are no sound: floats may hold anything, and some files do (full scale is 1)."""
+
 STAMP_TOLERANCE = 0.01
 """Seconds by which time stamps may deviate from the sample count, since containers round them; only
 more than this is a gap or an overlap."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """The waveform of a clip.
+
+    Attributes:
+        waveform: (S,) float32 at 16 kHz.
+        lost: share of it that was replaced by silence.
+    """
+
+    waveform: NDArray[np.float32]
+    lost: float
+
+
+def read_sound(
+    stream: AudioStream,
+    packets: Packets,
+    origin: float | None,
+    seconds: float,
+    path: Path,
+    *,
+    skip: float = 0.0,
+) -> Sound:
+    """Decode the sound of a clip; what cannot be decoded is silence.
+
+    Args:
+        stream: of the open container.
+        packets: of the stream.
+        origin: time stamp of the clip's first sample, seconds; None without video.
+        seconds: the clip's length.
+        path: the file, to be named in errors.
+        skip: seconds to leave out before the clip, of sound without video.
+
+    Raises:
+        ClipError: ``corrupt`` where too much is lost; and as for :func:`usable_waveform`.
+    """
+    losses = Losses()
+    first = 0 if origin is None else entry(packets, origin - AUDIO_PREROLL)
+    waveform = read_waveform(losses.decode(stream, packets[first:]), origin, skip + seconds, losses)
+    lost = losses.share_of(len(waveform) / SAMPLE_RATE)
+    require_little(lost, "sound", losses.reason, path)
+    waveform = waveform[round(skip * SAMPLE_RATE) :]
+    return Sound(usable_waveform(waveform, seconds, path), lost)
+
+
 def read_waveform(
-    frames: Iterable[AudioFrame], origin: float | None, seconds: float
+    frames: Iterable[AudioFrame | VideoFrame],
+    origin: float | None,
+    seconds: float,
+    losses: Losses,
 ) -> NDArray[np.float32]:
     """Decoded audio as (S,) float32 at 16 kHz, from a time on the video's clock on.
 
@@ -50,8 +104,9 @@ def read_waveform(
         frames: decoded audio, in order; consumed no further than needed.
         origin: time stamp of the first sample, seconds; None without video: the first there is.
         seconds: length wanted; the result may be shorter, or a little longer.
+        losses: counts gaps and samples that are no numbers, which both become silence.
     """
-    mono, rate, start = _join(frames, origin, seconds)
+    mono, rate, start = _join(frames, origin, seconds, losses)
     waveform: NDArray[np.float32] = _resampler(rate)(torch.from_numpy(mono)).numpy()
     shift = 0 if origin is None else round((start - origin) * SAMPLE_RATE)
     return np.pad(waveform, (shift, 0)) if shift > 0 else waveform[-shift:]
@@ -78,7 +133,10 @@ def usable_waveform(
 
 
 def _join(
-    frames: Iterable[AudioFrame], origin: float | None, seconds: float
+    frames: Iterable[AudioFrame | VideoFrame],
+    origin: float | None,
+    seconds: float,
+    losses: Losses,
 ) -> tuple[NDArray[np.float32], int, float]:
     """Samples (S,), channels averaged, placed by their time stamps; their rate and first stamp.
 
@@ -89,12 +147,14 @@ def _join(
     converters: dict[tuple[str, str], av.AudioResampler] = {}
     start, rate, samples, wanted = 0.0, 0, 0, 0
     for frame in frames:
+        if not isinstance(frame, AudioFrame):
+            continue
         if not rate:
             start, rate = frame.time or 0.0, frame.sample_rate
             wanted = round(((start if origin is None else origin) + seconds - start) * rate)
         if frame.sample_rate != rate:
             raise av.InvalidDataError(0, f"sound of {rate} Hz goes on at {frame.sample_rate} Hz")
-        block = _mean(frame, converters)
+        block = _numbers(_mean(frame, converters), rate, losses)
         late = 0 if frame.time is None else round((frame.time - start) * rate) - samples
         if late > STAMP_TOLERANCE * rate:
             gap = min(
@@ -102,6 +162,7 @@ def _join(
             )  # time stamps may be anything
             blocks.append(np.zeros(gap, np.float32))
             samples += len(blocks[-1])
+            losses.replace(gap / rate, "a gap in its time stamps")
         elif late < -STAMP_TOLERANCE * rate:
             block = block[-late:]
         blocks.append(block)
@@ -109,6 +170,15 @@ def _join(
         if samples > wanted + rate:  # and a second of look-ahead for the resampler
             break
     return np.concatenate(blocks), rate or SAMPLE_RATE, start
+
+
+def _numbers(block: NDArray[np.float32], rate: int, losses: Losses) -> NDArray[np.float32]:
+    """The samples, 0 for those that are none: NaN, infinite or absurdly large."""
+    bad = ~(np.abs(block) <= MAX_AMPLITUDE)
+    if bad.any():
+        losses.replace(int(bad.sum()) / rate, "samples that are no numbers")
+        block = np.where(bad, np.float32(0), block)
+    return block
 
 
 @lru_cache(maxsize=8)

@@ -196,6 +196,7 @@ class FeatureExtractor:
                 audio_times=example_times(len(clip_audio)),
                 duration=clip.duration,
                 source=clip.source,
+                damage=clip.damage,
             )
             for clip, clip_visual, clip_audio in rows
         ]

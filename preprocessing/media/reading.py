@@ -1,0 +1,77 @@
+"""What all decoders read of a clip: its packets, its timeline and its sound."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from av.container import InputContainer
+
+from preprocessing.clips import Clip
+from preprocessing.media.headers import Headers, no_audio, read_headers
+from preprocessing.media.packets import Packets, read_packets
+from preprocessing.media.sampling import Sampling, cut
+from preprocessing.media.timeline import Timeline
+from preprocessing.media.waveform import Sound, read_sound
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The packets of a clip with video and audio.
+
+    Attributes:
+        clip: whose file is open.
+        headers: of the file.
+        video: packets of the video.
+        audio: packets of the audio.
+        timeline: of the video's frames.
+        start: first second of the cut, counted from the file's first frame.
+        end: its last second.
+    """
+
+    clip: Clip
+    headers: Headers
+    video: Packets
+    audio: Packets
+    timeline: Timeline
+    start: float
+    end: float
+
+    @classmethod
+    def of(
+        cls, container: InputContainer, clip: Clip, sampling: Sampling, *, with_audio: bool = True
+    ) -> Self:
+        """Read an open file; nothing is decoded.
+
+        Args:
+            container: of the clip's file.
+            clip: which part of it.
+            sampling: what is wanted of it.
+            with_audio: whether it must have audio.
+
+        Raises:
+            ClipError: with the reason why the clip cannot be used.
+        """
+        headers = read_headers(container, clip.file, with_audio=with_audio)
+        headers.require_within(clip, sampling.max_seconds)
+        streams = [headers.video] + ([headers.audio] if headers.audio else [])
+        video, *rest = read_packets(container, *streams)
+        audio = rest[0] if rest else []
+        timeline = Timeline.of(video, clip)
+        headers.require_all(timeline.duration, clip.file)
+        start, end = cut(clip, timeline.duration)
+        return cls(clip, headers, video, audio, timeline, start, end)
+
+    @property
+    def seconds(self) -> float:
+        """The cut's length."""
+        return self.end - self.start
+
+    def sound(self) -> Sound:
+        """The sound of the cut; the container must still be open.
+
+        Raises:
+            ClipError: too much of it is lost, or it is too short or silent.
+        """
+        if self.headers.audio is None:
+            raise no_audio(self.clip.file)
+        origin = self.headers.video_start + self.start
+        return read_sound(self.headers.audio, self.audio, origin, self.seconds, self.clip.file)

@@ -1,0 +1,65 @@
+"""One timeline for both tracks: when each frame is shown, whatever the file's time stamps do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from av import AudioFrame, Packet, VideoFrame
+from numpy.typing import NDArray
+
+from preprocessing.clips import Clip
+from preprocessing.errors import ClipError
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """When each frame of a video is shown, known from its packets.
+
+    Attributes:
+        stamps: (N,) int64 increasing time stamps, in the stream's ticks.
+        starts: (N,) float64 seconds from the first frame.
+        keys: (N,) bool, whether the frame can be decoded without any other.
+        duration: seconds until the last frame ends.
+    """
+
+    stamps: NDArray[np.int64]
+    starts: NDArray[np.float64]
+    keys: NDArray[np.bool_]
+    duration: float
+
+    @classmethod
+    def of(cls, packets: "Sequence[Packet[Any]]", clip: Clip) -> Self:
+        """The timeline of a video's packets; those that an edit list cuts away do not count.
+
+        Raises:
+            ClipError: ``corrupt`` where no packet has a time stamp.
+        """
+        shown: dict[int, int] = {}
+        keys: set[int] = set()
+        for packet in packets:
+            stamp = stamp_of(packet)
+            if packet.size and not packet.is_discard and stamp is not None:
+                shown[stamp] = packet.duration or 0
+                if packet.is_keyframe:
+                    keys.add(stamp)
+        tick = packets[0].time_base if packets else None
+        if not shown or tick is None:
+            raise ClipError("corrupt", f"{clip.file}: no video frame has a time stamp")
+        stamps = np.array(sorted(shown), dtype=np.int64)
+        end = max(stamp + duration for stamp, duration in shown.items())
+        starts = (stamps - stamps[0]) * float(tick)
+        key = np.array([stamp in keys for stamp in stamps.tolist()])
+        return cls(stamps, starts, key, float((end - stamps[0]) * tick))
+
+    def share_replaced(self, wanted: NDArray[np.int64], found: Sequence[int]) -> float:
+        """Share of the sampled frames that were replaced by others far from them."""
+        # Two fields that make one frame have two stamps, so being off by one proves nothing.
+        usual = np.median(np.diff(self.stamps)) if len(self.stamps) > 1 else 1
+        off = np.abs(wanted - np.array(found)) if found else np.full(len(wanted), np.inf)
+        return float((off > 2 * usual).mean())
+
+
+def stamp_of(timed: "Packet[Any] | VideoFrame | AudioFrame") -> int | None:
+    """When it is shown, in ticks; old containers such as AVI only know the decoding order."""
+    return timed.pts if timed.pts is not None else timed.dts

@@ -1,0 +1,130 @@
+"""Damaged clips: what is lost is replaced and counted, and refused above one tenth."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from preprocessing.clips import Clip
+from preprocessing.errors import ClipError
+from preprocessing.media import Decoder, PyAVDecoder, Sampling, decode_waveform
+from preprocessing.media.encode import write_clip
+from preprocessing.media.types import SAMPLE_RATE, Media
+
+RATE = 48_000
+
+
+def decode(decoder: Decoder, path: Path) -> Media:
+    return decoder.decode(Clip("x", path, "label"), Sampling())
+
+
+def tone(seconds: float) -> NDArray[np.float32]:
+    """(1, S) of 440 Hz, amplitude .5, 48 kHz"""
+    clock = np.arange(round(seconds * RATE)) / RATE
+    return (0.5 * np.sin(2 * np.pi * 440 * clock)).astype(np.float32)[None]
+
+
+def write(path: Path, sound: NDArray[np.float32], **how: str) -> None:
+    frames = [np.full((48, 64, 3), 20 + i, np.uint8) for i in range(150)]
+    write_clip(path, frames, 25, sound, RATE, **how)
+
+
+def damage_packets(path: Path, kind: str, first: float, last: float) -> None:
+    """Overwrite all packets of one stream from second to second by random bytes."""
+    content = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        for packet in container.demux():
+            if packet.stream.type != kind or packet.pts is None:
+                continue
+            if first <= packet.pts * packet.time_base < last:
+                at = content.index(bytes(packet), packet.pos)  # behind the block's header
+                junk = np.random.default_rng(packet.pts).bytes(packet.size)
+                content[at : at + packet.size] = junk
+    path.write_bytes(content)
+
+
+def with_floats(path: Path, samples: NDArray[np.float32]) -> None:
+    """A clip whose sound is these very floats."""
+    whole = path.with_suffix(".s16.mkv")
+    write(whole, np.clip(np.nan_to_num(samples), -1, 1), audio_codec="pcm_s16le")
+    with av.open(str(whole)) as reading, av.open(str(path), "w") as writing:
+        video = writing.add_stream_from_template(reading.streams.video[0])
+        audio = writing.add_stream("pcm_f32le", rate=RATE, layout="mono")
+        for packet in reading.demux(reading.streams.video[0]):
+            if packet.size:  # else PyAV's mark of the end
+                packet.stream = video
+                writing.mux(packet)
+        frame = av.AudioFrame.from_ndarray(samples, "flt", "mono")
+        frame.sample_rate, frame.pts = RATE, 0
+        writing.mux([*audio.encode(frame), *audio.encode(None)])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
+def test_samples_that_are_no_numbers_are_never_stored(decoder, tmp_path, value) -> None:
+    samples = tone(6)
+    expected = np.array(samples)
+    samples[0, 100_000:100_010] = value
+    expected[0, 100_000:100_010] = 0
+    spoilt, clean = tmp_path / "spoilt.mkv", tmp_path / "clean.mkv"
+    with_floats(spoilt, samples)
+    with_floats(clean, expected)
+    media = decode(decoder, spoilt)
+    assert np.isfinite(media.waveform).all()
+    np.testing.assert_array_equal(media.waveform, decode(decoder, clean).waveform)
+    assert media.damage.sound == pytest.approx(10 / (6 * RATE), rel=0.01)
+    samples[0, : len(samples[0]) // 5] = value
+    with_floats(spoilt, samples)
+    with pytest.raises(ClipError, match="20% of its sound cannot be decoded"):
+        decode(decoder, spoilt)
+
+
+@pytest.mark.parametrize(("suffix", "codec"), [(".mp4", "aac"), (".mkv", "flac"), (".avi", "ac3")])
+def test_a_damaged_packet_of_sound_is_silence(decoder, tmp_path, suffix, codec) -> None:
+    path = tmp_path / f"clip{suffix}"
+    write(path, tone(6), audio_codec=codec, video_codec="mpeg4")
+    whole = decode(decoder, path)
+    assert whole.damage.sound == 0
+    damage_packets(path, "audio", 3.0, 3.09)
+    media = decode(decoder, path)
+    assert len(media.waveform) == len(whole.waveform)
+    np.testing.assert_array_equal(media.frames, whole.frames)
+    intact = np.r_[4_000 : int(2.9 * SAMPLE_RATE), int(3.4 * SAMPLE_RATE) : 90_000]
+    np.testing.assert_allclose(media.waveform[intact], whole.waveform[intact], atol=2e-3)
+
+
+def test_lost_packets_are_counted_and_refused_above_a_tenth(decoder, tmp_path) -> None:
+    path = tmp_path / "clip.mkv"
+    write(path, tone(6), audio_codec="flac", video_codec="mpeg4")
+    damage_packets(path, "audio", 3.0, 3.4)
+    media = decode(decoder, path)
+    assert media.damage.sound == pytest.approx(0.4 / 6, abs=0.02)
+    lost = media.waveform[int(3.15 * SAMPLE_RATE) : int(3.3 * SAMPLE_RATE)]
+    np.testing.assert_allclose(lost, 0, atol=1e-3)
+    damage_packets(path, "audio", 1.0, 2.0)
+    with pytest.raises(ClipError, match="of its sound cannot be decoded") as error:
+        decode(decoder, path)
+    assert error.value.reason == "corrupt"
+
+
+def test_rubbish_at_the_end_of_a_sound_file(tmp_path) -> None:
+    path = tmp_path / "song.mp3"
+    write_clip(path, None, 25, tone(3), RATE, audio_codec="libmp3lame")
+    clip = Clip("query", path, "")
+    whole = decode_waveform(clip, Sampling())
+    path.write_bytes(path.read_bytes() + bytes(3_000))
+    heard = decode_waveform(clip, Sampling())
+    np.testing.assert_array_equal(heard[: len(whole) - 100], whole[:-100])
+
+
+def test_a_damaged_packet_of_video_costs_its_frame(tmp_path) -> None:
+    path = tmp_path / "clip.mkv"
+    write(path, tone(6), audio_codec="flac", video_codec="ffv1")
+    whole = decode(PyAVDecoder(), path)
+    damage_packets(path, "video", 2.5, 2.51)
+    media = decode(PyAVDecoder(), path)
+    np.testing.assert_array_equal(np.delete(media.frames, 2, 0), np.delete(whole.frames, 2, 0))
+    damage_packets(path, "video", 2.0, 4.0)
+    with pytest.raises(ClipError, match="of its frames cannot be decoded"):
+        decode(PyAVDecoder(), path)
