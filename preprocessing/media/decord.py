@@ -36,6 +36,7 @@ class DecordDecoder:
         with opened(clip.file) as container:
             reading = Reading.of(container, clip, sampling)
             headers, sound = reading.headers, reading.sound()
+            orientation = reading.orientation()
         if headers.source.codec == "hevc":
             raise ClipError(
                 "corrupt",
@@ -58,7 +59,7 @@ class DecordDecoder:
                 "try --decoder pyav",
             ) from None
         return Media(
-            frames=frames,
+            frames=orientation.add_mirroring(frames),
             frame_times=times,
             waveform=sound.waveform,
             duration=reading.seconds,

@@ -44,6 +44,7 @@ def write_clip(
     audio_codec: str = "aac",
     frame_times: Sequence[float] | None = None,
     rotation: int = 0,
+    display_matrix: Sequence[int] | None = None,
 ) -> None:
     """Writes a media file; its container follows from the suffix of ``path``.
 
@@ -61,6 +62,7 @@ def write_clip(
         frame_times: increasing presentation times of the frames, seconds: a variable frame rate.
         rotation: degrees counter-clockwise by which players turn the frames
             (needs a recent PyAV, such as 18).
+        display_matrix: nine 16.16 (last column: 2.30) fixed-point numbers instead of ``rotation``.
     """
     if frames is None and waveform is None:
         raise ValueError("a clip needs frames, a waveform, or both")
@@ -76,6 +78,8 @@ def write_clip(
                 first, frames = _peek(frames)
                 codec = video_codec or default_video_codec()
                 video = _add_video(output, codec, Fraction(fps), first.shape[:2], rotation)
+                if display_matrix is not None:
+                    video.set_display_matrix(display_matrix)
                 packets.append(_encode_video(video, frames, Fraction(fps), frame_times))
             if waveform is not None:
                 audio = _add_audio(output, audio_codec, sample_rate, len(waveform))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from preprocessing.clips import Clip
 from preprocessing.media.damage import Damage, Losses, require_little
 from preprocessing.media.headers import has_video, opened, read_audio_headers
+from preprocessing.media.orientation import Orientation
 from preprocessing.media.packets import VIDEO_PREROLL, Packets, entry, read_packets
 from preprocessing.media.reading import Reading
 from preprocessing.media.sampling import Sampling, cut, frame_times, nearest, shown_at
@@ -160,4 +161,4 @@ def _picture(frame: VideoFrame | AudioFrame, size: int | None) -> NDArray[np.uin
     """Upright RGB; a square of ``size`` pixels, or as large as it is."""
     frame = cast(VideoFrame, frame)
     pixels = frame.reformat(size, size, "rgb24").to_ndarray()
-    return np.rot90(cast(NDArray[np.uint8], pixels), round(frame.rotation / 90))
+    return cast(NDArray[np.uint8], Orientation.of(frame).apply(pixels))

@@ -3,14 +3,20 @@
 from dataclasses import dataclass
 from typing import Self
 
+from av import VideoFrame
 from av.container import InputContainer
 
 from preprocessing.clips import Clip
+from preprocessing.media.damage import Losses
 from preprocessing.media.headers import Headers, no_audio, read_headers
+from preprocessing.media.orientation import Orientation
 from preprocessing.media.packets import Packets, read_packets
 from preprocessing.media.sampling import Sampling, cut
 from preprocessing.media.timeline import Timeline
 from preprocessing.media.waveform import Sound, read_sound
+
+LEADING_PACKETS = 32
+"""Packets of video in which a first frame is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,12 @@ class Reading:
     def seconds(self) -> float:
         """The cut's length."""
         return self.end - self.start
+
+    def orientation(self) -> Orientation:
+        """How the video is to be turned; decodes one frame, the container must still be open."""
+        frames = Losses().decode(self.headers.video, self.video[:LEADING_PACKETS])
+        frame = next((frame for frame in frames if isinstance(frame, VideoFrame)), None)
+        return Orientation.of(frame) if frame is not None else Orientation()
 
     def sound(self) -> Sound:
         """The sound of the cut; the container must still be open.

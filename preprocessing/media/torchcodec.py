@@ -36,6 +36,7 @@ class TorchcodecDecoder:
         with opened(clip.file) as container:
             reading = Reading.of(container, clip, sampling)
             headers, sound = reading.headers, reading.sound()
+            orientation = reading.orientation()
             stream = headers.video.index  # memory of the container, which is about to be closed
         size, on_gpu = sampling.frame_size, self._device.type == "cuda"
         try:
@@ -63,7 +64,7 @@ class TorchcodecDecoder:
                 f"({reason}); try --decoder pyav",
             ) from None
         return Media(
-            frames=frames if on_gpu else frames.numpy(),
+            frames=orientation.add_mirroring(frames if on_gpu else frames.numpy()),
             frame_times=times,
             waveform=sound.waveform,
             duration=reading.seconds,

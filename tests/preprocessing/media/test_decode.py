@@ -93,6 +93,34 @@ def test_pictures_are_upright(decoder, tmp_path, rotation) -> None:
     assert sorted(quarters.values())[2] < 60
 
 
+def q16(a: int, b: int, c: int, d: int) -> tuple[int, ...]:
+    """A display matrix: a pixel (x, y) is shown at (a·x + c·y, b·x + d·y)."""
+    one = 1 << 16
+    return (a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("signs", [(1, 1), (-1, 1), (1, -1), (-1, -1)])
+def test_all_eight_orientations(decoder, tmp_path, transposed, signs) -> None:
+    """Computed from the display matrix's definition, pixel by pixel."""
+    stored = np.zeros((64, 64, 3), np.uint8)
+    stored[:32, :32], stored[:32, 32:], stored[32:, :32] = 255, 170, 85
+    first, second = signs
+    numbers = (0, first, second, 0) if transposed else (first, 0, 0, second)
+    path = tmp_path / "turned.mp4"
+    write_clip(path, [stored] * 30, 15, tone(2), display_matrix=q16(*numbers))
+    y, x = np.mgrid[:64, :64] - 31.5
+    a, b, c, d = numbers
+    shown = np.zeros_like(stored)
+    shown[(b * x + d * y + 31.5).astype(int), (a * x + c * y + 31.5).astype(int)] = stored
+    frame = decode(decoder, path).frames[0].mean(axis=2)
+    for row in (20, 180):
+        for column in (20, 180):
+            found = frame[row : row + 100, column : column + 100].mean()
+            expected = shown[row * 64 // 299 + 8, column * 64 // 299 + 8, 0]
+            assert found == pytest.approx(expected, abs=20), (row, column)
+
+
 def test_stereo_becomes_its_mean(decoder, tmp_path) -> None:
     """FFmpeg's own down-mix would give .354 for one silent channel, and clip two loud ones."""
     left = tone(2)
