@@ -23,10 +23,9 @@ from media_files import media_files
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipError, SetupError
 from preprocessing.media import DECODERS, Decoder, Sampling
-from preprocessing.media.headers import opened, read_headers
+from preprocessing.media.headers import opened
 from preprocessing.media.outcome import try_decode
-from preprocessing.media.packets import read_packets
-from preprocessing.media.waveform import read_sound
+from preprocessing.media.reading import Reading
 from preprocessing.remote import Fetched
 
 LIMIT = "ffmpeg -f null (the limit)"
@@ -65,9 +64,7 @@ def all_can_decode(path: Path, decoders: dict[str, Decoder]) -> bool:
 
 def sound_only(path: Path) -> None:
     with opened(path) as container:
-        headers = read_headers(container, path)
-        (packets,) = read_packets(container, headers.audio)
-        read_sound(headers.audio, packets, headers.video_start, 1800, path)
+        Reading.of(container, Clip("clip", path, ""), Sampling()).sound()
 
 
 def all_frames(path: Path) -> None:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipError
-from preprocessing.media.damage import MAX_LOST, Damage
+from preprocessing.media.damage import MAX_LOST
 from preprocessing.media.headers import opened
 from preprocessing.media.reading import Reading
 from preprocessing.media.sampling import Sampling, frame_times, shown_at
@@ -35,6 +35,7 @@ class DecordDecoder:
         """See :meth:`preprocessing.media.Decoder.decode`."""
         with opened(clip.file) as container:
             reading = Reading.of(container, clip, sampling)
+            reading.require_one_clock()
             headers, sound = reading.headers, reading.sound()
             orientation = reading.orientation()
         if headers.source.codec == "hevc":
@@ -64,7 +65,7 @@ class DecordDecoder:
             waveform=sound.waveform,
             duration=reading.seconds,
             source=headers.source,
-            damage=Damage(sound=sound.lost),
+            damage=reading.damage(sound=sound.lost),
         )
 
     def _read_frames(

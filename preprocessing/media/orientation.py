@@ -1,7 +1,7 @@
 """Turning and mirroring frames as the container's display matrix says."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ class Orientation:
     @classmethod
     def of(cls, frame: VideoFrame) -> Self:
         """The nearest to a decoded frame's display matrix."""
-        matrix = frame.side_data.get(Type.DISPLAYMATRIX)
+        matrix = cast(Any, frame.side_data).get(Type.DISPLAYMATRIX)
         if matrix is None:
             return cls()
         # A pixel (x, y) is shown at (a·x + c·y, b·x + d·y), but for a shift.
@@ -53,4 +53,6 @@ class Orientation:
 def _flip(frames: Frames, axes: list[int]) -> Frames:
     if not axes:
         return frames
-    return torch.flip(frames, axes) if isinstance(frames, torch.Tensor) else np.flip(frames, axes)
+    if isinstance(frames, torch.Tensor):
+        return torch.flip(frames, axes)
+    return np.flip(frames, tuple(axes))

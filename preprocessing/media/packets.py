@@ -8,6 +8,8 @@ from av import Packet
 from av.container import InputContainer
 from av.stream import Stream
 
+from preprocessing.media.timeline import Clock
+
 Packets = Sequence["Packet[Any]"]
 """Of one stream, in decoding order."""
 
@@ -19,12 +21,14 @@ AUDIO_PREROLL = 1.0
 """Seconds of sound decoded before a cut, as codecs build on what came before."""
 
 
-def read_packets(container: InputContainer, *streams: Stream) -> list[Packets]:
-    """All packets of each stream, up to where the file cannot be read any further."""
+def read_packets(container: InputContainer, *streams: Stream) -> tuple[list[Packets], int]:
+    """All packets of each stream, as far as the file is readable, and how often its clock jumps."""
     packets: dict[int, list[Packet[Any]]] = {stream.index: [] for stream in streams}
+    clock = Clock(container)
     for packet in _readable(container, streams):
+        clock.continue_with(packet)
         packets[packet.stream_index].append(packet)
-    return list(packets.values())
+    return list(packets.values()), clock.jumps
 
 
 def entry(packets: Packets, seconds: float) -> int:

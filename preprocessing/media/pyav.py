@@ -10,7 +10,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from preprocessing.clips import Clip
-from preprocessing.media.damage import Damage, Losses, require_little
+from preprocessing.media.damage import Losses, require_little
 from preprocessing.media.headers import has_video, opened, read_audio_headers
 from preprocessing.media.orientation import Orientation
 from preprocessing.media.packets import VIDEO_PREROLL, Packets, entry, read_packets
@@ -42,7 +42,7 @@ class PyAVDecoder:
             waveform=sound.waveform,
             duration=reading.seconds,
             source=reading.headers.source,
-            damage=Damage(sampled.lost, sound.lost),
+            damage=reading.damage(frames=sampled.lost, sound=sound.lost),
         )
 
 
@@ -70,7 +70,7 @@ def decode_waveform(clip: Clip, sampling: Sampling) -> NDArray[np.float32]:
         if has_video(container):
             return Reading.of(container, clip, sampling).sound().waveform
         audio = read_audio_headers(container, clip, sampling.max_seconds)
-        (packets,) = read_packets(container, audio)
+        (packets,), _ = read_packets(container, audio)
         start = clip.start or 0.0
         _, end = cut(clip, start + sampling.max_seconds)
         return read_sound(audio, packets, None, end - start, clip.file, skip=start).waveform
@@ -161,4 +161,5 @@ def _picture(frame: VideoFrame | AudioFrame, size: int | None) -> NDArray[np.uin
     """Upright RGB; a square of ``size`` pixels, or as large as it is."""
     frame = cast(VideoFrame, frame)
     pixels = frame.reformat(size, size, "rgb24").to_ndarray()
-    return cast(NDArray[np.uint8], Orientation.of(frame).apply(pixels))
+    upright = Orientation.of(frame).apply(cast(NDArray[np.uint8], pixels))
+    return cast(NDArray[np.uint8], upright)

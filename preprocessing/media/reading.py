@@ -7,8 +7,9 @@ from av import VideoFrame
 from av.container import InputContainer
 
 from preprocessing.clips import Clip
-from preprocessing.media.damage import Losses
-from preprocessing.media.headers import Headers, no_audio, read_headers
+from preprocessing.errors import ClipError
+from preprocessing.media.damage import Damage, Losses
+from preprocessing.media.headers import Headers, no_audio, read_headers, require_within
 from preprocessing.media.orientation import Orientation
 from preprocessing.media.packets import Packets, read_packets
 from preprocessing.media.sampling import Sampling, cut
@@ -29,6 +30,7 @@ class Reading:
         video: packets of the video.
         audio: packets of the audio.
         timeline: of the video's frames.
+        jumps: how often the file's clock jumps.
         start: first second of the cut, counted from the file's first frame.
         end: its last second.
     """
@@ -38,6 +40,7 @@ class Reading:
     video: Packets
     audio: Packets
     timeline: Timeline
+    jumps: int
     start: float
     end: float
 
@@ -59,17 +62,37 @@ class Reading:
         headers = read_headers(container, clip.file, with_audio=with_audio)
         headers.require_within(clip, sampling.max_seconds)
         streams = [headers.video] + ([headers.audio] if headers.audio else [])
-        video, *rest = read_packets(container, *streams)
-        audio = rest[0] if rest else []
+        packets, jumps = read_packets(container, *streams)
+        video, audio = packets if len(packets) == 2 else (packets[0], [])
         timeline = Timeline.of(video, clip)
-        headers.require_all(timeline.duration, clip.file)
+        require_within(timeline.duration, clip, sampling.max_seconds)
+        if not jumps:  # else the headers do not know how long it is
+            headers.require_all(timeline.duration, clip.file)
         start, end = cut(clip, timeline.duration)
-        return cls(clip, headers, video, audio, timeline, start, end)
+        return cls(clip, headers, video, audio, timeline, jumps, start, end)
 
     @property
     def seconds(self) -> float:
         """The cut's length."""
         return self.end - self.start
+
+    def require_one_clock(self) -> None:
+        """For libraries that follow no clock that jumps.
+
+        Raises:
+            ClipError: ``corrupt``.
+        """
+        if self.jumps:
+            raise ClipError(
+                "corrupt",
+                f"{self.clip.file}: its time stamps jump, as where recordings were joined; "
+                "try --decoder pyav",
+            )
+
+    def damage(self, *, frames: float = 0.0, sound: float = 0.0) -> Damage:
+        """The damage of the clip: what was replaced, and what was found in reading it."""
+        notes = ("its time stamps jump; they were joined",) if self.jumps else ()
+        return Damage(frames, sound, notes)
 
     def orientation(self) -> Orientation:
         """How the video is to be turned; decodes one frame, the container must still be open."""

@@ -2,14 +2,62 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Self
 
 import numpy as np
 from av import AudioFrame, Packet, VideoFrame
+from av.container import InputContainer
+from av.format import Flags
 from numpy.typing import NDArray
 
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipError
+
+MAX_JUMP = 10
+"""Seconds by which time stamps may jump before that is a new clock (FFmpeg's threshold)."""
+
+MAX_STEP_BACK = Fraction(1, 10)
+"""Seconds by which they may go back (FFmpeg's threshold)."""
+
+
+class Clock:
+    """Joins clocks that restart, jump or wrap, by FFmpeg's rule (``ts_discontinuity_detect``).
+
+    Only in formats whose time stamps may do that, such as transport streams: their packets are
+    shifted so that each continues where its stream left off.
+
+    Attributes:
+        jumps: how often the clock jumped.
+    """
+
+    def __init__(self, container: InputContainer) -> None:
+        self.jumps = 0
+        self._may_jump = bool(container.format.flags & Flags.ts_discont.value)
+        self._offset = Fraction(0)
+        self._last: Fraction | None = None
+        self._previous: dict[int, Fraction] = {}
+        self._next: dict[int, Fraction] = {}
+
+    def continue_with(self, packet: "Packet[Any]") -> None:
+        """Shift the time stamps of the next packet of any stream, in place."""
+        if not self._may_jump or packet.dts is None:
+            return
+        tick, stream = packet.time_base, packet.stream_index
+        now = packet.dts * tick + self._offset
+        expected = self._next.get(stream, self._last)
+        if expected is not None:
+            back = self._previous.get(stream, now) - now
+            if abs(now - expected) > MAX_JUMP or back > MAX_STEP_BACK:
+                self.jumps += 1
+                self._offset += expected - now
+                now = expected
+        shift = round(self._offset / tick)
+        packet.dts += shift
+        if packet.pts is not None:
+            packet.pts += shift
+        self._previous[stream] = self._last = now
+        self._next[stream] = now + (packet.duration or 0) * tick
 
 
 @dataclass(frozen=True, slots=True)

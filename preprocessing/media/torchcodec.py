@@ -8,7 +8,6 @@ from torchcodec.transforms import Resize
 
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipError
-from preprocessing.media.damage import Damage
 from preprocessing.media.headers import opened
 from preprocessing.media.reading import Reading
 from preprocessing.media.sampling import Sampling, frame_times
@@ -35,6 +34,7 @@ class TorchcodecDecoder:
         """See :meth:`preprocessing.media.Decoder.decode`."""
         with opened(clip.file) as container:
             reading = Reading.of(container, clip, sampling)
+            reading.require_one_clock()
             headers, sound = reading.headers, reading.sound()
             orientation = reading.orientation()
             stream = headers.video.index  # memory of the container, which is about to be closed
@@ -69,5 +69,5 @@ class TorchcodecDecoder:
             waveform=sound.waveform,
             duration=reading.seconds,
             source=headers.source,
-            damage=Damage(sound=sound.lost),
+            damage=reading.damage(sound=sound.lost),
         )
