@@ -65,7 +65,7 @@ class DecordDecoder:
             waveform=sound.waveform,
             duration=reading.seconds,
             source=headers.source,
-            damage=reading.damage(sound=sound.lost),
+            damage=reading.damage(sound),
         )
 
     def _read_frames(

@@ -42,7 +42,7 @@ class PyAVDecoder:
             waveform=sound.waveform,
             duration=reading.seconds,
             source=reading.headers.source,
-            damage=reading.damage(frames=sampled.lost, sound=sound.lost),
+            damage=reading.damage(sound, frames=sampled.lost),
         )
 
 

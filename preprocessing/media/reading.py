@@ -89,10 +89,10 @@ class Reading:
                 "try --decoder pyav",
             )
 
-    def damage(self, *, frames: float = 0.0, sound: float = 0.0) -> Damage:
+    def damage(self, sound: Sound, *, frames: float = 0.0) -> Damage:
         """The damage of the clip: what was replaced, and what was found in reading it."""
         notes = ("its time stamps jump; they were joined",) if self.jumps else ()
-        return Damage(frames, sound, notes)
+        return Damage(frames, sound.lost, notes + sound.notes)
 
     def orientation(self) -> Orientation:
         """How the video is to be turned; decodes one frame, the container must still be open."""

@@ -33,7 +33,7 @@ class Clock:
 
     def __init__(self, container: InputContainer) -> None:
         self.jumps = 0
-        self._may_jump = bool(container.format.flags & Flags.ts_discont.value)
+        self._may_jump = bool(container.format.flags & int(Flags.ts_discont.value))
         self._offset = Fraction(0)
         self._last: Fraction | None = None
         self._previous: dict[int, Fraction] = {}

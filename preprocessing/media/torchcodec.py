@@ -69,5 +69,5 @@ class TorchcodecDecoder:
             waveform=sound.waveform,
             duration=reading.seconds,
             source=headers.source,
-            damage=reading.damage(sound=sound.lost),
+            damage=reading.damage(sound),
         )

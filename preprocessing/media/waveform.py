@@ -5,7 +5,7 @@ every block when it resamples (correlation with the true signal .01 and .97; see
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,9 @@ INAUDIBLE = 2.0**-15
 MAX_AMPLITUDE = 2.0**16
 """Larger samples are no sound: floats may hold anything, and some files do (full scale is 1)."""
 
+CANCELLED = 1e-3
+"""Channels cancel out where their mean has less than this share of their energy."""
+
 STAMP_TOLERANCE = 0.01
 """Seconds by which time stamps may deviate from the sample count, since containers round them; only
 more than this is a gap or an overlap."""
@@ -52,10 +55,12 @@ class Sound:
     Attributes:
         waveform: (S,) float32 at 16 kHz.
         lost: share of it that was replaced by silence.
+        notes: repairs, in words for the user.
     """
 
     waveform: NDArray[np.float32]
     lost: float
+    notes: tuple[str, ...] = ()
 
 
 def read_sound(
@@ -80,20 +85,32 @@ def read_sound(
     Raises:
         ClipError: ``corrupt`` where too much is lost; and as for :func:`usable_waveform`.
     """
-    losses = Losses()
     first = 0 if origin is None else entry(packets, origin - AUDIO_PREROLL)
-    waveform = read_waveform(losses.decode(stream, packets[first:]), origin, skip + seconds, losses)
+
+    def read(mixer: _Mixer) -> tuple[NDArray[np.float32], Losses]:
+        losses = Losses()
+        frames = losses.decode(stream, packets[first:])
+        return _read_waveform(frames, origin, skip + seconds, losses, mixer), losses
+
+    mixer = _Mixer()
+    waveform, losses = read(mixer)
+    channel = mixer.remaining_channel()
+    if channel is not None:
+        stream.codec_context.flush_buffers()
+        waveform, losses = read(_Mixer(channel))
     lost = losses.share_of(len(waveform) / SAMPLE_RATE)
     require_little(lost, "sound", losses.reason, path)
     waveform = waveform[round(skip * SAMPLE_RATE) :]
-    return Sound(usable_waveform(waveform, seconds, path), lost)
+    notes = () if channel is None else (f"its channels cancel out; channel {channel + 1} is used",)
+    return Sound(usable_waveform(waveform, seconds, path), lost, notes)
 
 
-def read_waveform(
+def _read_waveform(
     frames: Iterable[AudioFrame | VideoFrame],
     origin: float | None,
     seconds: float,
     losses: Losses,
+    mixer: "_Mixer",
 ) -> NDArray[np.float32]:
     """Decoded audio as (S,) float32 at 16 kHz, from a time on the video's clock on.
 
@@ -105,8 +122,9 @@ def read_waveform(
         origin: time stamp of the first sample, seconds; None without video: the first there is.
         seconds: length wanted; the result may be shorter, or a little longer.
         losses: counts gaps and samples that are no numbers, which both become silence.
+        mixer: makes one channel of several.
     """
-    mono, rate, start = _join(frames, origin, seconds, losses)
+    mono, rate, start = _join(frames, origin, seconds, losses, mixer)
     waveform: NDArray[np.float32] = _resampler(rate)(torch.from_numpy(mono)).numpy()
     shift = 0 if origin is None else round((start - origin) * SAMPLE_RATE)
     return np.pad(waveform, (shift, 0)) if shift > 0 else waveform[-shift:]
@@ -137,6 +155,7 @@ def _join(
     origin: float | None,
     seconds: float,
     losses: Losses,
+    mixer: "_Mixer",
 ) -> tuple[NDArray[np.float32], int, float]:
     """Samples (S,), channels averaged, placed by their time stamps; their rate and first stamp.
 
@@ -144,7 +163,6 @@ def _join(
         av.FFmpegError: the sample rate changes.
     """
     blocks: list[NDArray[np.float32]] = [np.zeros(0, np.float32)]
-    converters: dict[tuple[str, str], av.AudioResampler] = {}
     start, rate, samples, wanted = 0.0, 0, 0, 0
     for frame in frames:
         if not isinstance(frame, AudioFrame):
@@ -154,12 +172,11 @@ def _join(
             wanted = round(((start if origin is None else origin) + seconds - start) * rate)
         if frame.sample_rate != rate:
             raise av.InvalidDataError(0, f"sound of {rate} Hz goes on at {frame.sample_rate} Hz")
-        block = _numbers(_mean(frame, converters), rate, losses)
+        block = _numbers(mixer.mono(frame), rate, losses)
         late = 0 if frame.time is None else round((frame.time - start) * rate) - samples
         if late > STAMP_TOLERANCE * rate:
-            gap = min(
-                late, max(wanted, 0), round(MAX_SECONDS * rate)
-            )  # time stamps may be anything
+            # Time stamps may be anything.
+            gap = min(late, max(wanted, 0), round(MAX_SECONDS * rate))
             blocks.append(np.zeros(gap, np.float32))
             samples += len(blocks[-1])
             losses.replace(gap / rate, "a gap in its time stamps")
@@ -187,15 +204,48 @@ def _resampler(rate: int) -> Resample:
     return Resample(rate, SAMPLE_RATE, **KAISER_BEST)
 
 
-def _mean(
-    frame: AudioFrame, converters: dict[tuple[str, str], av.AudioResampler]
-) -> NDArray[np.float32]:
-    """The mean (S,) of a frame's channels; ``converters`` caches one per sample format."""
-    kind = frame.format.name, frame.layout.name
-    # Packed, not planar: PyAV reads planes beyond the eighth out of bounds, and crashes.
-    to_float = converters.setdefault(kind, av.AudioResampler(format="flt"))
-    parts = [
-        part.to_ndarray().reshape(-1, part.layout.nb_channels).mean(axis=1, dtype=np.float32)
-        for part in to_float.resample(frame)
-    ]
-    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+@dataclass(slots=True)
+class _Mixer:
+    """Makes one channel of several: their mean, or one of them.
+
+    Attributes:
+        channel: which to take; None averages.
+        converters: to packed floats, one per sample format.
+        energy: (C,) of each channel so far, where there are several.
+        mean_energy: of their mean.
+    """
+
+    channel: int | None = None
+    converters: dict[tuple[str, str], av.AudioResampler] = field(default_factory=dict)
+    energy: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    mean_energy: float = 0.0
+
+    def mono(self, frame: AudioFrame) -> NDArray[np.float32]:
+        """Samples (S,) of a frame."""
+        kind = frame.format.name, frame.layout.name
+        # Packed, not planar: PyAV reads planes beyond the eighth out of bounds, and crashes.
+        to_float = self.converters.setdefault(kind, av.AudioResampler(format="flt"))
+        parts = [
+            self._mix(part.to_ndarray().reshape(-1, part.layout.nb_channels))
+            for part in to_float.resample(frame)
+        ]
+        return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+    def _mix(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(S, C) → (S,)"""
+        channels = samples.shape[1]
+        if self.channel is not None and self.channel < channels:
+            return samples[:, self.channel]
+        mean: NDArray[np.float32] = samples.mean(axis=1, dtype=np.float32)
+        if channels > 1:
+            if len(self.energy) != channels:
+                self.energy, self.mean_energy = np.zeros(channels), 0.0
+            self.energy += np.einsum("sc,sc->c", samples, samples)
+            self.mean_energy += float(mean @ mean)
+        return mean
+
+    def remaining_channel(self) -> int | None:
+        """The loudest channel where their mean cancels out, else None."""
+        if self.mean_energy < CANCELLED * self.energy.sum():
+            return int(self.energy.argmax())
+        return None

@@ -200,11 +200,11 @@ def test_joined_recordings_follow_each_other(tmp_path, suffix, video, audio) -> 
 def test_a_clock_that_jumps(tmp_path) -> None:
     """Both tracks go on at another time: more than ten seconds are a new clock, as to FFmpeg."""
     plain, path = tmp_path / "plain.ts", tmp_path / "jump.ts"
-    write_flashes(plain, "libx264", "aac")
-    move(plain, path, lambda second, _: second + 50 * (second > 6))
+    write_flashes(plain, "mpeg2video", "aac")
+    move(plain, path, lambda second, _: second + 50 * (second > 6.5))
     flashes, beeps = onsets(PyAVDecoder(), path)
     assert flashes == pytest.approx(MOMENTS, abs=0.15)
     assert beeps == pytest.approx(flashes, abs=0.1)
-    move(plain, path, lambda second, _: second + 3 * (second > 6))
-    with pytest.raises(ClipError, match="of its sound cannot be decoded .a gap in its time stamps"):
+    move(plain, path, lambda second, _: second + 3 * (second > 6.5))
+    with pytest.raises(ClipError, match="a gap in its time stamps"):
         onsets(PyAVDecoder(), path)

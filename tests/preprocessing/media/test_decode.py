@@ -136,6 +136,17 @@ def test_stereo_becomes_its_mean(decoder, tmp_path) -> None:
     assert np.abs(waveform[4000:-4000]).max() == pytest.approx(0.25, abs=0.005)
 
 
+@pytest.mark.parametrize("codec", ["flac", "aac"])
+def test_channels_in_opposite_phase(decoder, tmp_path, codec) -> None:
+    path = tmp_path / "opposite.mkv"
+    left = tone(2)
+    both = np.concatenate([left, -0.99 * left])
+    write_clip(path, grey_frames([100] * 30), 15, both, audio_codec=codec)
+    media = decode(decoder, path)
+    assert np.abs(media.waveform[4000:-4000]).max() == pytest.approx(0.5, abs=0.01)
+    assert media.damage.notes == ("its channels cancel out; channel 1 is used",)
+
+
 def test_sound_and_picture_share_one_clock(decoder, tmp_path) -> None:
     """A flash and a beep at one moment, the sound track starting late in the container."""
     rate, moment, delay = 48_000, 2.0, 0.7
