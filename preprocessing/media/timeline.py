@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 from av import AudioFrame, Packet, VideoFrame
@@ -33,7 +33,7 @@ class Clock:
 
     def __init__(self, container: InputContainer) -> None:
         self.jumps = 0
-        self._may_jump = bool(container.format.flags & int(Flags.ts_discont.value))
+        self._may_jump = bool(container.format.flags & cast(int, Flags.ts_discont.value))
         self._offset = Fraction(0)
         self._last: Fraction | None = None
         self._previous: dict[int, Fraction] = {}

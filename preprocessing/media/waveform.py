@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -33,6 +33,8 @@ KAISER_BEST: dict[str, Any] = {
 """resampy's filter ``kaiser_best``, which the original VGGish resamples with: level to 7.2 kHz and
 −118 dB from 8 kHz on. torchaudio's default filter loses 1.8 dB at 7 kHz and lets through what lies
 above 8 kHz."""
+
+Samples = NDArray[np.float32]
 
 INAUDIBLE = 2.0**-15
 """Lower peaks count as silence: one quantization step of 16-bit audio."""
@@ -226,7 +228,7 @@ class _Mixer:
         # Packed, not planar: PyAV reads planes beyond the eighth out of bounds, and crashes.
         to_float = self.converters.setdefault(kind, av.AudioResampler(format="flt"))
         parts = [
-            self._mix(part.to_ndarray().reshape(-1, part.layout.nb_channels))
+            self._mix(cast(Samples, part.to_ndarray()).reshape(-1, part.layout.nb_channels))
             for part in to_float.resample(frame)
         ]
         return np.concatenate(parts) if parts else np.zeros(0, np.float32)
