@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from preprocessing.errors import SetupError
 from preprocessing.store.blocks import Block, Rows, row_offsets
 from preprocessing.store.disk import NewFile, replacing
-from preprocessing.store.image import hdf5_image
+from preprocessing.store.memory_file import hdf5_in_memory
 from preprocessing.store.layout import (
     CLIPS,
     FAILURES,
@@ -46,7 +46,7 @@ def write_file(
         OSError: the file cannot be written.
         ValueError: clips differ in the width of their rows.
     """
-    with hdf5_image() as (h5, image):
+    with hdf5_in_memory() as (h5, skeleton):
         h5.attrs["format"] = FORMAT
         h5.attrs["version"] = VERSION
         h5.attrs["config"] = to_json(provenance.config)
@@ -56,7 +56,7 @@ def write_file(
         write_table(h5.create_group("failures"), FAILURES, [failure_row(f) for f in failures])
         visual = _Stream(h5.create_group("visual"), [record.visual for record in records])
         audio = _Stream(h5.create_group("audio"), [record.audio for record in records])
-    image.save(file)
+    skeleton.save(file)
     for first, block in blocks:
         visual.write(file, first, block.visual)
         audio.write(file, first, block.audio)

@@ -1,4 +1,4 @@
-"""A limit to the memory of work whose appetite nobody can foresee."""
+"""A watchdog for the memory of work whose needs cannot be foreseen."""
 
 import os
 from collections.abc import Callable
@@ -9,20 +9,20 @@ from typing import TypeVar
 Result = TypeVar("Result")
 
 ALLOWANCE_BYTES = 4 << 30
-"""What a few clips may take while they are decoded: half an hour of picture and sound takes some
-3 GiB. The same on every machine, so that the same clips fail on every machine."""
+"""What a few clips may take while they are decoded: half an hour of video takes some 3 GiB. The
+same on every machine, so that the same clips fail on every machine."""
 
-SECONDS_BETWEEN_LOOKS = 0.05
+_POLL_SECONDS = 0.05
 
 
 class MemoryGuard:
-    """Does work in a thread, and watches meanwhile how much memory this process takes.
+    """Runs work in a thread while it watches the memory of this process.
 
-    Not by a limit of the operating system's: at one FFmpeg reports invalid data, and threads that
-    have nothing to do with the work crash.
+    A limit of the operating system would not do: at one FFmpeg reports invalid data, and threads
+    that have nothing to do with the work crash.
 
     Args:
-        allowance: bytes that the process may take beyond what it has when the guard is made.
+        allowance: bytes that the process may take beyond what it has when the guard is created.
     """
 
     def __init__(self, allowance: int = ALLOWANCE_BYTES) -> None:
@@ -33,11 +33,11 @@ class MemoryGuard:
         """The result of the work.
 
         Raises:
-            MemoryError: it took too much. The work goes on, and only the end of this process will
-                stop it.
+            MemoryError: it took too much. The work continues, and only the end of this process
+                stops it.
         """
         result = self._thread.submit(work)
-        while not wait([result], timeout=SECONDS_BETWEEN_LOOKS).done:
+        while not wait([result], timeout=_POLL_SECONDS).done:
             taken = _anonymous_bytes()
             if taken > self._most:
                 raise MemoryError(f"{taken >> 20} MiB taken; {self._most >> 20} MiB are allowed")
@@ -45,6 +45,6 @@ class MemoryGuard:
 
 
 def _anonymous_bytes() -> int:
-    """Memory of this process alone: neither files nor the object store, which others share."""
+    """Memory of this process alone, without files and the object store, which are shared."""
     resident, shared = Path("/proc/self/statm").read_text().split()[1:3]
     return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")

@@ -1,5 +1,6 @@
-"""Joining clusters that are not there, and with which token."""
+"""Starting Ray in unusual folders, joining clusters that are not there, and with which token."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+import raytasks
 from preprocessing.errors import SetupError
-from raytasks.cluster import connected
+from raytasks.cluster import PACKAGES, _session_folder, connected
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
@@ -44,3 +46,83 @@ def test_the_user_s_own_token_is_taken(named: str, tmp_path: Path) -> None:
     program = "from raytasks.cluster import users_token; print(users_token())"
     printed = subprocess.check_output([sys.executable, "-c", program], env=environment, text=True)
     assert printed.strip() == "of-the-user"
+
+
+OURS = """
+import json, sys
+import avcmr, preprocessing.errors, raytasks
+import ray
+from raytasks.cluster import connected
+
+@ray.remote(num_cpus=0)
+def files():
+    import avcmr, preprocessing.errors, raytasks.cluster
+    return [module.__file__ for module in (avcmr, preprocessing, raytasks)]
+
+with connected():
+    here = [module.__file__ for module in (avcmr, preprocessing, raytasks)]
+    session = ray._private.worker._global_node.get_session_dir_path()
+    print(json.dumps([here, ray.get(files.remote()), session]))
+"""
+
+
+@pytest.mark.slow
+def test_a_long_tmpdir_and_files_named_like_our_packages(tmp_path: Path) -> None:
+    """As batch systems set it; and the files are in the working folder, which Ray prefers."""
+    for name in ("preprocessing", "raytasks"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('not ours')")
+    temporary = tmp_path / ("long" * 20)
+    temporary.mkdir()
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_TMPDIR"}
+    done = subprocess.run(
+        [sys.executable, "-c", OURS],
+        cwd=tmp_path,
+        env=environment | {"TMPDIR": str(temporary)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    here, in_a_worker, session = json.loads(done.stdout.splitlines()[-1])
+    ours = [str(Path(raytasks.__file__).parents[1] / name / "__init__.py") for name in PACKAGES]
+    assert here == in_a_worker == ours
+    assert session.startswith(f"/tmp/avcmr-ray-{os.getuid()}/")
+
+
+@pytest.mark.parametrize("name", ["preprocessing", "raytasks"])
+@pytest.mark.parametrize("imported", [False, True])
+def test_our_packages_win_in_the_driver(name: str, imported: bool, tmp_path: Path) -> None:
+    """Also where the working folder comes first; else the file is named."""
+    (tmp_path / f"{name}.py").touch()
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {f'{name}, ' * imported}avcmr, {name}.{MODULES[name]}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode == 0) == (not imported), done.stderr
+    if imported:
+        assert f"{name}.py hides the package {name} of avcmr; rename that file" in done.stderr
+
+
+MODULES = {"preprocessing": "errors", "raytasks": "monitoring"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "own"),
+    [
+        ({}, False),
+        ({"TMPDIR": "/scratch/job"}, False),
+        ({"TMPDIR": "/scratch/" + "j" * 40}, True),
+        ({"TMPDIR": "/scratch/" + "j" * 40, "RAY_TMPDIR": "/tmp"}, False),
+    ],
+)
+def test_only_a_long_folder_is_replaced(
+    variables: dict[str, str], own: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("TMPDIR", "RAY_TMPDIR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert bool(_session_folder()) == own

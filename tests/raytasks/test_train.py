@@ -1,7 +1,10 @@
 """Ray Train around the loop: the same result, also when a worker is killed."""
 
 import os
+import re
 import signal
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -190,3 +193,42 @@ def test_workers_on_the_cpu_always_fit_and_say_when_they_share(cpus: int, worker
     assert 0 < plan.workers * plan.cpus <= cpus
     assert plan.threads >= 1
     assert bool(plan.note) == (workers > 0.8 * cpus)
+
+
+def test_workers_on_gpus_reserve_what_lies_beside_each() -> None:
+    """A head of 8 CPUs, and 4 GPUs on a machine of 2."""
+    cluster = Cluster(cpus=10, gpus=4, memory=8 << 30, dashboard="", cpus_beside_gpu=0.5)
+    plan = WorkerPlan.fitting(cluster, None)
+    assert plan.workers * plan.cpus <= 2
+    assert plan.threads == 1
+
+
+TOO_LARGE = WorkerPlan(workers=2, use_gpu=False, cpus=1000, threads=1)
+
+
+def test_no_room_for_the_workers_is_said_and_not_waited_for_without_end(
+    cluster, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr("raytasks.train.START_SECONDS", 3.0)
+    monkeypatch.setattr("raytasks.train.PATIENT_SECONDS", 0.0)
+    said: list[str] = []
+    missing = r"2 workers with 1000 CPU each.*free in the cluster: .* CPUs.*stop other work"
+    with pytest.raises(SetupError, match=f"no room for {missing}"):
+        train_on_ray(open_run(tmp_path / "run"), TOO_LARGE, lambda record: None, say=said.append)
+    assert len(said) == 1
+    assert re.match(f"waiting for {missing}", said[0])
+
+
+def test_ctrl_c_is_heard_while_there_is_no_room(cluster, tmp_path) -> None:
+    run = open_run(tmp_path / "run")
+    interrupted: list[float] = []
+
+    def interrupt() -> None:
+        interrupted.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    timer = threading.Timer(3, interrupt)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        train_on_ray(run, TOO_LARGE, lambda record: None)
+    assert time.monotonic() - interrupted[0] < 10  # 2 on an idle machine

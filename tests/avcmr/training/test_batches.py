@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from avcmr.training.batches import fitting_batch_size, global_batches
+from preprocessing.errors import SetupError
 
 LABELS = torch.arange(5).repeat_interleave(torch.tensor([40, 20, 10, 7, 3]))
 BALANCED = partial(global_batches, LABELS, 16, classes_per_batch=4)
@@ -60,3 +61,28 @@ def test_a_class_with_fewer_clips_than_its_share_repeats_them_evenly() -> None:
 
 def test_batches_too_large_for_the_clips_become_a_power_of_two() -> None:
     assert [fitting_batch_size(64, clips) for clips in (64, 63, 33, 2)] == [64, 32, 32, 2]
+
+
+@pytest.mark.parametrize(
+    ("workers", "clips", "classes_per_batch", "expected"),
+    [
+        (3, 999, 0, 255),
+        (5, 999, 0, 255),
+        (6, 999, 0, 258),
+        (7, 999, 0, 259),
+        (6, 257, 0, 252),  # 258 would be nearer
+        (3, 999, 32, 288),
+        (3, 100, 0, 63),
+        (8, 999, 0, 256),
+    ],
+)
+def test_batches_that_workers_cannot_share_become_the_nearest_that_they_can(
+    workers: int, clips: int, classes_per_batch: int, expected: int
+) -> None:
+    size = fitting_batch_size(256, clips, workers=workers, classes_per_batch=classes_per_batch)
+    assert size == expected
+
+
+def test_too_few_clips_for_the_workers_are_refused() -> None:
+    with pytest.raises(SetupError, match="5 workers need batches of at least 5 clips.*are 4 train"):
+        fitting_batch_size(256, 4, workers=5)

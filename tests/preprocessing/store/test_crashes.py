@@ -14,7 +14,7 @@ import pytest
 from preprocessing.clips import Clip
 from preprocessing.errors import SetupError
 from preprocessing.store import FeatureStore, FeatureWriter
-from preprocessing.store.image import Image
+from preprocessing.store.memory_file import MemoryFile
 
 StartWriter = Callable[[str], "subprocess.Popen[str]"]
 
@@ -60,7 +60,7 @@ def test_interrupt_while_hdf5_writes(
     """It has to wait: HDF5 goes astray if an exception reaches it from the file it writes."""
     steps = kit.Steps(lambda: signal.raise_signal(signal.SIGINT), at=step)
     with monkeypatch.context() as patch:
-        patch.setattr(Image, "write", steps.before(Image.write))
+        patch.setattr(MemoryFile, "write", steps.before(MemoryFile.write))
         with pytest.raises(KeyboardInterrupt):
             kit.extract(path, clips)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

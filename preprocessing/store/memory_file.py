@@ -1,8 +1,8 @@
-"""Let HDF5 lay out a file in memory, where no write fails.
+"""A file in memory for HDF5 to write to, where no write fails.
 
-When a write of its own fails, as on a full disk, HDF5 crashes the process (segmentation fault in
-HDF5 2.0). So it never gets to write to the disk: it makes the skeleton of a file here, and plain
-Python writes that out, and the bulk of the data beside it.
+When one of its writes fails, as on a full disk, HDF5 crashes the process (segmentation fault in
+HDF5 2.0). So it never writes to the disk: it lays out the file in memory, and plain Python writes
+that out, and the bulk of the data into it.
 """
 
 import io
@@ -16,11 +16,11 @@ import h5py
 
 from preprocessing.store.disk import NewFile
 
-PAGE = 1 << 16
+_PAGE = 1 << 16
 
 
-class Image(io.RawIOBase):
-    """A file in memory that keeps only the pages written to; all else in it is zeros."""
+class MemoryFile(io.RawIOBase):
+    """A sparse file in memory: it keeps only the pages written to, and the rest reads as zeros."""
 
     def __init__(self) -> None:
         self._pages: dict[int, bytearray] = {}
@@ -28,9 +28,9 @@ class Image(io.RawIOBase):
         self._size = 0
 
     def save(self, file: NewFile) -> None:
-        """Write it out."""
+        """Write it to the disk."""
         for number, page in self._pages.items():
-            file.write(number * PAGE, page)
+            file.write(number * _PAGE, page)
         file.truncate(self._size)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
@@ -49,7 +49,7 @@ class Image(io.RawIOBase):
     def write(self, data: Any, /) -> int:
         view = memoryview(data)
         for number, inside, outside in self._spans(len(view)):
-            self._pages.setdefault(number, bytearray(PAGE))[inside] = view[outside]
+            self._pages.setdefault(number, bytearray(_PAGE))[inside] = view[outside]
         self._position += len(view)
         self._size = max(self._size, self._position)
         return len(view)
@@ -62,25 +62,25 @@ class Image(io.RawIOBase):
         """Split the bytes from here on: (page, slice of the page, slice of the bytes)."""
         done = 0
         while done < length:
-            number, first = divmod(self._position + done, PAGE)
-            count = min(PAGE - first, length - done)
+            number, first = divmod(self._position + done, _PAGE)
+            count = min(_PAGE - first, length - done)
             yield number, slice(first, first + count), slice(done, done + count)
             done += count
 
 
 @contextmanager
-def hdf5_image() -> Iterator[tuple[h5py.File, Image]]:
-    """Make a new HDF5 file in memory; the image is complete when the block ends."""
-    image = Image()
-    with _signals_held(), h5py.File(image, "w") as h5:
-        yield h5, image
+def hdf5_in_memory() -> Iterator[tuple[h5py.File, MemoryFile]]:
+    """A new HDF5 file in memory, complete when the block ends."""
+    file = MemoryFile()
+    with _signals_deferred(), h5py.File(file, "w") as h5:
+        yield h5, file
 
 
 @contextmanager
-def _signals_held() -> Iterator[None]:
-    """Keep Ctrl-C, and a SIGTERM that someone handles, waiting until the end.
+def _signals_deferred() -> Iterator[None]:
+    """Defer Ctrl-C, and SIGTERM if it has a handler, to the end of the block.
 
-    Handlers may raise at any line of Python, and HDF5 goes astray if :class:`Image` does.
+    Handlers may raise at any line of Python, and HDF5 breaks if :class:`MemoryFile` raises.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # handlers only ever run in the main thread
