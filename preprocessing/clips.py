@@ -1,4 +1,4 @@
-"""What a clip is: a media file, or a part of one, with the class that it shows."""
+"""A clip: a media file or a part of one, with its class."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from preprocessing.remote import MediaPath
 
 Split = Literal["train", "val", "test", ""]
 SPLITS: tuple[Split, ...] = tuple(split for split in get_args(Split) if split)
-"""Those that have a name; a clip may be in none."""
+"""The named ones; a clip may be in none."""
 
 NO_FILE = Path()
-"""The path of a clip of which there are features alone."""
+"""The path of a clip of which only features exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,9 @@ class Clip:
         split: ``train``, ``val``, ``test``, or empty where none is given.
         start: first second of the clip within the file; None is the file's beginning.
         end: last second; None is the file's end.
-        event_start: second of the clip, counted from its start, at which what its label names
+        event_start: second of the clip, counted from its start, at which the labelled event
             begins; None is the clip's beginning.
-        event_end: at which it ends; None is the clip's end.
+        event_end: second at which it ends; None is the clip's end.
         source: name of the recording that the clip was cut from, where the file does not tell;
             clips of one source are never divided among splits.
     """
@@ -47,10 +47,10 @@ class Clip:
 
     @property
     def file(self) -> Path:
-        """The media file, for what decodes it.
+        """The media file, as decoders take it.
 
         Raises:
-            ValueError: it is elsewhere, and has to be fetched first.
+            ValueError: it is remote, and has to be fetched first.
         """
         if not isinstance(self.path, Path):
             raise ValueError(f"{self.path} has not been fetched")

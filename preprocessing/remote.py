@@ -28,11 +28,11 @@ MAX_BYTES = 4 << 30
 """Larger files are not fetched."""
 
 AT_ONCE = 16
-"""Files that one process fetches side by side; it mostly waits."""
+"""Files that one process fetches concurrently; it mostly waits."""
 
 ATTEMPTS = 3
 PAUSE_SECONDS = 1.0
-"""How often a file is asked for, and the pause before the second time; then twice as long."""
+"""How often a file is requested, and the pause before the second time; then twice as long."""
 
 
 def media_path(text: str) -> MediaPath:
@@ -53,21 +53,21 @@ def media_path(text: str) -> MediaPath:
 def size_and_mtime(path: MediaPath) -> tuple[int, int]:
     """Bytes of a file, and when it was last changed, in nanoseconds since the epoch.
 
-    Of a remote file, 0 stands for what its server does not tell.
+    For a remote file, 0 stands for what its server does not report.
 
     Raises:
-        OSError: there is no such file, or no way to it.
+        OSError: there is no such file, or it cannot be reached.
     """
     try:
         status = path.stat()
-        told: Mapping[str, Any] = getattr(status, "as_info", dict)()
-        date = told.get("Last-Modified")  # by a web server
+        info: Mapping[str, Any] = getattr(status, "as_info", dict)()
+        date = info.get("Last-Modified")  # by a web server
         changed = parsedate_to_datetime(date) if date else None
     except OSError as error:
-        if error.__cause__ is not None:  # fsspec's "not found" stands for all a web server may say
+        if error.__cause__ is not None:  # fsspec's "not found" hides what the web server said
             raise OSError(f"{path}: {_named(error.__cause__)}") from error
         raise
-    except Exception as error:  # a package that is not there, credentials, or a date that is none
+    except Exception as error:  # missing package, credentials, or a malformed date
         raise OSError(f"{path}: {_named(error)}") from error
     mtime = round(changed.timestamp()) * 10**9 if changed else status.st_mtime_ns
     return status.st_size, mtime
@@ -77,16 +77,16 @@ def is_folder(path: MediaPath) -> bool:
     """Whether this is a folder, here or in a bucket.
 
     Raises:
-        SetupError: it cannot be told.
+        SetupError: that cannot be determined.
     """
     try:
         return path.is_dir()
-    except Exception as error:  # a package that is not there, or credentials
-        raise SetupError(f"{path}: cannot be looked at ({_named(error)})") from None
+    except Exception as error:  # missing package, or credentials
+        raise SetupError(f"{path}: cannot be read ({_named(error)})") from None
 
 
 class Fetched:
-    """Files on this machine, to be decoded: remote ones are fetched, side by side.
+    """Files on this machine, to be decoded; remote ones are fetched concurrently.
 
     ::
 
@@ -94,8 +94,8 @@ class Fetched:
             for clip in clips:
                 decode(fetched.file(clip.path))
 
-    Leaving the block removes what was fetched. What a process that was killed has left is removed
-    by the next one.
+    Leaving the block removes what was fetched. What a killed process has left is removed by the
+    next one.
     """
 
     def __init__(self, paths: Iterable[MediaPath]) -> None:
@@ -141,7 +141,7 @@ def _refuse_large(path: UPath, size: int | None, value: int) -> None:
 
 
 def _fetch(path: UPath, copy: Path) -> Path:
-    """Copy a remote file, with its time of change, by which a store knows it again."""
+    """Copy a remote file with its modification time, by which a store recognises it."""
     limit = Callback(hooks={"limit": partial(_refuse_large, path)})
     for attempt in range(1, ATTEMPTS + 1):
         try:
@@ -156,7 +156,7 @@ def _fetch(path: UPath, copy: Path) -> Path:
             final = isinstance(error, PermissionError) or 400 <= getattr(error, "status", 0) < 500
             if final or attempt == ATTEMPTS:
                 raise ClipError(
-                    "unreachable", f"{path}: {_named(error)}; see that it can be fetched"
+                    "unreachable", f"{path}: {_named(error)}; check that it can be fetched"
                 ) from None
             time.sleep(PAUSE_SECONDS * attempt)
     os.utime(copy, ns=(mtime, mtime))

@@ -191,7 +191,7 @@ def _show(summary: "Summary") -> None:
     for reason, count in sorted(summary.reasons.items()):
         table.add_row(f"  {reason}", f"{count:,}")
     table.add_row("frames", f"{summary.frames:,}")
-    table.add_row("sound", f"{summary.sound_seconds / 60:.1f} min")
+    table.add_row("sound", f"{summary.audio_seconds / 60:.1f} min")
     table.add_row("time", f"{summary.seconds:.0f} s, of which start {summary.starting:.0f} s")
     table.add_row("speed", f"{(summary.done + summary.failed) / summary.seconds:.2f} clips/s")
     console.print(table)

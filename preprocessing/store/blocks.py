@@ -1,4 +1,4 @@
-"""Features of several clips, flat: rows one after another, and offsets that tell them apart."""
+"""Features of several clips, flat: concatenated rows, and offsets where each clip begins."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Rows:
     def join(
         cls, values: Sequence[NDArray[np.float32]], times: Sequence[NDArray[np.float64]]
     ) -> Self:
-        """Lay clips end to end, each (T, D) with its (T,) times; at least one clip."""
+        """Concatenate clips, each (T, D) with its (T,) times; at least one clip."""
         offsets = row_offsets([len(rows) for rows in values])
         return cls(np.concatenate(values), np.concatenate(times), offsets)
 
@@ -61,7 +61,7 @@ class Block:
 
     @classmethod
     def join(cls, clips: Sequence[ClipFeatures]) -> Self:
-        """Lay clips end to end; at least one."""
+        """Concatenate clips; at least one."""
         return cls(
             Rows.join([clip.visual for clip in clips], [clip.visual_times for clip in clips]),
             Rows.join([clip.audio for clip in clips], [clip.audio_times for clip in clips]),

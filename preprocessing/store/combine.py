@@ -1,4 +1,4 @@
-"""Stores made from stores: several into one, or some of the clips of one."""
+"""New stores from old ones: several merged, or a subset of one."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,7 +25,7 @@ def merge_stores(paths: Sequence[Path], out: Path, *, prefer: Prefer | None = No
     Args:
         paths: the stores, of one provenance.
         out: the new store.
-        prefer: which features to take of a clip that has others in another store; None refuses.
+        prefer: which features to take of a clip whose features differ; None refuses it.
 
     Raises:
         AvcmrError: features were made differently, or clips differ and ``prefer`` is None.
@@ -45,7 +45,7 @@ def merge_stores(paths: Sequence[Path], out: Path, *, prefer: Prefer | None = No
 
 
 def subset_store(path: Path, out: Path, wanted: Callable[[Record], bool]) -> int:
-    """Write the wanted clips of a store to a new one, without its failures; how many they are.
+    """Write the wanted clips of a store to a new one, without its failures; returns their number.
 
     Raises:
         UsageError: none is wanted.
@@ -92,13 +92,13 @@ def _common_provenance(paths: Sequence[Path]) -> Provenance:
             raise SetupError(
                 f"{path}: its features were made differently from those of {paths[0]} ({name}: "
                 f"{getattr(other, name)} and {getattr(found[0], name)}); "
-                "extract one of them anew with the settings of the other"
+                "extract one of them again with the settings of the other"
             )
     return found[0]
 
 
 def _replaces(entry: Entry, other: Entry, prefer: Prefer | None) -> bool:
-    """Whether a later store's features of a clip are taken for an earlier one's."""
+    """Whether a later store's features of a clip replace those of an earlier one."""
     with StoreFile(entry.file) as ours, StoreFile(other.file) as theirs:
         one = ours.block(entry.index, entry.index + 1)
         two = theirs.block(other.index, other.index + 1)

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from preprocessing.errors import SetupError
 from preprocessing.store.blocks import Block, Rows, row_offsets
 from preprocessing.store.disk import NewFile, replacing
-from preprocessing.store.memory_file import hdf5_in_memory
 from preprocessing.store.layout import (
     CLIPS,
     FAILURES,
@@ -22,6 +21,7 @@ from preprocessing.store.layout import (
     failure_row,
     write_table,
 )
+from preprocessing.store.memory_file import hdf5_in_memory
 from preprocessing.store.parts import Parts
 from preprocessing.store.records import Failure, Provenance, Record, to_json
 

@@ -1,4 +1,4 @@
-"""Replace a file as a whole, or not at all, and say plainly why not."""
+"""Replace a file atomically, or not at all, and say plainly why not."""
 
 import errno
 import os
@@ -15,14 +15,14 @@ _NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn an OSError met while writing ``path`` into a SetupError that names the remedy."""
+    """Turn an OSError raised while writing ``path`` into a SetupError that names the remedy."""
     try:
         yield
     except OSError as error:
         if error.errno in _NO_ROOM:
             raise SetupError(
                 f"no room left to write {path}; free some space and run the same command again, "
-                "it carries on from what is saved"
+                "it resumes from what is saved"
             ) from error
         if error.errno in _NOT_ALLOWED:
             raise SetupError(
@@ -35,7 +35,7 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 class NewFile:
-    """A file in the making.
+    """A file that is being written.
 
     Args:
         descriptor: of an open file, writable.

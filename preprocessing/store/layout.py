@@ -1,13 +1,13 @@
-"""What one file of the store looks like inside.
+"""The HDF5 layout of one file of the store.
 
 ::
 
     /                  format, version, config (JSON), weights (JSON), decoder
-    /clips/            a table, one row a clip
+    /clips/            a table, one row per clip
     /visual/           values (ΣT, D) float32, times (ΣT,) float64, offsets (N + 1,) int64,
                        means (N, D) float32
     /audio/            the same, D = 128
-    /failures/         a table, one row a clip that could not be used
+    /failures/         a table, one row per clip that could not be used
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ INT = np.dtype(np.int64)
 Schema = Mapping[str, Any]
 """Name of each column → TEXT, FLOAT or INT."""
 
-# A file name need not be UTF-8; Python carries its odd bytes as surrogates, and so they return.
+# A file name need not be UTF-8; Python keeps the other bytes as surrogates.
 _ODD_BYTES = "surrogateescape"
 
 _EVENT = {"event_start": FLOAT, "event_end": FLOAT}
@@ -49,8 +49,8 @@ _CLIP = {
 }
 _SOURCE = {"source_size": INT, "source_mtime": INT}  # bytes, nanoseconds since the epoch
 CLIPS = {**_CLIP, **_SOURCE, "codec": TEXT, "fps": FLOAT, "duration": FLOAT}
-ABSENT_BEFORE: dict[str, Any] = {**dict.fromkeys(_EVENT, nan), "source": ""}
-"""Columns that files of earlier days lack, and what stands for them."""
+ADDED_LATER: dict[str, Any] = {**dict.fromkeys(_EVENT, nan), "source": ""}
+"""Columns that older files lack, with their defaults."""
 FAILURES = {**_CLIP, **_SOURCE, "reason": TEXT, "message": TEXT, "attempts": INT}
 
 
@@ -106,10 +106,10 @@ def read_table(
     Args:
         group: of the table.
         schema: all its columns.
-        absent: columns that it may lack → the value that stands for them.
+        absent: columns that it may lack → their defaults.
     """
     if not len(group[next(iter(schema))]):
-        return iter(())  # often so, and each column costs an access
+        return iter(())  # often empty, and each column costs an access
     columns = (read_column(group, schema, name, absent).tolist() for name in schema)
     return zip(*columns, strict=True)
 

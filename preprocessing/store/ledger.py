@@ -1,4 +1,4 @@
-"""What a store and its parts hold between them: the newest record of each clip."""
+"""The newest record of each clip, over a store and its parts."""
 
 import itertools
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Many files into one, with bounded memory."""
+"""Merge many files into one, with bounded memory."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ BLOCK_BYTES = 32 << 20
 def merge(
     ledger: Ledger, clips: Sequence[Clip], provenance: Provenance, target: Path, aside: Path
 ) -> None:
-    """Write everything in the ledger to ``target``, unless it holds just that already.
+    """Write everything in the ledger to ``target``, unless it holds exactly that already.
 
     Clips of the manifest come first, in its order and with its labels, splits, events and paths;
     others follow as they were.

@@ -1,4 +1,4 @@
-"""The folder beside a store where unfinished work waits, and the lock of its one writer."""
+"""The folder beside a store for unfinished work, and the lock of its one writer."""
 
 import json
 import logging
@@ -28,7 +28,7 @@ class Parts:
         self.folder = self.store.with_name(f"{self.store.name}.parts")
         self._lock_file = self.folder / "lock"
         self._owner_file = self.folder / "owner.json"
-        # A lock of the operating system's: it vanishes with the process, however that ends.
+        # The operating system releases this lock when the process ends, however it ends.
         self._lock = FileLock(self._lock_file)
 
     def paths(self) -> list[Path]:
@@ -45,7 +45,7 @@ class Parts:
         return self.folder / f"{target.name}.tmp"
 
     def set_aside(self, part: Path, why: SetupError) -> None:
-        """Take a part that cannot be read out of the way."""
+        """Rename a part that cannot be read, so that it is ignored."""
         with disk_errors(part):
             part.rename(part.with_name(f"{part.name}.broken"))
         _log.warning("set aside, its clips will be done again: %s", why)
@@ -57,7 +57,7 @@ class Parts:
             path.unlink()
 
     def acquire(self) -> None:
-        """Become the one writer, and clear away what a killed one left half-written.
+        """Become the one writer, and remove what a killed one left half-written.
 
         Raises:
             SetupError: another writer is at work, or the folder cannot be written.
@@ -80,8 +80,8 @@ class Parts:
                 raise
 
     def release(self) -> None:
-        """Let others write; the folder goes if no part is left in it."""
-        with suppress(OSError):  # left-overs harm nobody
+        """Let others write; removes the folder if no part is left in it."""
+        with suppress(OSError):  # leftovers do no harm
             self._owner_file.unlink()
             if list(self.folder.iterdir()) == [self._lock_file]:
                 self._lock_file.unlink()

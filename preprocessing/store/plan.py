@@ -1,4 +1,4 @@
-"""Which clips a run has to do, and why."""
+"""Which clips a run has to extract, and why."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -90,7 +90,7 @@ def make_plan(
 
 
 def _cause(clip: Clip, now: Source, entry: Entry, *, retry_failed: bool) -> Cause | None:
-    """Why a clip that is known has to be done again; None if it has not."""
+    """Why a known clip has to be done again; None if it need not be."""
     then = entry.item.source
     # A file that has gone is no reason: there is nothing to make better features from.
     if now != ABSENT and (now.size, now.mtime) != (then.size, then.mtime):
@@ -105,7 +105,7 @@ def _cause(clip: Clip, now: Source, entry: Entry, *, retry_failed: bool) -> Caus
 def refuse_losses(
     clips: Sequence[Clip], sources: Mapping[str, Source], ledger: Ledger, store: MediaPath
 ) -> None:
-    """Refuse to replace features of another provenance that this run would not make anew.
+    """Refuse to drop features of another provenance that this run would not extract again.
 
     Args:
         clips: the manifest.
@@ -135,7 +135,7 @@ def look_up(clips: Sequence[Clip]) -> dict[str, Source]:
     """
     paths = dict.fromkeys(clip.path for clip in clips)
     remote = [path for path in paths if not isinstance(path, Path)]
-    with ThreadPoolExecutor(AT_ONCE) as threads:  # which mostly wait
+    with ThreadPoolExecutor(AT_ONCE) as threads:  # they mostly wait
         source_at: dict[MediaPath, Source] = dict(
             zip(remote, threads.map(source_of, remote), strict=True)
         )
@@ -150,7 +150,7 @@ def look_up(clips: Sequence[Clip]) -> dict[str, Source]:
 
 
 def _require_reachable(paths: Sequence[MediaPath]) -> None:
-    """Of none is anything known: want of credentials, or a server that tells nothing."""
+    """Called where no size or time is known: no credentials, or a server that gives neither."""
     try:
         size_and_mtime(paths[0])
     except OSError as error:

@@ -17,9 +17,9 @@ from preprocessing.store.storefile import StoreFile
 
 
 class FeatureStore:
-    """A store, open for reading; each thing is read when first asked for. A context manager.
+    """A store, open for reading; everything is read lazily. A context manager.
 
-    A store that is replaced meanwhile stays as it was for whoever has it open.
+    If the store is replaced meanwhile, this one still reads the old file.
 
     Raises:
         AvcmrError: there is no store at ``path``, it is unfinished, empty or something else.

@@ -1,4 +1,4 @@
-"""What the store knows of a clip, and of the run that made its features."""
+"""Records of clips and failures, and the provenance of features."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from preprocessing.media.types import Source
 
 @dataclass(frozen=True)
 class Provenance:
-    """How features were made. Features of another provenance are stale and made anew.
+    """How features were made. Features of another provenance are stale and extracted again.
 
     Attributes:
         config: settings of the extraction; anything JSON can hold, NaN excepted.
@@ -41,7 +41,7 @@ class Provenance:
 
 
 def to_json(value: Mapping[str, Any]) -> str:
-    """JSON with sorted keys; NaN, which equals nothing, is a ValueError."""
+    """JSON with sorted keys; NaN, which never equals itself, is a ValueError."""
     return json.dumps(value, sort_keys=True, allow_nan=False)
 
 
@@ -52,7 +52,7 @@ class Record:
     Attributes:
         clip: its row of the manifest.
         source: the file it was made from, as it was then.
-        duration: seconds of picture.
+        duration: seconds of video.
         visual: shape (T, D) of its visual rows.
         audio: shape (S, 128) of its audio rows.
     """
@@ -77,7 +77,7 @@ class Failure:
         clip: its row of the manifest.
         source: size and mtime of the file; both 0 where there was none.
         reason: code of what went wrong.
-        message: the same in one line.
+        message: what went wrong, in one line.
         attempts: how often it was tried.
     """
 

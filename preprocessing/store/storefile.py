@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from preprocessing.errors import SetupError
 from preprocessing.store.blocks import Block, Rows
 from preprocessing.store.layout import (
-    ABSENT_BEFORE,
+    ADDED_LATER,
     CLIPS,
     FAILURES,
     FORMAT,
@@ -44,7 +44,7 @@ class NotAStoreError(SetupError):
 
 @contextmanager
 def in_the_way() -> Iterator[None]:
-    """What is no store stands where one is to be written: that has another remedy than reading."""
+    """The remedy where something else is at the path of a store to be written."""
     try:
         yield
     except NotAStoreError as error:
@@ -54,15 +54,15 @@ def in_the_way() -> Iterator[None]:
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Whatever HDF5 raises on a file that it cannot make out is one kind of error."""
+    """Turn whatever HDF5 raises on a damaged or foreign file into one kind of error."""
     try:
         yield
     except (OSError, RuntimeError, LookupError, ValueError, TypeError) as error:
-        # Without a number it is HDF5's own; others than EIO say nothing against the file.
+        # Without a number it is HDF5's own; errors other than EIO are not the fault of the file.
         number = getattr(error, "errno", None)
         if number not in {None, errno.EIO}:
             raise SetupError(f"cannot read {path}: {os.strerror(number)}") from error
-        reason, remedy = str(error).splitlines()[0], "give another file, or make it anew"
+        reason, remedy = str(error).splitlines()[0], "give another file, or make it again"
         if not h5py.is_hdf5(path):
             raise NotAStoreError(path, f"not an HDF5 file: {reason}", remedy) from error
         raise NotAStoreError(path, f"is damaged: {reason}", remedy) from error
@@ -79,8 +79,8 @@ class StoreFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         with readable(self.path):
-            # Files are replaced whole, so HDF5's own locks, which some network file systems
-            # lack, are needless.
+            # Files are replaced atomically, so HDF5's own locks, which some network file
+            # systems lack, are not needed.
             self._h5 = h5py.File(path, "r", locking=False)
         try:
             with readable(self.path):
@@ -101,20 +101,20 @@ class StoreFile:
     def records(self) -> list[Record]:
         """Every clip, in order."""
         with readable(self.path):
-            rows = read_table(self._h5["clips"], CLIPS, ABSENT_BEFORE)
+            rows = read_table(self._h5["clips"], CLIPS, ADDED_LATER)
             shapes = zip(self._visual.shapes(), self._audio.shapes(), strict=True)
             return [record_of(row, *shape) for row, shape in zip(rows, shapes, strict=True)]
 
     def failures(self) -> list[Failure]:
         """Every clip that could not be used."""
         with readable(self.path):
-            rows = read_table(self._h5["failures"], FAILURES, ABSENT_BEFORE)
+            rows = read_table(self._h5["failures"], FAILURES, ADDED_LATER)
             return [failure_of(row) for row in rows]
 
     def clip_column(self, name: str) -> NDArray[Any]:
         """One column of ``/clips``, (N,)."""
         with readable(self.path):
-            return read_column(self._h5["clips"], CLIPS, name, ABSENT_BEFORE)
+            return read_column(self._h5["clips"], CLIPS, name, ADDED_LATER)
 
     def means(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Mean rows of each clip: visual (N, D) and audio (N, 128), float32."""
@@ -127,7 +127,7 @@ class StoreFile:
             return Block(self._visual.rows(first, stop), self._audio.rows(first, stop))
 
     def widths(self) -> tuple[int, int]:
-        """Numbers in a visual and in an audio row."""
+        """Dimensions of a visual and of an audio row."""
         with readable(self.path):
             return self._visual.width, self._audio.width
 
@@ -155,7 +155,7 @@ class StoreFile:
             raise NotAStoreError(
                 self.path,
                 f"of version {attributes['version']}; this program knows {VERSION}",
-                "use the avcmr that made it, or make it anew with avcmr extract",
+                "use the avcmr that wrote it, or make it again with avcmr extract",
             )
         return Provenance(
             json.loads(attributes["config"]),

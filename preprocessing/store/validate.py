@@ -1,4 +1,4 @@
-"""Look for what may be wrong in a store, without trusting it."""
+"""Check a store for damage and for what has changed since, without trusting it."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,18 +19,18 @@ from preprocessing.store.storefile import StoreFile, readable
 Kind = Literal["offsets", "duplicate_id", "not_finite", "zero_row", "mean", "changed", "weights"]
 
 REMEDIES: Mapping[Kind, str] = {
-    "offsets": "the file is damaged: make it again",
-    "duplicate_id": "mend the program that wrote the file, so that each clip has an id of its own",
-    "not_finite": "leave these clips out (avcmr features subset), or make their features again",
-    "zero_row": "silence or a black picture, or a fault of what made them: look at these clips",
-    "mean": "the file was changed after it was written: make it again",
-    "changed": "run avcmr extract again, which does these clips anew; or import them again",
-    "weights": "run avcmr extract again, which makes all features anew; or give --weights the "
-    "folder of those that made them",
+    "offsets": "the file is damaged: extract or import it again",
+    "duplicate_id": "fix the program that wrote the file, so that each clip has an id of its own",
+    "not_finite": "leave these clips out (avcmr features subset), or extract their features again",
+    "zero_row": "silence, black frames, or a fault of the extractor: look at these clips",
+    "mean": "the file was changed after it was written: extract or import it again",
+    "changed": "run avcmr extract again, which redoes these clips; or import them again",
+    "weights": "run avcmr extract again, which redoes all clips; or give --weights the folder "
+    "of the weights that were used",
 }
 """What to do about each kind of finding."""
 
-CLIPS_AT_ONCE = 256
+_CLIPS_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Finding:
 def validate_store(
     path: Path, weights_now: Callable[[str], str | None] | None = None
 ) -> list[Finding]:
-    """Everything wrong in a store. Files that are gone are no finding: features outlive them.
+    """All that is wrong in a store. Missing files are no finding: features outlive them.
 
     Args:
         path: the store.
@@ -67,15 +67,15 @@ def validate_store(
     with StoreFile(path) as file:
         findings = list(_structure(path))
         if findings:
-            return findings  # which rows are whose is not known then
+            return findings  # rows cannot be assigned to clips then
         records = file.records()
         file.failures()  # raises where they are damaged
         if weights_now:
             findings += _other_weights(file.provenance.weights, weights_now)
         findings += duplicates([record.clip.id for record in records])
         means = file.means()
-        for first in range(0, len(records), CLIPS_AT_ONCE):
-            block = file.block(first, min(first + CLIPS_AT_ONCE, len(records)))
+        for first in range(0, len(records), _CLIPS_AT_ONCE):
+            block = file.block(first, min(first + _CLIPS_AT_ONCE, len(records)))
             span = slice(first, first + len(block.visual))
             ids = [record.clip.id for record in records[span]]
             findings += row_findings(ids, block)
@@ -89,7 +89,7 @@ def validate_store(
 
 
 def row_findings(ids: list[str], block: Block) -> Iterator[Finding]:
-    """Values that no network gives: NaN, infinities, and rows of zeros only."""
+    """Values that no network outputs: NaN, infinities, and rows of zeros only."""
     for stream, rows in (("visual", block.visual), ("audio", block.audio)):
         counts = np.diff(rows.offsets)
         owners = np.repeat(np.arange(len(rows)), counts)  # (ΣT,)
@@ -136,7 +136,7 @@ def _stream_faults(group: h5py.Group, clips: int) -> Iterator[str]:
 
 
 def duplicates(ids: Iterable[str]) -> Iterator[Finding]:
-    """Ids that are not one clip's alone."""
+    """Ids that several clips share."""
     for id_, count in Counter(ids).items():
         if count > 1:
             yield Finding("duplicate_id", id_, f"{count} clips share this id")

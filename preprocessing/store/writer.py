@@ -39,7 +39,7 @@ class FeatureWriter:
 
     Args:
         path: the store, such as ``features.h5``; ``features.h5.parts/`` beside it is the writer's.
-        provenance: how the features are made; what is stored of another provenance is stale.
+        provenance: how the features are made; features of another provenance are stale.
         max_clips: save when so many clips wait,
         max_bytes: or features of so many bytes,
         max_seconds: or when the last save is so long ago (looked at whenever a clip comes in, and
@@ -87,7 +87,7 @@ class FeatureWriter:
             self._parts.release()
 
     def plan(self, clips: Sequence[Clip], *, retry_failed: bool = False) -> Plan:
-        """Tell what is done from what is to do; looks at every clip's file.
+        """Compare the manifest with what is stored; checks every clip's file.
 
         Args:
             clips: the manifest.
@@ -95,7 +95,7 @@ class FeatureWriter:
 
         Raises:
             SetupError: two clips share an id, or there are features of another provenance that
-                cannot be made anew and would be lost.
+                cannot be extracted again and would be lost.
         """
         self.flush()
         self._sources = look_up(clips)
@@ -126,8 +126,8 @@ class FeatureWriter:
 
     def fail(self, clip: Clip, error: ClipError, *, attempts: int) -> None:
         """Store that a clip cannot be used, after so many attempts."""
-        # As the plan saw the file: had it still been copied then, it is tried again. So is one that
-        # could not be had, even if it comes back just as it was.
+        # As the plan saw the file: one that was still being copied then is tried again. So is one
+        # that could not be fetched, even if it comes back unchanged.
         seen = self._sources.get(clip.id) or source_of(clip.path)
         source = ABSENT if error.reason in ("missing", "unreachable") else seen
         message = error.message.replace("\0", "\N{REPLACEMENT CHARACTER}")  # HDF5 takes no NUL

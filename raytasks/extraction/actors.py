@@ -19,7 +19,7 @@ from raytasks.monitoring.metrics import Stopwatch, TimedDecoder, TimedExtractor
 
 @ray.remote(max_restarts=0)
 class DecodeActor:
-    """Decodes one clip at a time, in a process that may die of it."""
+    """Decodes one clip at a time, in a process that a clip may kill."""
 
     def __init__(self, make_decoder: Callable[[], Decoder], sampling: Sampling) -> None:
         torch.set_num_threads(1)
@@ -51,7 +51,7 @@ class DecodeActor:
 
 @ray.remote(max_restarts=0)
 class ExtractActor:
-    """Holds the networks on one device, and where it decodes too, a decoder.
+    """Holds the networks on one device, and a decoder if it decodes as well.
 
     Args:
         load: loads the networks onto a device.

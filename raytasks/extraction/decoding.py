@@ -16,10 +16,10 @@ class Decoding:
     Attributes:
         decoder: makes the decoder of a decoding process, on the CPU.
         own_decoder: makes the decoders of the extractors, for the device of the networks; None
-            where these cannot decode. If it is not ``decoder``, it may refuse clips: those are
-            left to ``decoder``, whose verdict counts.
-        beside: whether decoding processes take clips of their own accord, and not just those that
-            an extractor has refused or died of.
+            if these do not decode. If it is not ``decoder``, clips that it refuses are passed to
+            ``decoder``, whose verdict counts.
+        beside: whether decoding processes take any clip, and not just those that an extractor
+            has refused or died of.
     """
 
     decoder: Callable[[], Decoder] = PyAVDecoder
@@ -35,9 +35,9 @@ class Decoding:
         """
         if backend.on_gpu:
             if not cluster.gpus:
-                raise SetupError("this decoder needs a GPU, and Ray sees none; take --decoder pyav")
+                raise SetupError("this decoder needs a GPU, and Ray sees none; use --decoder pyav")
             return cls(DECODERS["pyav"].make, backend.make, beside)
-        if cluster.gpus:  # frames are decoded far from the networks, which are too fast to wait
+        if cluster.gpus:  # the networks are too fast to wait for frames
             return cls(backend.make, own_decoder=None, beside=True)
         return cls(backend.make, backend.make)
 

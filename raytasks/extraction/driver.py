@@ -51,7 +51,7 @@ class Summary:
 
     Attributes:
         seconds: in all,
-        starting: of those, until the first networks were there.
+        starting: of those, until the first networks were loaded.
     """
 
     done: int
@@ -60,16 +60,16 @@ class Summary:
     seconds: float
     starting: float
     frames: int
-    sound_seconds: float
+    audio_seconds: float
 
 
 @dataclass(slots=True)
 class Extraction:
     """One run over the clips that are to do. Build it and call :meth:`run`.
 
-    Clips wait in one line, from which extractors take what they decode themselves, and decoders
+    Clips wait in one queue, from which extractors take what they decode themselves, and decoders
     what they decode for them. On a machine with GPUs both can work side by side: each takes its
-    next clips when it is free, and so the share that its speed allows.
+    next clips when it is free, and so gets the share that its speed allows.
 
     Attributes:
         writer: where finished and failed clips go, one by one.
@@ -94,11 +94,11 @@ class Extraction:
     _todo: deque[Clip] = field(default_factory=deque)
     _retries: deque[Clip] = field(default_factory=deque)
     _decoded: deque[Item] = field(default_factory=deque)
-    _deaths: Counter[str] = field(default_factory=Counter)  # that clips under suspicion answer for
+    _deaths: Counter[str] = field(default_factory=Counter)  # by suspected clips
     _reasons: Counter[str] = field(default_factory=Counter)
     _done: int = 0
     _frames: int = 0
-    _sound_seconds: float = 0.0
+    _audio_seconds: float = 0.0
 
     def run(self, clips: Sequence[Clip]) -> Summary:
         """Extract the clips; each is stored or recorded as failed when this returns.
@@ -152,7 +152,7 @@ class Extraction:
             seconds=time.monotonic() - started,
             starting=starting,
             frames=self._frames,
-            sound_seconds=self._sound_seconds,
+            audio_seconds=self._audio_seconds,
         )
 
     def _pools(self, clips: int) -> tuple[SupervisedPool[Clip], SupervisedPool[list[Item]]]:
@@ -190,9 +190,9 @@ class Extraction:
         most_decoded = max(2 * CLIPS_PER_FORWARD * extractors.size, decoders.size)
         if self._retries and not decoders.actors:
             decoders.start()
-        line = self._retries or (self._todo if self.decoding.beside else deque[Clip]())
-        while decoders.idle and line and len(self._decoded) + decoders.working < most_decoded:
-            clip = line.popleft()
+        waiting = self._retries or (self._todo if self.decoding.beside else deque[Clip]())
+        while decoders.idle and waiting and len(self._decoded) + decoders.working < most_decoded:
+            clip = waiting.popleft()
             decoders.submit(clip, clip, seconds=self.clip_seconds, name=clip.id)
         while extractors.idle and (batch := self._next_batch()):
             items = [item.media or item.clip for item in batch]
@@ -219,7 +219,7 @@ class Extraction:
     def _after_decoding(self, outcome: Outcome[Clip]) -> None:
         clip = outcome.job
         if outcome.death == "lost":
-            self._again(clip)
+            self._start_over(clip)
             return
         if outcome.death:
             self._deaths[clip.id] += 1
@@ -237,7 +237,7 @@ class Extraction:
     def _after_extraction(self, outcome: Outcome[list[Item]]) -> None:
         if outcome.death == "lost":
             for item in outcome.job:
-                self._again(item.clip)
+                self._start_over(item.clip)
             return
         if outcome.death:
             for item in outcome.job:
@@ -265,21 +265,21 @@ class Extraction:
             self._decoded.append(item)
         elif outcome.death == "error" and not self._done:  # then it is hardly the clips' fault
             raise SetupError(
-                f"the networks fail with every clip so far ({outcome.said}); see that they work "
-                "on this machine: avcmr doctor"
+                f"the networks fail with every clip so far ({outcome.said}); check this "
+                "machine with: avcmr doctor"
             )
         else:
             self._fail(item.clip, verdict(item.clip, outcome, self.clip_seconds))
 
-    def _again(self, clip: Clip) -> None:
-        """A clip that was lost with a node begins anew, and has nothing to answer for."""
+    def _start_over(self, clip: Clip) -> None:
+        """A clip that was lost with its node starts over, without blame."""
         (self._retries if clip.id in self._deaths else self._todo).append(clip)
 
     def _store(self, clip: Clip, features: ClipFeatures) -> None:
         self.writer.add(clip, features)
         self._done += 1
         self._frames += len(features.visual)
-        self._sound_seconds += len(features.audio) * EXAMPLE_SECONDS
+        self._audio_seconds += len(features.audio) * EXAMPLE_SECONDS
 
     def _fail(self, clip: Clip, error: ClipError) -> None:
         self._reasons[error.reason] += 1

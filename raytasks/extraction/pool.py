@@ -23,8 +23,8 @@ from raytasks.cluster import free_resources
 
 Job = TypeVar("Job")
 Death = Literal["timeout", "crash", "error", "out_of_memory", "lost"]
-"""How a job ended without a result: ``error`` is an exception that nobody expected, and ``lost`` is
-with its node, through no fault of the job."""
+"""How a job ended without a result: ``error`` is an unexpected exception, and ``lost`` is the loss
+of its node, through no fault of the job."""
 
 _NUMBERS: defaultdict[str, Iterator[int]] = defaultdict(lambda: count(1))
 
@@ -32,7 +32,7 @@ START_SECONDS = 180.0
 """How long an actor may take to start: imports and weights, on a slow disk."""
 
 STARTS = 3
-"""Actors that may die while they start, one after the other, where others have come up."""
+"""Actors that may die in a row while they start, once one has come up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Outcome(Generic[Job]):
         value: what its method returned; where that was several values, the first.
         refs: references to the others, which may be large and are not fetched.
         death: how its actor died, if it did; there is no value then,
-        said: and perhaps what was said of it, in one line.
+        said: the error message in one line, if there is one.
     """
 
     job: Job
@@ -155,11 +155,15 @@ class SupervisedPool(Generic[Job]):
             busy = self._busy.pop(ref)
             try:
                 value = ray.get(ref)
-            except ObjectLostError:  # what the job was to work on went with another node
+            except ObjectLostError:  # its arguments were lost with another node
                 self._idle.append(busy.actor)
                 if busy.job is not None:
                     yield Outcome(busy.job, death="lost")
-            except (RayActorError, OutOfMemoryError, MemoryError) as error:  # Ray's guard, ours
+            except (
+                RayActorError,
+                OutOfMemoryError,
+                MemoryError,
+            ) as error:  # Ray's memory monitor, our guard
                 death = _death(error)
                 if busy.job is None and death != "lost":
                     self._failed_starts += 1
@@ -187,7 +191,7 @@ class SupervisedPool(Generic[Job]):
         now = time.monotonic()
         for ref in [ref for ref, busy in self._busy.items() if busy.deadline < now]:
             if self._busy[ref].job is None and (self._idle or self.working):
-                # The others do its work; it starts when a node comes to make room for it.
+                # The others do its work; it starts when there is room for it.
                 self._busy[ref].deadline = now + START_SECONDS
                 continue
             busy = self._busy.pop(ref)

@@ -1,7 +1,7 @@
 """What Ray's dashboard, Prometheus and Grafana see of a run.
 
-Each process measures itself in memory, and Ray exports the values as ``ray_avcmr_…`` on its node's
-metrics port. Nothing here waits for a reader.
+Each process keeps its values in memory, and Ray exports them as ``ray_avcmr_…`` on the metrics port
+of its node. Nothing here waits for a reader.
 """
 
 import threading
@@ -22,7 +22,7 @@ from preprocessing.media import Decoder, Sampling
 from preprocessing.media.types import ClipFeatures, Media
 from raytasks.monitoring.progress import Progress
 
-if TYPE_CHECKING:  # neither extractions nor trainings need what the other takes seconds to import
+if TYPE_CHECKING:  # each takes seconds to import, and no process needs both
     from avcmr.training.history import EpochRecord
     from preprocessing.networks.extract_clip import Extractor
 
@@ -38,13 +38,13 @@ class ExtractionBoard:
         self._frames = _counter("frames", "Frames through the networks.")
         self._left = _gauge("clips_left", "Clips to do.")
         self._rate = _gauge("clips_per_second", "Clips a second since the start.")
-        self._queues = _gauge("queue_clips", "Clips that wait, by what for.", "queue")
+        self._queues = _gauge("queue_clips", "Waiting clips, by what they wait for.", "queue")
         self._processes = _gauge("processes", "Processes, by what they do.", "kind", "phase")
         self._counted: Tally[str] = Tally()
         self._counted_frames = 0
 
     def publish(self, progress: Progress) -> None:
-        """Show this, and count what is new since the last time."""
+        """Set the gauges, and count what is new since the last time."""
         outcomes = Tally({"done": progress.done, **progress.reasons})
         for outcome, count in (outcomes - self._counted).items():
             self._clips.inc(count, {"outcome": outcome})
@@ -62,10 +62,10 @@ class ExtractionBoard:
 
 
 class Publisher:
-    """Publishes an extraction, at most once a second, and how it ends.
+    """Publishes the progress of an extraction at most once a second, and its end.
 
-    A driver at ``ray://…`` is no process of the cluster, which exports those of its own only: there
-    an actor publishes for it.
+    A driver at ``ray://…`` is not a process of the cluster, so its metrics would not be exported:
+    there an actor publishes for it.
 
     Args:
         announce: takes each published ``Progress.summary()``, for ``avcmr status``.
@@ -180,7 +180,7 @@ class TrainingBoard:
 
 
 def _every_second(set_gauges: Callable[[], None]) -> None:
-    """For as long as this process lives: Ray soon forgets a gauge that is not set anew."""
+    """For as long as this process lives: Ray soon drops a gauge that is not set again."""
 
     def keep_setting() -> None:
         while True:

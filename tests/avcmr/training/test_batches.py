@@ -84,5 +84,7 @@ def test_batches_that_workers_cannot_share_become_the_nearest_that_they_can(
 
 
 def test_too_few_clips_for_the_workers_are_refused() -> None:
-    with pytest.raises(SetupError, match="5 workers need batches of at least 5 clips.*are 4 train"):
+    with pytest.raises(
+        SetupError, match=r"5 workers need batches of at least 5 clips.*are 4 train"
+    ):
         fitting_batch_size(256, 4, workers=5)

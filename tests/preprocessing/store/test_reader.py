@@ -36,14 +36,14 @@ def write_truncated(kit: SimpleNamespace, path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "why", "remedy"),
     [
-        (write_text, "not an HDF5 file", "give another file, or make it anew"),
+        (write_text, "not an HDF5 file", "give another file, or make it again"),
         (
             write_foreign,
             "HDF5, but without the mark",
             "published features .* avcmr features import .*features.h5",
         ),
         (write_newer, "of version 2; this program knows 1", "use the avcmr that made it"),
-        (write_truncated, "is damaged: .*truncated", "give another file, or make it anew"),
+        (write_truncated, "is damaged: .*truncated", "give another file, or make it again"),
     ],
 )
 def test_other_files_are_refused_and_left_alone(

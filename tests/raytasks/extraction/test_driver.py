@@ -30,7 +30,6 @@ from raytasks.cluster import Cluster
 from raytasks.extraction.decoding import Decoding
 from raytasks.extraction.driver import Extraction
 from raytasks.extraction.layout import Layout
-from raytasks.extraction.pool import SupervisedPool
 from raytasks.monitoring.progress import Progress
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
@@ -210,45 +209,6 @@ def test_clips_are_fetched_where_they_are_decoded(cluster: Cluster, tmp_path: Pa
         server.shutdown()
 
 
-def test_no_room_for_an_actor_is_said_and_not_waited_for(cluster: Cluster, monkeypatch) -> None:
-    import ray
-
-    monkeypatch.setattr("raytasks.extraction.pool.START_SECONDS", 2.0)
-
-    @ray.remote(num_cpus=1000)
-    class TooLarge:
-        def ready(self) -> None: ...
-
-    pool: SupervisedPool[int] = SupervisedPool(
-        lambda name: TooLarge.remote(), method="ready", size=1
-    )
-    pool.start()
-    with pytest.raises(SetupError, match=r"could start within 2 s; free in the cluster: .* CPUs"):
-        while True:
-            ready, _ = ray.wait(pool.watched, timeout=0.5)
-            list(pool.collect(set(ready)))
-
-
-@pytest.mark.parametrize(
-    ("cpus", "gpus"), [(1, 0), (2, 0), (3, 0), (6, 0), (64, 0), (8, 1), (32, 8), (1, 1)]
-)
-def test_layouts_fit_their_machine(cpus: int, gpus: int) -> None:
-    beside = cpus / gpus if gpus else 0
-    layout = Layout.fitting(Cluster(cpus, gpus, 8 << 30, "", cpus_beside_gpu=beside))
-    reserved = layout.decoders * layout.decoder_cpus + layout.extractors * layout.extractor_cpus
-    assert 0.5 * cpus <= reserved <= cpus + 1e-9
-    assert layout.extractors * layout.extractor_gpus == gpus
-    assert layout.decoders >= 1
-    assert layout.extractors >= 1
-
-
-def test_extractors_fit_beside_their_gpus() -> None:
-    """Eight GPUs on a machine of eight cores, in a cluster that has many more elsewhere."""
-    layout = Layout.fitting(Cluster(72, 8, 8 << 30, "", cpus_beside_gpu=1))
-    assert layout.extractors * layout.extractor_cpus <= 8
-    assert layout.decoders * layout.decoder_cpus >= 60
-
-
 class PickyDecoder(HostileDecoder):
     """Stands in for a GPU's: refuses some clips, which a CPU's decoder can take."""
 
@@ -307,56 +267,6 @@ def test_networks_that_always_fail_stop_the_run(cluster: Cluster, tmp_path: Path
         with pytest.raises(SetupError, match=r"fail with every clip so far \(RuntimeError: out of"):
             extraction.run(clips)
         assert not writer.failures(clips)
-
-
-class Unstable:
-    """Comes up, does one job, and leaves nothing for those after it to start with."""
-
-    def __init__(self, folder: Path, healthy: int) -> None:
-        self.folder, self.healthy = folder, healthy
-
-    def ready(self) -> None:
-        starts = len(list(self.folder.iterdir()))
-        (self.folder / str(starts)).touch()
-        if starts in range(1, self.healthy):
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def work(self, number: int) -> int:
-        if number == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return number
-
-
-@pytest.mark.parametrize(("healthy", "survives"), [(3, True), (9, False)])
-def test_actors_that_die_while_they_start(
-    cluster: Cluster, tmp_path: Path, healthy: int, survives: bool
-) -> None:
-    """Once one has come up the next may die, but not one after the other without end."""
-    import ray
-
-    actor = ray.remote(Unstable)
-    pool: SupervisedPool[int] = SupervisedPool(
-        lambda name: actor.options(num_cpus=0).remote(tmp_path, healthy), method="work", size=1
-    )
-    pool.start()
-    outcomes = []
-
-    def until(count: int) -> None:
-        while len(outcomes) < count:
-            if pool.idle:
-                pool.submit(len(outcomes), len(outcomes))
-            ready, _ = ray.wait(pool.watched, timeout=0.5)
-            outcomes.extend(pool.collect(set(ready)))
-
-    if survives:
-        until(2)
-        assert [(outcome.value, outcome.death) for outcome in outcomes] == [
-            (None, "crash"),
-            (1, None),
-        ]
-    else:
-        with pytest.raises(SetupError, match=r"died while starting \(.*\); free in the cluster"):
-            until(2)
 
 
 @pytest.mark.parametrize(
