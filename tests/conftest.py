@@ -71,7 +71,13 @@ MARKS: dict[str, tuple[str, ...]] = {
 }
 """Folder or file → the marks of its tests."""
 
-MARKS_OF_FIXTURES = {"cluster": "ray", "nodes": "ray", "assets": "slow", "cuda": "gpu"}
+MARKS_OF_FIXTURES = {
+    "cluster": "ray",
+    "fresh_cluster": "ray",
+    "nodes": "ray",
+    "assets": "slow",
+    "cuda": "gpu",
+}
 """Fixture → the mark of each test that uses it."""
 
 

@@ -67,6 +67,7 @@ with connected():
 
 
 @pytest.mark.slow
+@pytest.mark.ray
 def test_a_long_tmpdir_and_files_named_like_our_packages(tmp_path: Path) -> None:
     """As batch systems set it; and the files are in the working folder, which Ray prefers."""
     for name in ("preprocessing", "raytasks"):
