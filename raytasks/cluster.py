@@ -108,7 +108,7 @@ def _start() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if not users_token():  # Ray would leave one in the user's home, for all clusters to come
         os.environ["RAY_AUTH_TOKEN"] = OWN_TOKEN
-    with time_to_start():
+    with time_to_start(), _short_folders() as environment:
         return ray.init(
             address="local",  # and not any that "ray start" has left on this machine
             include_dashboard=True,
@@ -116,8 +116,7 @@ def _start() -> Any:
             object_store_memory=OBJECT_STORE_BYTES,
             log_to_driver=False,
             logging_level=logging.ERROR,
-            runtime_env=_packages_first(),
-            _temp_dir=_session_folder(),
+            runtime_env=_packages_first() | environment,
             _system_config={
                 "metrics_report_interval_ms": _METRICS_EVERY_MS,
                 # A worker that runs out of memory is retried by us, alone, not by Ray without end.
@@ -178,10 +177,26 @@ def import_packages() -> None:
         import_module(name)
 
 
-def _session_folder() -> str | None:
-    """A short one of our own where ``$TMPDIR`` is too long for sockets; None is Ray's choice."""
-    folder = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR", "")
-    return f"/tmp/avcmr-ray-{os.getuid()}" if len(os.fsencode(folder)) > _FOLDER_BYTES else None
+@contextmanager
+def _short_folders() -> Iterator[dict[str, Any]]:
+    """While inside, Ray finds folders for its sockets that are short enough, one of our own.
+
+    Yields:
+        What workers get back for their own files: the ``$TMPDIR`` that batch systems set.
+    """
+    long = {
+        name: folder
+        for name in ("TMPDIR", "RAY_TMPDIR")
+        if len(os.fsencode(folder := os.environ.get(name, ""))) > _FOLDER_BYTES
+    }
+    if long:
+        own = Path(f"/tmp/avcmr-ray-{os.getuid()}")
+        own.mkdir(mode=0o700, exist_ok=True)
+        os.environ.update(dict.fromkeys(long, str(own)))
+    try:
+        yield {"env_vars": long} if long else {}
+    finally:
+        os.environ.update(long)
 
 
 def on_cluster() -> bool:

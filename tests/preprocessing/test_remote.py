@@ -18,7 +18,7 @@ from preprocessing import remote
 from preprocessing.catalog.folders import scan_folder
 from preprocessing.catalog.manifest import read_manifest, write_manifest
 from preprocessing.clips import Clip
-from preprocessing.errors import ClipError, SetupError
+from preprocessing.errors import ClipError, NotFoundError, SetupError
 from preprocessing.media import PyAVDecoder, Sampling
 from preprocessing.media.encode import write_clip
 from preprocessing.media.outcome import try_decode
@@ -100,7 +100,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     monkeypatch.setattr("tempfile.tempdir", str(folder))
     monkeypatch.setattr(remote, "PAUSE_SECONDS", 0.01)
     yield folder
-    assert list(folder.iterdir()) == []
+    assert list(folder.glob("avcmr-*")) == []
 
 
 def film(path: Path, seed: int = 0, seconds: int = 2) -> Path:
@@ -313,7 +313,7 @@ def test_from_a_bucket(bucket: fsspec.AbstractFileSystem, tmp_path: Path) -> Non
     assert look_up(clips)["dogs/a dog"] == source_of(clips[1].path)
     assert (far.source.size, far.source.mtime) == (near.source.size, source_of(clips[1].path).mtime)
     assert fault(remote_clip("s3://bucket/raw/none.mp4")).reason == "missing"
-    with pytest.raises(SetupError, match="no such folder"):
+    with pytest.raises(NotFoundError, match="no such folder"):
         scan_folder(media_path("s3://bucket/none"))
 
 

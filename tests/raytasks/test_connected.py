@@ -10,7 +10,7 @@ import pytest
 
 import raytasks
 from preprocessing.errors import SetupError
-from raytasks.cluster import PACKAGES, _session_folder, connected
+from raytasks.cluster import PACKAGES, _short_folders, connected
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
@@ -49,7 +49,7 @@ def test_the_user_s_own_token_is_taken(named: str, tmp_path: Path) -> None:
 
 
 OURS = """
-import json, sys
+import json, os
 import avcmr, preprocessing.errors, raytasks
 import ray
 from raytasks.cluster import connected
@@ -57,7 +57,8 @@ from raytasks.cluster import connected
 @ray.remote(num_cpus=0)
 def files():
     import avcmr, preprocessing.errors, raytasks.cluster
-    return [module.__file__ for module in (avcmr, preprocessing, raytasks)]
+    folder = os.environ["TMPDIR"]
+    return [module.__file__ for module in (avcmr, preprocessing, raytasks)], folder
 
 with connected():
     here = [module.__file__ for module in (avcmr, preprocessing, raytasks)]
@@ -84,9 +85,10 @@ def test_a_long_tmpdir_and_files_named_like_our_packages(tmp_path: Path) -> None
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    here, in_a_worker, session = json.loads(done.stdout.splitlines()[-1])
+    here, (in_a_worker, folder), session = json.loads(done.stdout.splitlines()[-1])
     ours = [str(Path(raytasks.__file__).parents[1] / name / "__init__.py") for name in PACKAGES]
     assert here == in_a_worker == ours
+    assert folder == str(temporary)
     assert session.startswith(f"/tmp/avcmr-ray-{os.getuid()}/")
 
 
@@ -110,20 +112,16 @@ def test_our_packages_win_in_the_driver(name: str, imported: bool, tmp_path: Pat
 MODULES = {"preprocessing": "errors", "raytasks": "monitoring"}
 
 
-@pytest.mark.parametrize(
-    ("variables", "own"),
-    [
-        ({}, False),
-        ({"TMPDIR": "/scratch/job"}, False),
-        ({"TMPDIR": "/scratch/" + "j" * 40}, True),
-        ({"TMPDIR": "/scratch/" + "j" * 40, "RAY_TMPDIR": "/tmp"}, False),
-    ],
-)
-def test_only_a_long_folder_is_replaced(
-    variables: dict[str, str], own: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("TMPDIR", "RAY_TMPDIR"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    assert bool(_session_folder()) == own
+def test_only_long_folders_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    long = "/scratch/" + "j" * 40
+    monkeypatch.setenv("TMPDIR", long)
+    monkeypatch.setenv("RAY_TMPDIR", "/scratch/job")
+    with _short_folders() as environment:
+        assert environment == {"env_vars": {"TMPDIR": long}}
+        assert os.environ["TMPDIR"] == f"/tmp/avcmr-ray-{os.getuid()}"
+        assert os.environ["RAY_TMPDIR"] == "/scratch/job"
+    assert os.environ["TMPDIR"] == long
+    monkeypatch.delenv("TMPDIR")
+    with _short_folders() as environment:
+        assert environment == {}
+        assert "TMPDIR" not in os.environ

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from avcmr.training.batches import fitting_batch_size, global_batches
-from preprocessing.errors import SetupError
+from preprocessing.errors import UsageError
 
 LABELS = torch.arange(5).repeat_interleave(torch.tensor([40, 20, 10, 7, 3]))
 BALANCED = partial(global_batches, LABELS, 16, classes_per_batch=4)
@@ -85,6 +85,6 @@ def test_batches_that_workers_cannot_share_become_the_nearest_that_they_can(
 
 def test_too_few_clips_for_the_workers_are_refused() -> None:
     with pytest.raises(
-        SetupError, match=r"5 workers need batches of at least 5 clips.*are 4 train"
+        UsageError, match=r"5 workers need batches of at least 5 clips.*are 4 train"
     ):
         fitting_batch_size(256, 4, workers=5)

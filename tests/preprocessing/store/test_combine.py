@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from preprocessing.errors import SetupError
+from preprocessing.errors import SetupError, UsageError
 from preprocessing.store import FeatureStore, FeatureWriter, merge_stores, subset_store
 from preprocessing.store.validate import validate_store
 
@@ -46,7 +46,7 @@ def test_clips_that_differ_need_a_choice(kit, clips, tmp_path, prefer) -> None:
             writer.finish(clips[:1])
     out = tmp_path / "out.h5"
     if prefer is None:
-        with pytest.raises(SetupError, match="--prefer first or --prefer last"):
+        with pytest.raises(UsageError, match="--prefer first or --prefer last"):
             merge_stores(stores, out)
         assert not out.exists()
         return
@@ -68,7 +68,7 @@ def test_subset(kit, clips, path, tmp_path) -> None:
     chosen = [clip for clip in clips if clip.label == "dog"]
     assert subset_store(path, tmp_path / "dogs.h5", lambda r: r.clip.label == "dog") == len(chosen)
     kit.check_complete(tmp_path / "dogs.h5", chosen)
-    with pytest.raises(SetupError, match="none of its clips"):
+    with pytest.raises(UsageError, match="none of its clips"):
         subset_store(path, tmp_path / "none.h5", lambda record: False)
     with pytest.raises(SetupError, match=r"dogs.h5: exists already"):
         subset_store(path, tmp_path / "dogs.h5", lambda record: True)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from preprocessing.clips import Clip
-from preprocessing.errors import SetupError
+from preprocessing.errors import NotFoundError, SetupError
 from preprocessing.store import FeatureStore, FeatureWriter
 
 
@@ -42,7 +42,7 @@ def write_truncated(kit: SimpleNamespace, path: Path) -> None:
             "HDF5, but without the mark",
             "published features .* avcmr features import .*features.h5",
         ),
-        (write_newer, "of version 2; this program knows 1", "use the avcmr that made it"),
+        (write_newer, "of version 2; this program knows 1", "use the avcmr that wrote it"),
         (write_truncated, "is damaged: .*truncated", "give another file, or make it again"),
     ],
 )
@@ -69,7 +69,7 @@ def test_other_files_are_refused_and_left_alone(
 def test_stores_that_cannot_be_read_yet(
     kit: SimpleNamespace, path: Path, clips: list[Clip]
 ) -> None:
-    with pytest.raises(SetupError, match=r"no feature store at .*; make one with the extract"):
+    with pytest.raises(NotFoundError, match=r"no feature store at .*; make one with the extract"):
         FeatureStore(path)
     with FeatureWriter(path, kit.provenance) as writer:
         writer.add(clips[0], kit.features_of(clips[0]))

