@@ -1,8 +1,12 @@
 """The command line: the one place that sees all three packages."""
 
+import os
+import traceback
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import wraps
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -27,20 +31,21 @@ from avcmr.cli import (
 from avcmr.cli.console import console
 from preprocessing.errors import AvcmrError, ClipError
 
+_debug = ContextVar("debug", default=False)
+
 
 def _guarded(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn what the user can mend into one line and exit code 2, and Ctrl-C into 130."""
+    """Report errors in a line or two with exit code 2, and Ctrl-C with 130."""
 
     @wraps(command)
     def guarded(*arguments: Any, **options: Any) -> None:
         try:
             command(*arguments, **options)
-        except AvcmrError as error:
-            _fail(str(error))
-        except ClipError as error:
-            _fail(error.message)
-        except OSError as error:
-            _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        except (AvcmrError, ClipError, OSError) as error:
+            if _debug.get():
+                traceback.print_exc()
+            console.print(f"error: {_message(error)}", style="bold red", markup=False)
+            raise typer.Exit(2) from None
         except KeyboardInterrupt:
             console.print("interrupted; the same command goes on from here")
             raise typer.Exit(130) from None
@@ -48,9 +53,13 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
     return guarded
 
 
-def _fail(message: str) -> NoReturn:
-    console.print(f"error: {message}", style="bold red", markup=False)
-    raise typer.Exit(2) from None
+def _message(error: Exception) -> str:
+    match error:
+        case ClipError():
+            return error.message
+        case OSError(filename=str() | bytes() | Path() as file, strerror=str(reason)):
+            return f"{os.fsdecode(file)}: {reason}"
+    return str(error) or type(error).__name__
 
 
 app = typer.Typer(
@@ -63,6 +72,18 @@ app = typer.Typer(
     "Exit codes: 0 done, 1 done but some clips failed, 2 something must be changed first, "
     "130 interrupted.",
 )
+
+
+@app.callback()
+def _options(
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar="AVCMR_DEBUG", help="Show the traceback of an error.")
+    ] = False,
+) -> None:
+    """Options of all commands."""
+    _debug.set(debug)
+
+
 for module in (
     extract,
     train,

@@ -22,7 +22,7 @@ from avcmr.features.dataset import load_dataset
 from avcmr.training.history import EpochRecord
 from avcmr.training.loop import train
 from avcmr.training.run_folder import RunFolder
-from preprocessing.errors import SetupError
+from preprocessing.errors import SetupError, UsageError
 from raytasks.cluster import Cluster
 from raytasks.train import RESTARTS, WorkerPlan, train_on_ray
 
@@ -181,7 +181,7 @@ def worker_process() -> int:
 
 def test_more_workers_than_gpus_are_refused_at_once() -> None:
     machine = Cluster(cpus=16, gpus=2, memory=8 << 30, dashboard="")
-    with pytest.raises(SetupError, match=r"4 workers for 2 GPUs.*--workers 2, or --cpu"):
+    with pytest.raises(UsageError, match=r"4 workers for 2 GPUs.*--workers 2, or --cpu"):
         WorkerPlan.fitting(machine, 4)
     assert WorkerPlan.fitting(machine, None).workers == 2
     assert not WorkerPlan.fitting(machine, 4, cpu=True).use_gpu

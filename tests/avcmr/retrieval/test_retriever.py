@@ -31,7 +31,7 @@ from avcmr.training.loop import train
 from avcmr.training.run_folder import Checkpoint, RunFolder
 from preprocessing import extract_clip
 from preprocessing.clips import NO_FILE, Clip
-from preprocessing.errors import ClipError, SetupError
+from preprocessing.errors import ClipError, NotFoundError, SetupError, UsageError
 from preprocessing.media import PyAVDecoder, Sampling, decode_frames, decode_waveform
 from preprocessing.media.encode import write_clip
 from preprocessing.media.types import ClipFeatures
@@ -246,21 +246,29 @@ def test_filters(made, retriever) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "kind", "message"),
     [
-        ({}, "a search needs one query, and there are 0"),
-        ({"id": "clip_00", "audio": "a.wav"}, "there are 2"),
-        ({"audio": "a.wav", "find": "sound"}, "an audio query finds pictures"),
-        ({"image": "a.png", "find": "picture"}, "an image query finds sounds"),
-        ({"id": "clip_0"}, "no clip 'clip_0' in the collection; did you mean clip_0"),
-        ({"id": "dog"}, "no clip 'dog' in the collection; one is clip_00"),
-        ({"id": "clip_00", "label": "midle"}, "class 'midle' .* did you mean middle"),
-        ({"id": "clip_00", "split": "tests"}, "split 'tests' .* did you mean test"),
-        ({"id": "clip_00", "top": 0}, "ask for 1 or more"),
+        ({}, UsageError, "a search needs one query, and there are 0"),
+        ({"id": "clip_00", "audio": "a.wav"}, UsageError, "there are 2"),
+        ({"audio": "a.wav", "find": "sound"}, UsageError, "an audio query finds pictures"),
+        ({"image": "a.png", "find": "picture"}, UsageError, "an image query finds sounds"),
+        (
+            {"id": "clip_0"},
+            NotFoundError,
+            "no clip 'clip_0' in the collection; did you mean clip_0",
+        ),
+        ({"id": "dog"}, NotFoundError, "no clip 'dog' in the collection; one is clip_00"),
+        (
+            {"id": "clip_00", "label": "midle"},
+            NotFoundError,
+            "class 'midle' .* did you mean middle",
+        ),
+        ({"id": "clip_00", "split": "tests"}, NotFoundError, "split 'tests' .* did you mean test"),
+        ({"id": "clip_00", "top": 0}, UsageError, "ask for 1 or more"),
     ],
 )
-def test_searches_that_cannot_be(retriever, arguments, message) -> None:
-    with pytest.raises(SetupError, match=message):
+def test_searches_that_cannot_be(retriever, arguments, kind, message) -> None:
+    with pytest.raises(kind, match=message):
         retriever.search(**arguments)
 
 
@@ -392,7 +400,7 @@ def test_other_features_have_to_be_of_the_same_networks(made, own_run, feature_f
         build_index(folder, other)
     with pytest.raises(SetupError, match="avcmr features import"):
         build_index(folder, feature_file())
-    with pytest.raises(SetupError, match="no feature store at"):
+    with pytest.raises(NotFoundError, match="no feature store at"):
         build_index(folder, own_run / "gone.h5")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from preprocessing.catalog.folders import scan_folder
-from preprocessing.errors import SetupError
+from preprocessing.errors import NotFoundError, SetupError
 
 
 def touch(*paths: Path) -> None:
@@ -65,5 +65,5 @@ def test_links_out_of_the_folder_need_leave(tmp_path: Path, caplog) -> None:
 
 
 def test_a_missing_folder(tmp_path: Path) -> None:
-    with pytest.raises(SetupError, match="no such folder"):
+    with pytest.raises(NotFoundError, match="no such folder"):
         scan_folder(tmp_path / "raw")

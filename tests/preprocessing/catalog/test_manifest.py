@@ -6,7 +6,7 @@ import pytest
 
 from preprocessing.catalog.manifest import read_manifest, write_manifest
 from preprocessing.clips import Clip
-from preprocessing.errors import SetupError
+from preprocessing.errors import NotFoundError, SetupError
 
 
 def test_manifest_with_every_column(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_manifest_that_is_no_text(tmp_path: Path) -> None:
     path.write_bytes(b"path,label\n\xff\xfe\x00,x\n")
     with pytest.raises(SetupError, match="not a UTF-8 CSV"):
         read_manifest(path)
-    with pytest.raises(SetupError, match="no such manifest"):
+    with pytest.raises(NotFoundError, match="no such manifest"):
         read_manifest(tmp_path / "none.csv")
 
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from avcmr.cli import app
 from avcmr.config_files import load_config
 from avcmr.features.dataset import load_dataset
-from preprocessing.errors import SetupError
+from preprocessing.errors import SetupError, UsageError
 from preprocessing.interchange.youtube8m import (
     exclusive_labels,
     read_vocabulary,
@@ -152,7 +152,7 @@ def test_the_rule_of_exclusive_labels_against_a_plain_loop() -> None:
 
 @pytest.mark.parametrize(("classes", "message"), [(4, "--classes 2"), (3, "--classes 2")])
 def test_too_many_classes_are_refused_with_what_there_is(shards, classes, message) -> None:
-    with pytest.raises(SetupError, match=message):
+    with pytest.raises(UsageError, match=message):
         select(shards[0], classes)
 
 

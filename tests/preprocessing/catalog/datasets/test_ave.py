@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from preprocessing.catalog.datasets import AVE15_CLASSES, AVE_CLASSES, Listing, list_ave
-from preprocessing.errors import SetupError
+from preprocessing.errors import NotFoundError, SetupError
 
 SPLITS = ("train", "val", "test")
 LINES = (
@@ -178,7 +178,7 @@ def test_annotations_that_cannot_be_right(tmp_path: Path, line: str, wanted: str
 
 
 def test_all_that_is_absent_is_named_at_once(tmp_path: Path) -> None:
-    with pytest.raises(SetupError) as caught:
+    with pytest.raises(NotFoundError) as caught:
         list_ave(tmp_path / "a.txt", tmp_path / "videos", splits=tmp_path / "splits")
     assert all(name in str(caught.value) for name in ("a.txt", "videos", "splits"))
 

@@ -9,7 +9,7 @@ import pytest
 from preprocessing.catalog.datasets import Listing, list_csv, list_folder, survey
 from preprocessing.catalog.splits import stratified_split
 from preprocessing.clips import Clip
-from preprocessing.errors import SetupError
+from preprocessing.errors import NotFoundError, SetupError
 from preprocessing.media.encode import write_clip
 
 
@@ -90,7 +90,7 @@ def test_folders_of_splits(tmp_path: Path) -> None:
     (tmp_path / "dog").mkdir()
     with pytest.raises(SetupError, match=r"folders of splits .train, test. beside others .dog."):
         list_folder(tmp_path)
-    with pytest.raises(SetupError, match="no such folder"):
+    with pytest.raises(NotFoundError, match="no such folder"):
         list_folder(tmp_path / "none")
 
 

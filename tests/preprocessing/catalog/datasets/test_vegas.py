@@ -7,7 +7,7 @@ import pytest
 
 from preprocessing.catalog.datasets import VEGAS_CLASSES, list_vegas, vegas_splits
 from preprocessing.clips import NO_FILE, Clip
-from preprocessing.errors import SetupError
+from preprocessing.errors import NotFoundError, SetupError
 
 
 def touch(root: Path, *names: str) -> None:
@@ -49,7 +49,7 @@ def test_folders_that_cannot_be_used(tmp_path: Path, names: list[str], wanted: s
 
 
 def test_a_missing_folder(tmp_path: Path) -> None:
-    with pytest.raises(SetupError, match="no such folder"):
+    with pytest.raises(NotFoundError, match="no such folder"):
         list_vegas(tmp_path / "none")
 
 

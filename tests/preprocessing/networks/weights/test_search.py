@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from preprocessing.errors import SetupError
+from preprocessing.errors import NotFoundError, SetupError
 from preprocessing.networks import weights
 from preprocessing.networks.weights import (
     SOURCES,
@@ -142,10 +142,10 @@ class TestWrongFiles:
     def test_a_folder_that_does_not_exist(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        with pytest.raises(SetupError, match=r"--weights: .*typo is not a folder"):
+        with pytest.raises(NotFoundError, match=r"--weights: .*typo is not a folder"):
             resolve("vggish_pca", tmp_path / "typo")
         monkeypatch.setenv("AVCMR_WEIGHTS", str(tmp_path / "typo"))
-        with pytest.raises(SetupError, match=r"\$AVCMR_WEIGHTS: .*typo is not a folder"):
+        with pytest.raises(NotFoundError, match=r"\$AVCMR_WEIGHTS: .*typo is not a folder"):
             resolve("vggish_pca")
 
     def test_a_damaged_cache_is_fetched_again(
