@@ -1,4 +1,4 @@
-"""Features become embeddings, and embeddings answer queries."""
+"""Audio-visual retrieval: training on extracted features, evaluation, and search."""
 
 import sys
 from importlib import import_module

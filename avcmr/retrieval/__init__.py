@@ -1,4 +1,4 @@
-"""A collection of embedded clips is indexed and searched."""
+"""Embedding clips into a collection, and searching it."""
 
 from avcmr.retrieval.collection import Collection
 from avcmr.retrieval.index import load_index

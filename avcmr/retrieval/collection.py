@@ -1,7 +1,6 @@
-"""The clips that can be found: where they are, and their embeddings; in memory and as a file.
+"""The gallery: clips and their embeddings, in memory and as a file.
 
-``runs/NAME/index.h5`` holds a collection, and what it was made from, so that it is known when it
-has to be made anew.
+``runs/NAME/index.h5`` holds a collection and its origin, by which a stale index is recognized.
 """
 
 import hashlib
@@ -22,21 +21,21 @@ from preprocessing.errors import SetupError
 from preprocessing.remote import MediaPath, media_path
 from preprocessing.store import Provenance
 
-FORMAT = "avcmr-index"
+_FORMAT = "avcmr-index"
 
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """N clips in a run's space.
+    """N clips in the embedding space of a run.
 
     Attributes:
         ids: N clip ids.
         labels: name of each clip's class.
         splits: train, val, test or empty.
-        paths: media files, which may be gone; :data:`NO_FILE` where none is known.
+        paths: media files, which may be missing; :data:`NO_FILE` where none is known.
         starts: (N,) float64, the second of the file at which each begins; NaN is its beginning.
         ends: (N,) float64, at which it ends; NaN is the file's end.
-        audio: (N, D) float32 of unit length, to be compared by inner product.
+        audio: (N, D) float32 of unit length, compared by inner product.
         visual: (N, D) float32, likewise.
     """
 
@@ -58,7 +57,7 @@ class Collection:
         return len(self.ids)
 
     def clip(self, row: int) -> Clip:
-        """Where one of them is, and what is known of it."""
+        """The clip of a row."""
         start, end = float(self.starts[row]), float(self.ends[row])
         return Clip(
             id=self.ids[row],
@@ -69,7 +68,7 @@ class Collection:
         )
 
     def fingerprint(self) -> str:
-        """By what its clips, their order and files are told from those of another collection."""
+        """Identifies the clips, their order and their files."""
         digest = hashlib.sha256()
         for id_, path in zip(self.ids, self.paths, strict=True):
             digest.update(f"{id_}\0{path}\0".encode(errors="surrogateescape"))
@@ -83,15 +82,15 @@ class Collection:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a collection was made from.
+    """What a collection was built from.
 
     Attributes:
         checkpoint: sha256 of the run's best weights.
         features: the file of features.
         size: its bytes.
         mtime: when it was last changed, nanoseconds since the epoch.
-        made: how the features were made; None where their file does not say.
-        warnings: what a reader of any result must know, such as untrained networks.
+        made: how the features were extracted; None where unknown.
+        warnings: caveats of every result, such as untrained networks.
     """
 
     checkpoint: str
@@ -103,10 +102,10 @@ class Origin:
 
 
 def write_collection(path: Path, collection: Collection, origin: Origin) -> None:
-    """Write both as HDF5, aside and renamed, so that no reader ever sees half of it."""
+    """Write an index (HDF5) atomically."""
     aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     with h5py.File(aside, "w") as file:
-        file.attrs["format"] = FORMAT
+        file.attrs["format"] = _FORMAT
         file.attrs["origin"] = json.dumps(asdict(origin) | {"features": str(origin.features)})
         paths = ["" if media == NO_FILE else str(media) for media in collection.paths]
         for name, texts in (
@@ -122,16 +121,16 @@ def write_collection(path: Path, collection: Collection, origin: Origin) -> None
 
 
 def read_origin(path: Path) -> Origin | None:
-    """What an index was made from; None where there is no index.
+    """What an index was built from; None where there is no index.
 
     Raises:
-        SetupError: the file is no index.
+        SetupError: not an index.
     """
     if not path.exists():
         return None
     try:
         with h5py.File(path) as file:
-            if file.attrs["format"] != FORMAT:
+            if file.attrs["format"] != _FORMAT:
                 raise ValueError(f"it is {file.attrs['format']}")
             return _origin(json.loads(file.attrs["origin"]))
     except (OSError, KeyError, TypeError, ValueError) as error:
@@ -142,7 +141,7 @@ def read_collection(path: Path) -> Collection:
     """Read the index that :func:`write_collection` wrote.
 
     Raises:
-        SetupError: the file is no index.
+        SetupError: not an index.
     """
     try:
         with h5py.File(path) as file:
@@ -176,4 +175,4 @@ def _origin(stored: dict[str, Any]) -> Origin:
 
 
 def _not_an_index(path: Path, error: Exception) -> SetupError:
-    return SetupError(f"{path}: not an index of avcmr ({error}); remove it: it is made anew")
+    return SetupError(f"{path}: not an index of avcmr ({error}); remove it and it will be rebuilt")

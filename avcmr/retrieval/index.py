@@ -1,4 +1,4 @@
-"""Features and a trained run become the collection that is searched."""
+"""Building the collection that is searched, from features and a trained run."""
 
 import logging
 from dataclasses import dataclass
@@ -25,28 +25,28 @@ from preprocessing.errors import SetupError
 from preprocessing.networks.weights import sha256
 from preprocessing.store import Provenance
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """A collection, and what it was made from."""
+    """A collection, and what it was built from."""
 
     collection: Collection
     origin: Origin
 
 
 def load_index(run: RunFolder, features: Path | None = None) -> Index:
-    """The run's index, made anew and kept where there is none or it is stale.
+    """The run's index, rebuilt and saved where it is missing or stale.
 
     Args:
         run: a trained run.
-        features: whose clips; by default those of the index, or else the run's own.
+        features: of the clips to index; by default those of the index, or else the run's own.
 
     Raises:
-        AvcmrError: as :func:`build_index` does.
+        NotFoundError, SetupError: as :func:`build_index`.
     """
-    run.config()  # a folder that is no run is told first
+    run.config()  # first of all, refuse what is not a run
     origin = read_origin(run.index_file)
     if origin is not None and is_current(run, origin, features):
         return Index(read_collection(run.index_file), origin)
@@ -54,14 +54,14 @@ def load_index(run: RunFolder, features: Path | None = None) -> Index:
     try:
         write_collection(run.index_file, index.collection, index.origin)
     except OSError as error:
-        logger.warning("%s: the index cannot be kept there (%s)", run.path, error)
+        _logger.warning("%s: the index cannot be saved there (%s)", run.path, error)
     return index
 
 
 def is_current(run: RunFolder, origin: Origin, features: Path | None = None) -> bool:
     """Whether an index is of these features, and neither they nor the weights have changed since.
 
-    Features that are gone have not changed: they are not needed any more.
+    Features that no longer exist count as unchanged: a search does not need them.
     """
     if features is not None and features.resolve() != origin.features:
         return False
@@ -73,15 +73,16 @@ def is_current(run: RunFolder, origin: Origin, features: Path | None = None) -> 
 def build_index(run: RunFolder, features: Path | None = None) -> Index:
     """Embed clips with the run's best network.
 
-    Of the run's own features, the clips have the splits of the run's training. Of other features,
-    made by the same networks, all clips are taken, with the splits of their file.
+    Clips of the run's own features have the splits of its training. Of other features, extracted
+    by the same networks, all clips are taken, with the splits of their file.
 
     Args:
         run: a trained run.
-        features: whose clips; by default the run's own.
+        features: of the clips to index; by default the run's own.
 
     Raises:
-        AvcmrError: not a finished run, features that are gone, have changed or do not fit.
+        NotFoundError: not a run, or no such features.
+        SetupError: the run is unfinished, or the features have changed or do not fit.
     """
     config = run.config()
     if not run.finished:
@@ -113,7 +114,7 @@ def build_index(run: RunFolder, features: Path | None = None) -> Index:
 
 
 def _as_trained(run: RunFolder, config: Config, best: Checkpoint) -> dict[str, tuple[str, str]]:
-    """Label and split of each unit that the run knows."""
+    """Label and split of each unit of the run's data set."""
     assert config.features is not None
     dataset = load_dataset(config.features, config.data)
     if dataset.fingerprint != best.metadata["fingerprint"]:
@@ -135,12 +136,12 @@ def _embed(
     known: dict[str, tuple[str, str]],
     path: Path,
 ) -> Collection:
-    """The units that are known, in the order of their file."""
+    """The units with a known label and split, in the order of their file."""
     widths = units.audio.shape[1], units.visual.shape[1]
     if widths != (network.audio_dim, network.visual_dim):
         raise SetupError(
-            f"{path}: has sound features of {widths[0]} and visual features of {widths[1]} "
-            f"numbers; the run was trained on {network.audio_dim} and {network.visual_dim}"
+            f"{path}: has audio features of {widths[0]} and visual features of {widths[1]} "
+            f"dimensions; the run was trained on {network.audio_dim} and {network.visual_dim}"
         )
     rows = [row for row, id_ in enumerate(units.ids) if id_ in known]
     ids = tuple(units.ids[row] for row in rows)
@@ -164,8 +165,8 @@ def _embed(
 def _require_same_networks(path: Path, made: Provenance | None, own: Path) -> None:
     if not own.exists():
         raise SetupError(
-            f"{path}: whether the same networks made it as the run's features cannot be told: "
-            f"{own} is gone; bring it back"
+            f"{path}: whether the same networks made it as the run's features is unknown: "
+            f"{own} is missing; restore it"
         )
     with open_features(own) as source:
         wanted = provenance_of(source)
@@ -183,7 +184,7 @@ def _require_same_networks(path: Path, made: Provenance | None, own: Path) -> No
     if differing:
         raise SetupError(
             f"{path}: its features were made by other networks than those of {own} "
-            f"({differing[0]}); extract its clips anew with the settings of the run's"
+            f"({differing[0]}); extract its clips again with the settings of the run's"
         )
 
 

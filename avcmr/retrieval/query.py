@@ -1,4 +1,4 @@
-"""Media files that were never extracted, through the networks that made a collection's features."""
+"""Features of query files, by the networks that made the features of a collection."""
 
 import threading
 from collections.abc import Callable
@@ -20,25 +20,25 @@ from preprocessing.networks.extractor import FeatureExtractor, Networks
 from preprocessing.store import Provenance
 
 
-class Attempt(Protocol):
-    """Where queries are decoded: :func:`preprocessing.media.outcome.try_file` does it here."""
+class Decoding(Protocol):
+    """How query files are decoded: in this process (``try_file``), or in one with a deadline."""
 
     def __call__(self, path: Path, decode: Callable[[], Decoded]) -> Decoded | ClipError:
-        """What ``decode``, which can be pickled, makes of a file, or what is wrong with it."""
+        """The result of ``decode``, which can be pickled, or why the file is unusable."""
         ...
 
 
 class QueryExtractor:
-    """Makes the features of a query as those of the collection were made.
+    """Extracts a query's features exactly as those of the collection were extracted.
 
-    Networks are loaded when they are first needed. Several threads may use it at once.
+    The networks are loaded when first needed. It is thread-safe.
 
     Args:
-        features: the collection's features, to be named in errors.
-        made: how they were made.
+        features: file of the collection's features, for error messages.
+        made: how they were extracted; None where unknown.
         weights: the user's folder of weights, searched first.
         device: where to compute.
-        decoding: where to decode; other processes can be stopped when a file takes too long.
+        decoding: where to decode; another process can be stopped when a file takes too long.
         max_seconds: longer queries are refused.
     """
 
@@ -49,7 +49,7 @@ class QueryExtractor:
         weights: Path | None,
         device: torch.device,
         *,
-        decoding: Attempt = try_file,
+        decoding: Decoding = try_file,
         max_seconds: float = MAX_SECONDS,
     ) -> None:
         self._features, self._made = features, made
@@ -58,42 +58,42 @@ class QueryExtractor:
         self._loading = threading.Lock()
         self._loaded: tuple[FeatureExtractor, Sampling] | None = None
 
-    def sound(self, path: Path) -> NDArray[np.float32]:
-        """The mean (128,) over the sound of an audio file or a video.
+    def audio(self, path: Path) -> NDArray[np.float32]:
+        """The mean audio features (128,) of a sound file or a video.
 
         Raises:
-            ClipError: the file cannot be used.
-            SetupError: the collection's networks are not to be had.
+            ClipError: the file is unusable.
+            SetupError: the networks that made the features are not available.
         """
         extractor, sampling = self.load()
         waveform = self._decoded(path, partial(decode_waveform, _whole(path), sampling))
         return _mean(extractor.extract_audio(waveform))
 
-    def pictures(self, path: Path) -> NDArray[np.float32]:
-        """The mean (D,) over the sampled frames of a video, which need not have sound.
+    def video(self, path: Path) -> NDArray[np.float32]:
+        """The mean visual features (D,) of a video, which needs no sound.
 
         Raises:
-            ClipError, SetupError: as for :meth:`sound`.
+            ClipError, SetupError: as for :meth:`audio`.
         """
         extractor, sampling = self.load()
         frames = self._decoded(path, partial(decode_frames, _whole(path), sampling))
         return _mean(extractor.extract_visual(frames))
 
     def image(self, path: Path) -> NDArray[np.float32]:
-        """The features (D,) of a still picture.
+        """The visual features (D,) of an image.
 
         Raises:
-            ClipError, SetupError: as for :meth:`sound`.
+            ClipError, SetupError: as for :meth:`audio`.
         """
         extractor, sampling = self.load()
         frame = self._decoded(path, partial(decode_image, path, sampling.frame_size))
         return _mean(extractor.extract_visual(frame))
 
     def load(self) -> tuple[FeatureExtractor, Sampling]:
-        """Have the networks in memory, which the first query would otherwise wait for.
+        """The networks and how to sample; loaded at the first call.
 
         Raises:
-            SetupError: the collection's networks are not to be had.
+            SetupError: the networks that made the features are not available.
         """
         with self._loading:
             if self._loaded is None:
@@ -134,7 +134,7 @@ class QueryExtractor:
 
 
 def _mean(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """As the feature store has it: summed in float64."""
+    """Summed in float64, as in the feature store."""
     mean: NDArray[np.float64] = rows.mean(axis=0, dtype=np.float64)
     return mean.astype(np.float32)
 

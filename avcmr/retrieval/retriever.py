@@ -1,7 +1,6 @@
-"""A trained run in use: what sounds like this picture, and what looks like this sound?"""
+"""Cross-modal search with a trained run: pictures by sound, and sounds by picture."""
 
-import difflib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -15,7 +14,8 @@ from avcmr.modality import Find
 from avcmr.model.network import TwoBranchNetwork
 from avcmr.retrieval.collection import Collection
 from avcmr.retrieval.index import load_index
-from avcmr.retrieval.query import Attempt, QueryExtractor
+from avcmr.retrieval.query import Decoding, QueryExtractor
+from avcmr.retrieval.suggestions import suggestion
 from avcmr.retrieval.top_k import top_k
 from avcmr.training.run_folder import RunFolder
 from avcmr.training.trained import trained_network
@@ -27,16 +27,16 @@ from preprocessing.remote import MediaPath
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One clip that was found.
+    """One clip of a search result.
 
     Attributes:
         rank: 1 is the best.
         id: of the clip.
-        score: inner product with the query: the chance that both are of one class, or where the
-            run has no class posteriors, their cosine.
+        score: inner product with the query: the probability that both have the same class or,
+            where the run has no class posteriors, their cosine.
         label: name of its class.
         split: train, val, test or empty.
-        path: its media file, which may be gone; ``Path()`` where none is known.
+        path: its media file, which may be missing; ``Path()`` where none is known.
         start: second of the file at which the clip begins; None is its beginning.
         end: at which it ends; None is the file's end.
     """
@@ -52,11 +52,11 @@ class Hit:
 
 
 class Retriever:
-    """The clips of a run, and what is needed to find them. Several threads may use it at once.
+    """A trained run and its clips, ready to be searched. It is thread-safe.
 
     Attributes:
-        collection: the clips that can be found.
-        warnings: what a reader of any result must know, such as untrained networks.
+        collection: the gallery.
+        warnings: caveats of every result, such as untrained networks.
     """
 
     def __init__(
@@ -82,23 +82,24 @@ class Retriever:
         features: Path | None = None,
         weights: Path | None = None,
         device: str = "auto",
-        decoding: Attempt = try_file,
+        decoding: Decoding = try_file,
         max_seconds: float = MAX_SECONDS,
     ) -> Self:
-        """Open a run, and index its clips first if that has not been done or they have changed.
+        """Open a run; its clips are indexed first if there is no index or they have changed.
 
         Args:
             run: folder of the run, such as ``runs/NAME``.
-            features: whose clips to search, made by the same networks; by default those of the
-                index, or else the run's own.
+            features: of the clips to search, extracted by the same networks; by default those of
+                the index, or else the run's own.
             weights: folder of pretrained weights, searched first.
             device: where queries are computed: cpu, cuda, or auto for a GPU if there is one.
             decoding: where query files are decoded; by default in this process.
             max_seconds: longer query files are refused.
 
         Raises:
-            AvcmrError: not a finished run, its features are gone or have changed, or there is no
-                such device.
+            NotFoundError: not a run, or no such features.
+            SetupError: the run is unfinished, its features are missing or have changed, or
+                there is no such device.
         """
         folder = RunFolder(Path(run))
         computing = _device(device)
@@ -118,10 +119,10 @@ class Retriever:
         )
 
     def warm_up(self) -> None:
-        """Load the networks now, and not at the first query with a file.
+        """Load the networks now instead of with the first query that is a file.
 
         Raises:
-            SetupError: the collection's networks are not to be had.
+            SetupError: the networks that made the features are not available.
         """
         self._extractor.load()
 
@@ -137,15 +138,15 @@ class Retriever:
         label: str | None = None,
         split: str | None = None,
     ) -> list[Hit]:
-        """The clips that fit best, best first; equal ones in the collection's order.
+        """The best clips, best first; ties in the collection's order.
 
-        A query is one of four. Of a video of any length the mean is searched for, as of the clips.
+        Exactly one query is given. A file is represented by the mean of its features, as clips are.
 
         Args:
-            audio: a sound file, or a video for its sound; finds pictures.
-            video: finds sounds by its pictures, or pictures by its sound.
+            audio: a sound file, or a video of which only the sound is used; finds pictures.
+            video: finds sounds by its frames, or pictures by its sound.
             image: finds sounds.
-            id: of a clip in the collection; its sound finds pictures, or its pictures find sounds.
+            id: of a clip in the collection; its sound finds pictures, or its frames find sounds.
             find: what to find; by default sounds for a video and pictures for an id.
             top: how many.
             label: only clips of this class.
@@ -154,8 +155,8 @@ class Retriever:
         Raises:
             UsageError: not exactly one query, or one that cannot find what is wanted.
             NotFoundError: no such id, class or split.
-            SetupError: the networks that made the features are not available here.
-            ClipError: the file cannot be used.
+            SetupError: the networks that made the features are not available.
+            ClipError: the file is unusable.
         """
         given: dict[str, tuple[Path | str | None, Find, bool]] = {
             "audio": (audio, "picture", False),
@@ -206,38 +207,38 @@ class Retriever:
         ]
 
     def embed_audio_file(self, path: Path | str) -> Tensor:
-        """The embedding (D,) of a sound file, or of a video's sound.
+        """The audio embedding (D,) of a sound file or a video.
 
         Raises:
-            ClipError: the file cannot be used.
-            SetupError: the networks that made the collection's features are not to be had.
+            ClipError: the file is unusable.
+            SetupError: the networks that made the features are not available.
         """
-        return self._through(self._network.embed_audio, self._extractor.sound(Path(path)))
+        return self._through_branch(self._network.embed_audio, self._extractor.audio(Path(path)))
 
     def embed_video_file(self, path: Path | str) -> Tensor:
-        """The embedding (D,) of a video's pictures, which need no sound.
+        """The visual embedding (D,) of a video, which needs no sound.
 
         Raises:
             ClipError, SetupError: as for :meth:`embed_audio_file`.
         """
-        return self._through(self._network.embed_visual, self._extractor.pictures(Path(path)))
+        return self._through_branch(self._network.embed_visual, self._extractor.video(Path(path)))
 
     def embed_image_file(self, path: Path | str) -> Tensor:
-        """The embedding (D,) of a still picture.
+        """The visual embedding (D,) of an image.
 
         Raises:
             ClipError, SetupError: as for :meth:`embed_audio_file`.
         """
-        return self._through(self._network.embed_visual, self._extractor.image(Path(path)))
+        return self._through_branch(self._network.embed_visual, self._extractor.image(Path(path)))
 
     def row(self, id: str) -> int:  # noqa: A002
         """The row of a clip in the collection.
 
         Raises:
-            NotFoundError: there is none of this id; the nearest are named.
+            NotFoundError: no such id; similar ones are named.
         """
         if id not in self._row_of:
-            raise NotFoundError(f"no clip {id!r} in the collection{_nearest(id, self._row_of)}")
+            raise NotFoundError(f"no clip {id!r} in the collection{suggestion(id, self._row_of)}")
         return self._row_of[id]
 
     def _embed(self, kind: str, value: Path | str, find: Find) -> Tensor:
@@ -249,26 +250,20 @@ class Retriever:
         return self.embed_audio_file(value) if find == "picture" else self.embed_video_file(value)
 
     @torch.no_grad()
-    def _through(self, branch: Callable[[Tensor], Tensor], features: NDArray[np.float32]) -> Tensor:
+    def _through_branch(
+        self, branch: Callable[[Tensor], Tensor], features: NDArray[np.float32]
+    ) -> Tensor:
         return branch(torch.from_numpy(features)[None])[0]
 
     def _allowed(self, label: str | None, split: str | None) -> Tensor | None:
-        """(N,) bool, the clips of a class and a split; None where all are."""
+        """(N,) bool, the clips of a class and a split; None allows all."""
         if label is None and split is None:
             return None
         allowed = np.ones(len(self.collection), dtype=bool)
-        for what, wanted, of_clips in (
-            ("class", label, self._labels),
-            ("split", split, self._splits),
-        ):
-            if wanted is not None:
-                fitting = of_clips == wanted
-                if not fitting.any():
-                    known = sorted(set(of_clips.tolist()))
-                    raise NotFoundError(
-                        f"no clips of {what} {wanted!r} in the collection{_nearest(wanted, known)}"
-                    )
-                allowed &= fitting
+        if label is not None:
+            allowed &= _matching("class", label, self._labels)
+        if split is not None:
+            allowed &= _matching("split", split, self._splits)
         return torch.from_numpy(allowed)
 
     def _hit(self, rank: int, row: int, score: float) -> Hit:
@@ -285,6 +280,15 @@ class Retriever:
         )
 
 
+def _matching(what: str, wanted: str, of_clips: NDArray[np.str_]) -> NDArray[np.bool_]:
+    """(N,), the clips of a class or split, of which there must be some."""
+    matching = of_clips == wanted
+    if not matching.any():
+        hint = suggestion(wanted, sorted(set(of_clips.tolist())))
+        raise NotFoundError(f"no clips of {what} {wanted!r} in the collection{hint}")
+    return matching
+
+
 def _device(name: str) -> torch.device:
     gpu = torch.cuda.is_available()
     if name == "auto":
@@ -292,9 +296,3 @@ def _device(name: str) -> torch.device:
     if name.startswith("cuda") and not gpu:
         raise SetupError(f"{name}: torch sees no GPU (avcmr doctor tells why); use cpu, or auto")
     return torch.device(name)
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    containing = [one for one in known if name in one]
-    near = containing[:3] or difflib.get_close_matches(name, list(known), n=3)
-    return f"; did you mean {' or '.join(near)}?" if near else f"; one is {next(iter(known))}"

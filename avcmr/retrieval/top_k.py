@@ -1,16 +1,16 @@
-"""The best of a collection for a query: exact, by inner product with every item."""
+"""Exact top-k search: the inner product of a query with every item of the gallery."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-CHUNK = 65_536
-"""Items compared at a time: their scores fit into a processor's cache."""
+_CHUNK = 65_536
+"""Items scored at a time: their scores fit into a CPU's cache."""
 
 
 @dataclass(frozen=True, slots=True)
-class Best:
+class TopK:
     """The K best items, best first.
 
     Attributes:
@@ -22,23 +22,23 @@ class Best:
     scores: Tensor
 
 
-def top_k(query: Tensor, gallery: Tensor, k: int, *, allowed: Tensor | None = None) -> Best:
+def top_k(query: Tensor, gallery: Tensor, k: int, *, allowed: Tensor | None = None) -> TopK:
     """The ``k`` items with the largest inner product; of equal ones, those of earlier rows.
 
     Args:
         query: (D,).
-        gallery: (N, D), of any length: no more than ``CHUNK`` scores are held at a time.
-        k: how many; fewer are found where there are fewer.
+        gallery: (N, D), of any length: no more than 65,536 scores are held at a time.
+        k: how many; fewer where the gallery or ``allowed`` has fewer.
         allowed: (N,) bool, the items that may be found; None allows all.
     """
     rows = torch.empty(0, dtype=torch.int64)
     scores = torch.empty(0, dtype=gallery.dtype)
     least = -torch.inf
-    for first in range(0, len(gallery) if k else 0, CHUNK):
-        found = gallery[first : first + CHUNK] @ query  # (C,)
+    for first in range(0, len(gallery) if k else 0, _CHUNK):
+        found = gallery[first : first + _CHUNK] @ query  # (C,)
         if allowed is not None:
-            found = found.masked_fill(~allowed[first : first + CHUNK], -torch.inf)
-        best = found.topk(min(k, len(found))).values  # which rows topk takes of equals is open
+            found = found.masked_fill(~allowed[first : first + _CHUNK], -torch.inf)
+        best = found.topk(min(k, len(found))).values  # topk breaks ties arbitrarily
         if best[0] <= least:  # a later row loses a tie
             continue
         chosen = ((found >= best[-1]) & (found > least)).nonzero().flatten()
@@ -47,4 +47,4 @@ def top_k(query: Tensor, gallery: Tensor, k: int, *, allowed: Tensor | None = No
         rows, scores = rows[order], scores[order]
         if len(scores) == k:
             least = scores[-1].item()
-    return Best(rows, scores)
+    return TopK(rows, scores)

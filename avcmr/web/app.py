@@ -20,7 +20,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from avcmr.modality import Find
-from avcmr.retrieval.query import Attempt
+from avcmr.retrieval.query import Decoding
 from avcmr.retrieval.retriever import Retriever
 from avcmr.web import answers, uploads
 from avcmr.web.media import ClipMedia, nameless
@@ -48,7 +48,7 @@ def create_app(
     name: str = "avcmr",
     report: Path | None = None,
     map_file: Path | None = None,
-    decoding: Attempt = try_file,
+    decoding: Decoding = try_file,
     hosts: Sequence[str] = ("*",),
 ) -> FastAPI:
     """The web application around a retriever.
@@ -82,7 +82,7 @@ class _Browse:
         name: str,
         report: Path | None,
         map_file: Path | None,
-        decoding: Attempt,
+        decoding: Decoding,
     ) -> None:
         self._retriever, self._collection = retriever, retriever.collection
         self._name, self._report_file, self._map_file = name, report, map_file

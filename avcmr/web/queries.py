@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from avcmr.modality import Find
-from avcmr.retrieval.query import Attempt
+from avcmr.retrieval.query import Decoding
 from avcmr.retrieval.retriever import Retriever
 from preprocessing.errors import ClipError
 from preprocessing.media import Kind, media_kind
@@ -38,7 +38,7 @@ class Queries:
         decoding: where to find out what a file is.
     """
 
-    def __init__(self, retriever: Retriever, decoding: Attempt) -> None:
+    def __init__(self, retriever: Retriever, decoding: Decoding) -> None:
         self._retriever, self._decoding = retriever, decoding
         self._kept: OrderedDict[str, Query] = OrderedDict()
 

@@ -25,7 +25,7 @@ def test_ties_go_to_earlier_rows_wherever_chunks_end(seed: int, k: int, chunk: i
     query = draw.integers(-2, 3, 3).astype(np.float32)
     allowed = draw.random(len(gallery)) < draw.choice([0, 0.3, 1])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search, "CHUNK", chunk)
+        patch.setattr(search, "_CHUNK", chunk)
         best = top_k(
             torch.from_numpy(query),
             torch.from_numpy(gallery),

@@ -128,10 +128,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
         paths=tuple(paths),
         starts=starts,
         ends=ends,
-        audio=unit.embed_audio(torch.from_numpy(np.stack([ears.sound(path) for path in paths]))),
-        visual=unit.embed_visual(
-            torch.from_numpy(np.stack([ears.pictures(path) for path in paths]))
-        ),
+        audio=unit.embed_audio(torch.from_numpy(np.stack([ears.audio(path) for path in paths]))),
+        visual=unit.embed_visual(torch.from_numpy(np.stack([ears.video(path) for path in paths]))),
     )
     report = folder / "index.html"
     _report(collection).write(report)
