@@ -282,7 +282,7 @@ class Retriever:
 
 def _matching(what: str, wanted: str, of_clips: NDArray[np.str_]) -> NDArray[np.bool_]:
     """(N,), the clips of a class or split, of which there must be some."""
-    matching = of_clips == wanted
+    matching: NDArray[np.bool_] = of_clips == wanted
     if not matching.any():
         hint = suggestion(wanted, sorted(set(of_clips.tolist())))
         raise NotFoundError(f"no clips of {what} {wanted!r} in the collection{hint}")

@@ -1,4 +1,4 @@
-"""A run in the browser: search by sound, picture or clip; a map of the collection; its figures."""
+"""A run in the browser: search by sound, picture or clip; a map of the collection; the report."""
 
 from avcmr.web.app import create_app
 

@@ -1,6 +1,6 @@
 """The server: the page, searches, media and previews of the clips, uploads, the map, the report.
 
-No path of a request reaches the disk: clips are known by their row or id, and the files of the page
+No path in a request reaches the disk: clips are addressed by row or id, and the files of the page
 are read when the server starts.
 """
 
@@ -22,24 +22,24 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from avcmr.modality import Find
 from avcmr.retrieval.query import Decoding
 from avcmr.retrieval.retriever import Retriever
-from avcmr.web import answers, uploads
-from avcmr.web.media import ClipMedia, nameless
+from avcmr.web import schemas, uploads
+from avcmr.web.media import ClipMedia, without_path
 from avcmr.web.projection import Projection, load_projection
-from avcmr.web.queries import Queries
-from avcmr.web.security import REPORT_POLICY, Guard
+from avcmr.web.query_cache import QueryCache
+from avcmr.web.security import REPORT_POLICY, SecurityMiddleware
 from preprocessing.errors import AvcmrError, ClipError, NotFoundError, SetupError, UsageError
 from preprocessing.media.outcome import try_file
 
 MAX_WAITING = 8
-"""Uploads that may wait for the networks, which take one after the other."""
+"""Uploads that may wait for the networks, which process one at a time."""
 
-MAX_TOP = 200
-"""Most clips that one search shows."""
+_MAX_TOP = 200
+"""Most clips in one answer."""
 
-STATUS_OF = {UsageError: 400, NotFoundError: 404, SetupError: 503}
+_STATUS_OF = {UsageError: 400, NotFoundError: 404, SetupError: 503}
 """HTTP status of each kind of error."""
 
-Text = Annotated[str | None, Query(max_length=1000)]
+_Text = Annotated[str | None, Query(max_length=1000)]
 
 
 def create_app(
@@ -51,30 +51,29 @@ def create_app(
     decoding: Decoding = try_file,
     hosts: Sequence[str] = ("*",),
 ) -> FastAPI:
-    """The web application around a retriever.
+    """The web application of a retriever.
 
     Args:
         retriever: what is searched.
         name: of the run, for the page's title.
         report: ``index.html`` of the run's report; None where there is none.
-        map_file: where to keep the map of the collection; None makes it anew at every start.
-        decoding: where to find out what an upload is, as the retriever's own decoding.
-        hosts: names under which the server may be asked; others are refused, so that no page of
-            another site can pass itself off as this one (DNS rebinding).
+        map_file: where the map of the collection is saved; None recomputes it at every start.
+        decoding: where the kind of an upload is determined; as of the retriever.
+        hosts: accepted Host headers; others are refused, against DNS rebinding.
     """
-    browse = _Browse(retriever, name, report, map_file, decoding)
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=browse.lifespan)
-    app.include_router(browse.router())
+    server = _Server(retriever, name, report, map_file, decoding)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=server.lifespan)
+    app.include_router(server.router())
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
-    app.add_middleware(Guard)  # the last added is the first asked
-    for kind, status in STATUS_OF.items():
+    app.add_middleware(SecurityMiddleware)  # the last one added runs first
+    for kind, status in _STATUS_OF.items():
         app.add_exception_handler(kind, partial(_avcmr_error, status))
     app.add_exception_handler(ClipError, _clip_error)
     return app
 
 
-class _Browse:
-    """The state of a server, and its answers."""
+class _Server:
+    """The state of the server, and its routes."""
 
     def __init__(
         self,
@@ -86,10 +85,10 @@ class _Browse:
     ) -> None:
         self._retriever, self._collection = retriever, retriever.collection
         self._name, self._report_file, self._map_file = name, report, map_file
-        self._queries = Queries(retriever, decoding)
+        self._queries = QueryCache(retriever, decoding)
         self._media = ClipMedia(retriever.collection)
         self._page = _page_files()
-        self._mixed = _mixed(retriever.collection.labels)
+        self._interleaved = _interleaved(retriever.collection.labels)
         self._networks = ThreadPoolExecutor(1, "networks")
         self._waiting = 0
         self._projection: Future[Projection] | None = None
@@ -109,7 +108,7 @@ class _Browse:
 
     def router(self) -> APIRouter:
         router = APIRouter()
-        answer_of: dict[str, Callable[..., Any]] = {
+        endpoints: dict[str, Callable[..., Any]] = {
             "/": self.page,
             "/page/{file}": self.page,
             "/api/about": self.about,
@@ -118,8 +117,8 @@ class _Browse:
             "/api/map": self.map,
             "/report": self.report,
         }
-        for path, answer in answer_of.items():
-            router.add_api_route(path, answer, methods=["GET"])
+        for path, endpoint in endpoints.items():
+            router.add_api_route(path, endpoint, methods=["GET"])
         router.add_api_route("/api/queries", self.upload, methods=["POST"])
         router.include_router(self._media.router())
         return router
@@ -130,14 +129,14 @@ class _Browse:
         content, kind = self._page[file]
         return Response(content, media_type=kind, headers={"Cache-Control": "no-cache"})
 
-    async def about(self) -> answers.About:
+    async def about(self) -> schemas.CollectionInfo:
         collection = self._collection
         classes, splits = Counter(collection.labels), Counter(collection.splits)
-        return answers.About(
+        return schemas.CollectionInfo(
             name=self._name,
             clips=len(collection),
-            classes=[answers.Group(name=one, clips=classes[one]) for one in sorted(classes)],
-            splits=[answers.Group(name=one, clips=splits[one]) for one in sorted(splits)],
+            classes=[schemas.Group(name=one, clips=classes[one]) for one in sorted(classes)],
+            splits=[schemas.Group(name=one, clips=splits[one]) for one in sorted(splits)],
             warnings=list(self._retriever.warnings),
             no_uploads=self._no_uploads,
             max_bytes=uploads.MAX_BYTES,
@@ -146,52 +145,54 @@ class _Browse:
 
     def clips(
         self,
-        text: Text = None,
-        label: Text = None,
-        split: Text = None,
+        text: _Text = None,
+        label: _Text = None,
+        split: _Text = None,
         offset: Annotated[int, Query(ge=0)] = 0,
-        limit: Annotated[int, Query(ge=1, le=MAX_TOP)] = 48,
-    ) -> answers.Page:
+        limit: Annotated[int, Query(ge=1, le=_MAX_TOP)] = 48,
+    ) -> schemas.ClipPage:
         collection, wanted = self._collection, (text or "").casefold()
         rows = [
             row
-            for row in self._mixed
+            for row in self._interleaved
             if wanted in collection.ids[row].casefold()
             and label in (None, collection.labels[row])
             and split in (None, collection.splits[row])
         ]
         shown = rows[offset : offset + limit]
-        return answers.Page(total=len(rows), items=[self._item(row) for row in shown])
+        return schemas.ClipPage(total=len(rows), items=[self._item(row) for row in shown])
 
     def search(
         self,
-        id: Text = None,  # noqa: A002
-        query: Text = None,
+        id: _Text = None,  # noqa: A002
+        query: _Text = None,
         find: Find = "picture",
-        top: Annotated[int, Query(ge=1, le=MAX_TOP)] = 12,
-        label: Text = None,
-        split: Text = None,
-    ) -> answers.Results:
+        top: Annotated[int, Query(ge=1, le=_MAX_TOP)] = 12,
+        label: _Text = None,
+        split: _Text = None,
+    ) -> schemas.SearchResults:
         retriever = self._retriever
         if (id is None) == (query is None):
-            raise HTTPException(400, "a search needs an id or a query that was uploaded")
-        asked = None
+            raise UsageError("a search needs either an id or an uploaded query")
+        item = None
         if id is not None:
-            asked = self._item(retriever.row(id))
+            item = self._item(retriever.row(id))
             hits = retriever.search(id=id, find=find, top=top, label=label, split=split)
         else:
             uploaded = self._queries.get(query or "")
             if uploaded is None or find not in uploaded.embeddings:
-                raise HTTPException(404, "this query is not kept any more; upload it again")
+                raise NotFoundError("this query has expired; upload it again")
             hits = retriever.search_embedding(
                 uploaded.embeddings[find], find=find, top=top, label=label, split=split
             )
         items = [self._item(retriever.row(hit.id)) for hit in hits]
-        wanted = asked.label if asked else None
-        found = [answers.Found.of(hit, one, wanted) for hit, one in zip(hits, items, strict=True)]
-        return answers.Results(find=find, query=asked, hits=found)
+        wanted = item.label if item else None
+        found = [
+            schemas.SearchHit.of(hit, one, wanted) for hit, one in zip(hits, items, strict=True)
+        ]
+        return schemas.SearchResults(find=find, query=item, hits=found)
 
-    async def upload(self, request: Request) -> answers.Uploaded:
+    async def upload(self, request: Request) -> schemas.UploadedQuery:
         uploads.require_acceptable(request)
         if self._no_uploads is not None:
             raise SetupError(self._no_uploads)
@@ -205,23 +206,23 @@ class _Browse:
                 loop = asyncio.get_running_loop()
                 query = await loop.run_in_executor(self._networks, self._queries.add, token, path)
         except ClipError as error:
-            raise nameless(error, path) from None
+            raise without_path(error, path) from None
         finally:
             self._waiting -= 1
-        return answers.Uploaded(query=token, kind=query.kind, finds=sorted(query.embeddings))
+        return schemas.UploadedQuery(query=token, kind=query.kind, finds=sorted(query.embeddings))
 
-    async def map(self) -> answers.Map:
+    async def map(self) -> schemas.EmbeddingMap:
         if self._projection is None:
-            making = ThreadPoolExecutor(1, "map")
-            self._projection = making.submit(load_projection, self._collection, self._map_file)
-            making.shutdown(wait=False)
+            executor = ThreadPoolExecutor(1, "map")
+            self._projection = executor.submit(load_projection, self._collection, self._map_file)
+            executor.shutdown(wait=False)
         if not self._projection.done():
-            return answers.Map(ready=False)
-        return await asyncio.to_thread(self._drawn, self._projection.result())
+            return schemas.EmbeddingMap(ready=False)
+        return await asyncio.to_thread(self._map_of, self._projection.result())
 
-    def _drawn(self, projection: Projection) -> answers.Map:
+    def _map_of(self, projection: Projection) -> schemas.EmbeddingMap:
         items = [self._item(row) for row in projection.rows.tolist()]
-        return answers.Map(
+        return schemas.EmbeddingMap(
             ready=True,
             items=items,
             audio=projection.audio.tolist(),
@@ -234,12 +235,12 @@ class _Browse:
         headers = {"Content-Security-Policy": REPORT_POLICY, "Cache-Control": "no-cache"}
         return FileResponse(self._report_file, media_type="text/html", headers=headers)
 
-    def _item(self, row: int) -> answers.Item:
-        return answers.Item.of(self._collection, row, at=self._media.address(row))
+    def _item(self, row: int) -> schemas.ClipInfo:
+        return schemas.ClipInfo.of(self._collection, row, at=self._media.address(row))
 
 
-def _mixed(labels: Sequence[str]) -> list[int]:
-    """The rows with one clip of each class at a time, so that the first show what there is."""
+def _interleaved(labels: Sequence[str]) -> list[int]:
+    """The rows, one clip of each class in turn, so that the first page shows all classes."""
     seen: Counter[str] = Counter()
     turns = []
     for label in labels:
@@ -249,7 +250,7 @@ def _mixed(labels: Sequence[str]) -> list[int]:
 
 
 def _page_files() -> dict[str, tuple[bytes, str]]:
-    """The files of the page by name, with their types."""
+    """Name → content and media type of the page's files."""
     kinds = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
     kinds[".svg"] = "image/svg+xml"
     return {

@@ -24,51 +24,51 @@ from preprocessing.remote import Fetched, MediaPath
 Argument = TypeVar("Argument")
 Preview = TypeVar("Preview")
 
-THUMBNAIL = 400
+_THUMBNAIL = 400
 """Longer side of a thumbnail, in pixels."""
 
-KEPT_PREVIEWS = 2048
+_CACHED_PREVIEWS = 2048
 """Clips whose previews are kept in memory; some 15 kB each."""
 
-KEPT_COPIES = 16
-"""Remote files whose copies are kept: browsers ask for a file many times, part by part."""
+_CACHED_COPIES = 16
+"""Remote files whose local copies are kept: browsers fetch a file in many range requests."""
 
-THREADS = 2
+_THREADS = 2
 
-A_DAY = {"Cache-Control": "private, max-age=86400"}
+_CACHE_FOR_A_DAY = {"Cache-Control": "private, max-age=86400"}
 
 Row = Annotated[int, "of a clip in the collection"]
 
 
-def nameless(error: ClipError, path: MediaPath) -> ClipError:
-    """The same error without the path, which is nobody's business but this machine's."""
+def without_path(error: ClipError, path: MediaPath) -> ClipError:
+    """The same error without the path, which browsers must not learn."""
     return ClipError(error.reason, error.message.replace(f"{path}: ", ""))
 
 
 class ClipMedia:
-    """What there is to see and hear of the clips, each by the collection's fingerprint and its row.
+    """Media files, thumbnails and waveform peaks of the clips, over HTTP.
 
-    So whatever a browser has kept is never taken for that of another collection, served at the same
-    address before.
+    A clip's address is the collection's fingerprint and its row, so that a browser's cache never
+    mixes up collections that were served at the same host and port.
     """
 
     def __init__(self, collection: Collection) -> None:
         self._collection, self._fingerprint = collection, collection.fingerprint()
-        self._threads = ThreadPoolExecutor(THREADS, "media")
-        self._copy = lru_cache(KEPT_COPIES)(_Copy)
-        self._thumbnail = lru_cache(KEPT_PREVIEWS)(
-            lambda row: self._preview(row, lambda clip: previews.thumbnail(clip, THUMBNAIL))
+        self._threads = ThreadPoolExecutor(_THREADS, "media")
+        self._copy = lru_cache(_CACHED_COPIES)(_Copy)
+        self._thumbnail = lru_cache(_CACHED_PREVIEWS)(
+            lambda row: self._preview(row, lambda clip: previews.thumbnail(clip, _THUMBNAIL))
         )
-        self._peaks = lru_cache(KEPT_PREVIEWS)(
+        self._peaks = lru_cache(_CACHED_PREVIEWS)(
             lambda row: self._preview(row, previews.waveform_peaks)
         )
 
     def address(self, row: int) -> str:
-        """By what a clip's media and previews are asked for, as ``/media/ADDRESS``."""
+        """The address of a clip's media and previews, as in ``/media/ADDRESS``."""
         return f"{self._fingerprint}/{row}"
 
     def router(self) -> APIRouter:
-        """The addresses that are answered."""
+        """The routes."""
         router = APIRouter()
         clip = "{collection}/{row}"
         router.add_api_route(f"/media/{clip}", self.media, methods=["GET", "HEAD"])
@@ -77,33 +77,35 @@ class ClipMedia:
         return router
 
     def close(self) -> None:
-        """Answer no more, and remove copies."""
+        """Stop the threads, and remove local copies."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._copy.cache_clear()
 
     async def media(self, collection: str, row: Row) -> FileResponse:
-        path = self._collection.paths[self._known(collection, row)]
+        path = self._collection.paths[self._checked_row(collection, row)]
         try:
             copy = await self._in_thread(self._copy, path)
         except ClipError:
             raise HTTPException(404, "the clip's file cannot be fetched") from None
         if path == NO_FILE or not copy.file.is_file():
-            raise HTTPException(404, "the clip's file is gone")
+            raise HTTPException(404, "the clip's file is missing")
         kind = mimetypes.guess_type(copy.file.name)[0] or ""
         if not kind.startswith(("video/", "audio/")):
             kind = "application/octet-stream"
         until_sent = BackgroundTask(lambda _: None, copy)
-        return FileResponse(copy.file, media_type=kind, headers=A_DAY, background=until_sent)
+        return FileResponse(
+            copy.file, media_type=kind, headers=_CACHE_FOR_A_DAY, background=until_sent
+        )
 
     async def thumbnail(self, collection: str, row: Row) -> Response:
-        jpeg = await self._in_thread(self._thumbnail, self._known(collection, row))
-        return Response(jpeg, media_type="image/jpeg", headers=A_DAY)
+        jpeg = await self._in_thread(self._thumbnail, self._checked_row(collection, row))
+        return Response(jpeg, media_type="image/jpeg", headers=_CACHE_FOR_A_DAY)
 
     async def peaks(self, collection: str, row: Row) -> Response:
-        peaks = await self._in_thread(self._peaks, self._known(collection, row))
-        return JSONResponse(peaks, headers=A_DAY)
+        peaks = await self._in_thread(self._peaks, self._checked_row(collection, row))
+        return JSONResponse(peaks, headers=_CACHE_FOR_A_DAY)
 
-    def _known(self, collection: str, row: int) -> int:
+    def _checked_row(self, collection: str, row: int) -> int:
         if collection != self._fingerprint or not 0 <= row < len(self._collection):
             raise HTTPException(404, f"no clip {collection}/{row}; reload the page")
         return row
@@ -115,17 +117,17 @@ class ClipMedia:
 
     def _preview(self, row: int, preview: Callable[[Clip], Preview]) -> Preview:
         clip = self._collection.clip(row)
-        named = clip.path
+        local = clip.path
         try:
             copy = self._copy(clip.path)
-            named = copy.file
-            return preview(replace(clip, path=named))
+            local = copy.file
+            return preview(replace(clip, path=local))
         except ClipError as error:
-            raise nameless(error, named) from None
+            raise without_path(error, local) from None
 
 
 class _Copy:
-    """A file on this machine: itself or, of a remote one, a copy as long as this object is held.
+    """A local file; of a remote one, a copy that lasts as long as this object.
 
     Raises:
         ClipError: ``missing``, or ``unreachable``.

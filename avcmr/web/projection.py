@@ -1,4 +1,4 @@
-"""A map: the embeddings of both modalities in two dimensions, alike ones near each other."""
+"""A map of a collection: the embeddings of both modalities in two dimensions, by t-SNE."""
 
 import hashlib
 import logging
@@ -13,20 +13,20 @@ from sklearn.manifold import TSNE
 
 from avcmr.retrieval.collection import Collection
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
-MAX_POINTS = 5000
-"""Of both modalities together; t-SNE of as many takes a core half a minute."""
+_MAX_POINTS = 5000
+"""Both modalities together; t-SNE of that many points takes half a minute on one core."""
 
 
 @dataclass(frozen=True, slots=True)
 class Projection:
-    """Where clips lie on the map.
+    """Positions of clips on the map.
 
     Attributes:
-        rows: (M,) int64, of the collection, rising.
-        audio: (M, 2) float32 in [0, 1], of their sounds.
-        visual: (M, 2) float32 in [0, 1], of their pictures.
+        rows: (M,) int64, of the collection, ascending.
+        audio: (M, 2) float32 in [0, 1], of their audio embeddings.
+        visual: (M, 2) float32 in [0, 1], of their visual embeddings.
     """
 
     rows: NDArray[np.int64]
@@ -35,7 +35,7 @@ class Projection:
 
 
 def load_projection(collection: Collection, path: Path | None) -> Projection:
-    """The map of a collection, made and kept in ``path`` (HDF5) where that has not been done."""
+    """The map of a collection, read from ``path`` (HDF5), or computed and saved there."""
     made_from = _fingerprint(collection)
     if path is not None and path.exists():
         try:
@@ -43,25 +43,25 @@ def load_projection(collection: Collection, path: Path | None) -> Projection:
                 if file.attrs["made_from"] == made_from:
                     return Projection(file["rows"][()], file["audio"][()], file["visual"][()])
         except (OSError, KeyError):
-            logger.warning("%s: not a map; made anew", path)
+            _logger.warning("%s: not a map; recomputing it", path)
     projection = project(collection)
     if path is not None:
         try:
             _write(path, projection, made_from)
         except OSError as error:
-            logger.warning("%s: the map cannot be kept there (%s)", path, error)
+            _logger.warning("%s: the map cannot be saved there (%s)", path, error)
     return projection
 
 
 def project(collection: Collection, *, seed: int = 0) -> Projection:
-    """Both modalities on one map, by t-SNE; of a large collection a part, drawn by chance."""
-    draw = np.random.default_rng(seed)
-    count = min(len(collection), MAX_POINTS // 2)
-    rows = np.sort(draw.permutation(len(collection))[:count])
+    """Both modalities on one map, by t-SNE; of a large collection a random sample."""
+    generator = np.random.default_rng(seed)
+    count = min(len(collection), _MAX_POINTS // 2)
+    rows = np.sort(generator.permutation(len(collection))[:count])
     points = np.concatenate([collection.audio[rows].numpy(), collection.visual[rows].numpy()])
-    # Points that collapsed onto one would divide by zero.
-    points = points + draw.normal(0, 1e-6, points.shape)
-    # Neighbours that count: the usual 30, and fewer of few points, whose groups are smaller.
+    # Identical embeddings would lead to a division by zero.
+    points = points + generator.normal(0, 1e-6, points.shape)
+    # The usual perplexity of 30, and less for few points, whose clusters are smaller.
     perplexity = min(30.0, max(5.0, len(points) / 30), (len(points) - 1) / 3)
     flat = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(points)
     low, high = flat.min(axis=0), flat.max(axis=0)
@@ -70,7 +70,7 @@ def project(collection: Collection, *, seed: int = 0) -> Projection:
 
 
 def _fingerprint(collection: Collection) -> str:
-    digest = hashlib.sha256(f"t-SNE of {MAX_POINTS}".encode())
+    digest = hashlib.sha256(f"t-SNE of {_MAX_POINTS}".encode())
     for embeddings in (collection.audio, collection.visual):
         digest.update(embeddings.numpy().tobytes())
     return digest.hexdigest()

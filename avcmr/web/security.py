@@ -1,10 +1,10 @@
-"""What every answer says to the browser, and which requests are not answered."""
+"""Security headers of every answer, and refusal of cross-site requests."""
 
 from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-POLICY = "; ".join(
+_POLICY = "; ".join(
     [
         "default-src 'self'",
         "img-src 'self' blob:",
@@ -15,15 +15,15 @@ POLICY = "; ".join(
         "frame-ancestors 'none'",
     ]
 )
-"""Nothing from elsewhere, and no script or style but our files; recordings are blobs."""
+"""Only our own files; uploads and recordings are shown as blobs."""
 
 REPORT_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'"
 )
-"""The report holds its styles and figures itself, and needs no script."""
+"""The report contains its styles and figures, and needs no script."""
 
-HEADERS = {
-    "Content-Security-Policy": POLICY,
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -32,8 +32,8 @@ HEADERS = {
 }
 
 
-class Guard:
-    """ASGI middleware: the headers above, and no requests that pages of other sites make."""
+class SecurityMiddleware:
+    """ASGI middleware that sets the headers above and refuses requests of other sites' pages."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -43,24 +43,24 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
-        async def guarded(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
+                for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 
-        if _from_elsewhere(scope):
+        if _is_cross_site(scope):
             refusal = JSONResponse({"detail": "asked by another site"}, 403)
-            await refusal(scope, receive, guarded)
+            await refusal(scope, receive, send_with_headers)
         else:
-            await self._app(scope, receive, guarded)
+            await self._app(scope, receive, send_with_headers)
 
 
-def _from_elsewhere(scope: Scope) -> bool:
-    """Whether a page of another site asks; its links may lead here all the same."""
+def _is_cross_site(scope: Scope) -> bool:
+    """Whether a page of another site makes this request; following its links is allowed."""
     headers = dict(scope["headers"])
-    origin = headers.get(b"origin")  # sent with uploads, also where Sec-Fetch-Site is not
+    origin = headers.get(b"origin")  # sent with uploads even by browsers without Sec-Fetch-Site
     if origin is not None and origin.partition(b"://")[2] != headers.get(b"host"):
         return True
     return headers.get(b"sec-fetch-site") in (b"cross-site", b"same-site") and (

@@ -1,4 +1,4 @@
-"""A request's body becomes a file, if it is not too large and does not take too long."""
+"""Receiving an upload into a file, within limits of size and time."""
 
 import asyncio
 import hashlib
@@ -10,11 +10,11 @@ MAX_BYTES = 50_000_000
 """Largest upload."""
 
 MAX_SECONDS = 60.0
-"""What one upload may take to arrive."""
+"""Longest that one upload may take to arrive."""
 
 
 def require_acceptable(request: Request) -> None:
-    """Refuse what says of itself that it is too large, before any of it is read.
+    """Refuse an upload whose ``Content-Length`` is too large, before any of it is read.
 
     Raises:
         HTTPException: 413.

@@ -6,7 +6,7 @@ import { player } from "./player.js";
 const RIGHT = "M3.5 10.5l4.5 4.5 8.5-10";
 const WRONG = "M5 5l10 10 M15 5l-10 10";
 
-/** A result: rank, player, class, score, whether it is right. */
+/** A hit: rank, player, class, score, whether its class is that of the query. */
 export function resultCard(hit, own, search) {
   const { item } = hit;
   const face = player(item);
@@ -16,23 +16,23 @@ export function resultCard(hit, own, search) {
   meter.firstChild.style.setProperty("--share", `${100 * Math.min(Math.max(hit.score, 0), 1)}%`);
   return el("li", { class: own ? "card own" : "card", "data-id": item.id,
     "aria-label": `${hit.rank}. ${item.label} ${item.id}, score ${score}` }, face,
-    about(item, [el("span", { class: "score", title: "score", text: score }), meter],
-      el("div", { class: "foot" }, mark(hit.right, own), again(item, search))));
+    caption(item, [el("span", { class: "score", title: "score", text: score }), meter],
+      el("div", { class: "foot" }, verdict(hit.same_class, own), searchButton(item, search))));
 }
 
-/** A clip of the collection, to begin with. */
+/** A clip of the collection. */
 export function itemCard(item, search) {
   return el("li", { class: "card", "data-id": item.id }, player(item),
-    about(item, [el("span")], el("div", { class: "foot" }, again(item, search))));
+    caption(item, [el("span")], el("div", { class: "foot" }, searchButton(item, search))));
 }
 
-/** The clip that is searched with. */
+/** The query clip. */
 export function queryCard(item) {
-  return el("div", { class: "card" }, player(item), about(item, [el("span")]));
+  return el("div", { class: "card" }, player(item), caption(item, [el("span")]));
 }
 
-/** What is said of a clip: its class, the score, and below these where it is from. */
-function about(item, score, foot = null) {
+/** A clip's caption: its class, the score, and below these its id, seconds and split. */
+function caption(item, score, foot = null) {
   return el("div", { class: "about" },
     el("span", { class: "label", text: item.label || item.id }),
     ...score,
@@ -40,14 +40,14 @@ function about(item, score, foot = null) {
     foot);
 }
 
-function mark(right, own) {
+function verdict(sameClass, own) {
   if (own) return el("span", { class: "mark right" }, drawing("0 0 20 20", RIGHT), "the same clip");
-  if (right === null) return el("span");
-  return el("span", { class: right ? "mark right" : "mark wrong" },
-    drawing("0 0 20 20", right ? RIGHT : WRONG), right ? "same class" : "other class");
+  if (sameClass === null) return el("span");
+  return el("span", { class: sameClass ? "mark right" : "mark wrong" },
+    drawing("0 0 20 20", sameClass ? RIGHT : WRONG), sameClass ? "same class" : "other class");
 }
 
-function again(item, search) {
+function searchButton(item, search) {
   return el("button", { type: "button", class: "again", "aria-label": `Search with ${item.id}`,
     text: "Search →", onclick: () => search(item) });
 }

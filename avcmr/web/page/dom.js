@@ -1,4 +1,4 @@
-// Elements without HTML text: ids and labels come from users.
+// Elements built without HTML strings, as ids and labels come from users.
 
 /** An element with properties (class, text, data, on…, attributes) and children. */
 export function el(tag, properties = {}, ...children) {
@@ -28,12 +28,12 @@ export function drawing(viewBox, ...paths) {
 
 export const byId = (id) => document.getElementById(id);
 
-/** Tell screen readers. */
+/** Announce to screen readers. */
 export function say(text) {
   byId("status").textContent = text;
 }
 
-/** "1.5–4 s" of a clip that is a cut of its file; empty of a whole one. */
+/** "1.5–4 s" for a clip that is a part of its file; empty for a whole file. */
 export function seconds(item) {
   if (item.start === null && item.end === null) return "";
   const round = (value) => String(Math.round(value * 100) / 100);

@@ -1,4 +1,4 @@
-// The page: what it shows is in its address, so that "back" and links work.
+// The page. Its state is in the address, so that "back" and links work.
 
 import { get } from "./api.js";
 import { itemCard, queryCard, resultCard } from "./cards.js";
@@ -12,16 +12,16 @@ const FILTERS = ["label", "split", "top"];
 const uploads = new Map(); // token → { file, url, kind, finds, peaks }
 let about = null;
 let map = null;
-let asking = null; // aborts a search that is overtaken
+let pending = null; // aborts a search that a newer one has replaced
 let listed = 0;
 
-/** What the address asks for: a view and its parameters. */
+/** The view and the parameters in the address. */
 function address() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
   return { view: ["map", "report"].includes(path) ? path : "search", given: new URLSearchParams(query) };
 }
 
-/** Change the address; `replace` keeps "back" from stopping here. */
+/** Change the address; `replace` adds no entry to the history. */
 function go(changes, { replace = false, view = "" } = {}) {
   const { given } = address();
   for (const [name, value] of Object.entries(changes)) {
@@ -91,20 +91,20 @@ async function showSearch(given) {
   byId("finder").hidden = Boolean(id || token);
   byId("text").value = given.get("text") ?? "";
   problem("");
-  asking?.abort();
-  asking = new AbortController();
+  pending?.abort();
+  pending = new AbortController();
   byId("cards").classList.add("loading");
   try {
     const filters = { label: given.get("label"), split: given.get("split") };
     if (id || token) {
       const top = given.get("top") ?? 12;
-      const results = await get("/api/search", { id, query: token, find, top, ...filters }, asking.signal);
+      const results = await get("/api/search", { id, query: token, find, top, ...filters }, pending.signal);
       showQuery(results.query, token, find);
       showResults(results, token);
     } else {
       showQuery(null, null, find);
       listed = 0;
-      const page = await get("/api/clips", { text: given.get("text"), ...filters, limit: PAGE }, asking.signal);
+      const page = await get("/api/clips", { text: given.get("text"), ...filters, limit: PAGE }, pending.signal);
       showClips(page, true);
     }
     byId("cards").classList.remove("loading");
@@ -149,14 +149,14 @@ function showResults({ find, query, hits }, token) {
   byId("title").replaceChildren(
     el("span", { class: `of-${find}`, text: find === "picture" ? "Pictures" : "Sounds" }),
     find === "picture" ? " that fit the sound of " : " that fit the picture of ", name);
-  const marks = hits.filter((hit) => hit.right !== null);
-  const right = marks.filter((hit) => hit.right).length;
+  const rated = hits.filter((hit) => hit.same_class !== null);
+  const correct = rated.filter((hit) => hit.same_class).length;
   const summary = byId("summary");
   summary.replaceChildren();
-  if (marks.length) {
+  if (rated.length) {
     const strip = el("span", { class: "strip", "aria-hidden": "true" },
-      ...marks.map((hit) => el("i", { class: hit.right ? "right" : "" })));
-    summary.append(`${right} of ${marks.length} of the class ${query.label}`, strip);
+      ...rated.map((hit) => el("i", { class: hit.same_class ? "right" : "" })));
+    summary.append(`${correct} of ${rated.length} of the class ${query.label}`, strip);
   } else summary.append(`the ${hits.length} best, best first`);
   const cards = byId("cards");
   cards.className = `cards finds-${find}`;
@@ -166,18 +166,18 @@ function showResults({ find, query, hits }, token) {
   document.title = `${name} · avcmr`;
 }
 
-function showClips(page, afresh) {
+function showClips(page, first) {
   byId("title").textContent = "Begin with a clip, or with a file of your own";
   byId("summary").textContent = `${page.total.toLocaleString("en")} clips`;
   const cards = byId("cards");
   cards.className = "cards collection";
   const fresh = page.items.map((item) => itemCard(item, searchWith));
-  if (afresh) cards.replaceChildren(...fresh);
+  if (first) cards.replaceChildren(...fresh);
   else cards.append(...fresh);
   listed += fresh.length;
   byId("more").hidden = listed >= page.total;
   document.title = `${about.name} · avcmr`;
-  if (afresh) say(byId("summary").textContent);
+  if (first) say(byId("summary").textContent);
 }
 
 async function showMore() {

@@ -1,13 +1,13 @@
-// The map: every clip by its sound (a circle) and by its picture (a square).
+// The map: every clip by its audio embedding (a circle) and its visual one (a square).
 
 import { get } from "./api.js";
 import { byId, el, say, seconds } from "./dom.js";
 import { waveform } from "./player.js";
 
 const MARGIN = 28; // pixels
-const NEAR = 18; // pixels within which a point is meant
+const NEAR = 18; // pixels within which the pointer hits a point
 
-/** A class's colour: hues round the wheel, every other one darker where there are many. */
+/** A class's colour: evenly spaced hues, every other one darker where there are many. */
 function colour(number, count, dark) {
   const light = (dark ? 74 : 58) + (count > 12 && number % 2 ? -14 : 0);
   return `oklch(${light}% 0.135 ${(25 + (360 * number) / Math.max(count, 1)) % 360})`;
@@ -21,7 +21,7 @@ export class CollectionMap {
     this.canvas = byId("canvas");
     this.dark = matchMedia("(prefers-color-scheme: dark)");
     this.points = [];
-    this.shown = null; // a class alone
+    this.shown = null; // the only class shown
     this.at = null; // the point under the pointer or the keys
     this.loaded = false;
     this.dark.addEventListener("change", () => { this.legend(); this.draw(); });
@@ -29,7 +29,7 @@ export class CollectionMap {
     this.wire();
   }
 
-  /** Fetch the points, once the server has them. */
+  /** Fetch the points as soon as the server has computed them. */
   async load() {
     if (this.loaded) { this.draw(); return; }
     this.loaded = true;
@@ -140,7 +140,7 @@ export class CollectionMap {
     return best;
   }
 
-  /** The next point in a direction: near, and not much to the side. */
+  /** The next point in a direction: close by, and not far to the side. */
   next(dx, dy) {
     if (!this.at) return this.points.find((point) => this.visible(point)) ?? null;
     const [x, y] = this.pixel(this.at);
@@ -198,7 +198,7 @@ export class CollectionMap {
     canvas.addEventListener("click", (event) => {
       if (!this.size) return;
       const chosen = this.nearest(...place(event));
-      // A finger does not hover: its first tap shows the clip, its second one searches.
+      // Touch has no hover: the first tap shows the clip, the second one searches.
       if (event.pointerType === "touch" && chosen !== this.at) this.point(chosen);
       else if (chosen) this.choose(chosen);
     });

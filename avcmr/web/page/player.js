@@ -1,4 +1,4 @@
-// A clip to see and hear: a picture, a button, and the waveform, which is the slider.
+// A player: a picture, a button, and the waveform, which is the slider.
 
 import { get } from "./api.js";
 import { drawing, el } from "./dom.js";
@@ -23,11 +23,7 @@ export function waveform(peaks) {
   return svg;
 }
 
-/**
- * A player of a clip of the collection.
- *
- * It is loaded when it is played, and keeps to the clip's part of its file.
- */
+/** A player of a clip; it loads the file on play, and stays within the clip's seconds of it. */
 export function player(item) {
   const first = item.start ?? 0;
   const source = `/media/${item.at}`;
@@ -36,7 +32,7 @@ export function player(item) {
     poster: `/thumbnails/${item.at}` });
 }
 
-/** A player of a file that was dropped; `peaks` is a promise. */
+/** A player of an uploaded file; `peaks` is a promise. */
 export function filePlayer(file, url, kind, peaks) {
   if (kind === "image") {
     return el("div", { class: "player" }, el("div", { class: "screen" }, el("img", { src: url, alt: file.name })));
@@ -49,15 +45,15 @@ function build({ name, source, first, last, sound, media, poster, bare = false }
   const screen = el("div", { class: "screen" });
   const video = el("video", { playsinline: true, preload: bare || !poster ? "metadata" : "none", tabindex: "-1" });
   video.setAttribute("aria-label", name);
-  const lost = (text) => screen.append(el("p", { class: "gone", text }));
+  const unavailable = (text) => screen.append(el("p", { class: "gone", text }));
   if (poster && media) {
     const image = el("img", { src: poster, alt: "", loading: "lazy", decoding: "async",
-      onerror: () => { image.remove(); lost("no picture"); } });
+      onerror: () => { image.remove(); unavailable("no picture"); } });
     screen.append(image);
   } else if (!poster && !bare) {
     video.src = source;
     screen.append(video);
-  } else if (!media) lost("features alone");
+  } else if (!media) unavailable("no media file");
 
   const button = el("button", { type: "button", class: "play", "aria-label": `Play ${name}` });
   const show = (path) => button.replaceChildren(drawing("0 0 20 20", path));
@@ -97,7 +93,7 @@ function build({ name, source, first, last, sound, media, poster, bare = false }
     try {
       await video.play();
     } catch (error) {
-      if (error.name !== "AbortError" && !screen.querySelector(".gone")) lost("this browser cannot play it");
+      if (error.name !== "AbortError" && !screen.querySelector(".gone")) unavailable("this browser cannot play it");
     }
   };
   button.addEventListener("click", () => (video.paused ? play() : video.pause()));
@@ -128,7 +124,7 @@ function build({ name, source, first, last, sound, media, poster, bare = false }
   return el("div", { class: bare ? "player bare" : "player" }, screen, media ? wave : null);
 }
 
-/** Stop what plays, before its card goes. */
+/** Stop what is playing, before its card is removed. */
 export function silence() {
   playing?.pause();
   playing = null;

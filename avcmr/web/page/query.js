@@ -1,16 +1,16 @@
-// A query from outside: a file that is chosen or dropped, or a recording.
+// Queries by file: chosen, dropped or recorded.
 
-import { Problem, upload } from "./api.js";
+import { RequestError, upload } from "./api.js";
 import { byId, el, say } from "./dom.js";
 
-const LONGEST = 15; // seconds of a recording
+const MAX_SECONDS = 15; // of a recording
 const PEAKS = 160;
 
 /**
  * Wire the drop zone.
  *
- * `begin(file)` is told at once, `done(file, answer)` when the server knows the query, and
- * `failed(message)` when it cannot be used.
+ * `begin(file)` is called at once, `done(file, answer)` when the server has embedded the query, and
+ * `failed(message)` when it cannot.
  */
 export function wireUploads(about, { begin, done, failed }) {
   if (about.no_uploads) {
@@ -26,7 +26,7 @@ export function wireUploads(about, { begin, done, failed }) {
     begin(file);
     try {
       if (file.size > about.max_bytes) {
-        throw new Problem(`${file.name} is larger than ${about.max_bytes / 1e6} MB; cut it, or make it smaller`);
+        throw new RequestError(`${file.name} is larger than ${about.max_bytes / 1e6} MB; cut it, or make it smaller`);
       }
       const answer = await upload(file);
       if (mine === latest) done(file, answer);
@@ -64,7 +64,7 @@ function wireDropping(send) {
 
 function wireRecording(send, failed) {
   const button = byId("record");
-  // Browsers give the microphone only to pages of this machine or of https.
+  // Browsers allow the microphone only on localhost and over HTTPS.
   if (!navigator.mediaDevices?.getUserMedia || typeof MediaRecorder === "undefined") return;
   button.hidden = false;
   let recorder = null;
@@ -72,7 +72,7 @@ function wireRecording(send, failed) {
     if (recorder) { recorder.stop(); return; }
     let stream;
     try {
-      // The sound as it is: what helps speech would take away the rest.
+      // Unprocessed: the filters for speech would remove other sounds.
       const audio = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
       stream = await navigator.mediaDevices.getUserMedia({ audio });
     } catch {
@@ -88,7 +88,7 @@ function wireRecording(send, failed) {
     const tick = () => {
       const passed = Math.floor((Date.now() - started) / 1000);
       text.textContent = `Stop (${passed} s)`;
-      if (passed >= LONGEST) recorder?.stop();
+      if (passed >= MAX_SECONDS) recorder?.stop();
     };
     const timer = setInterval(tick, 250);
     recorder.addEventListener("stop", () => {
@@ -108,7 +108,7 @@ function wireRecording(send, failed) {
   });
 }
 
-/** Let the dot of the button swell with the sound. */
+/** Scale the button's dot with the loudness. */
 function meter(stream, button) {
   const context = new AudioContext();
   const analyser = context.createAnalyser();
@@ -130,7 +130,7 @@ function meter(stream, button) {
   };
 }
 
-/** The waveform of a file, decoded by the browser; null where it cannot. */
+/** The waveform peaks of a file, decoded by the browser; null where it cannot. */
 export async function peaksOf(file) {
   try {
     const context = new OfflineAudioContext(1, 1, 16000);
@@ -151,7 +151,7 @@ export async function peaksOf(file) {
   }
 }
 
-/** What is shown while the server listens and looks. */
+/** A placeholder while the server embeds the query. */
 export function busyCard(file) {
   const bars = el("div", { class: "bars", "aria-hidden": "true" }, ...Array.from({ length: 5 }, () => el("i")));
   return el("div", { class: "card busy" }, bars, el("p", { text: `Listening and looking: ${file.name}` }));

@@ -31,10 +31,11 @@ from avcmr.retrieval.retriever import Retriever
 from avcmr.web import create_app, uploads
 from avcmr.web.app import MAX_WAITING
 from avcmr.web.projection import load_projection
-from preprocessing.errors import ClipError, SetupError
+from preprocessing.errors import ClipError, NotFoundError, SetupError, UsageError
 from preprocessing.media.previews import PEAKS
 from preprocessing.media.process import DecodingProcess
 from preprocessing.remote import media_path
+from preprocessing.store.storefile import NotAStoreError
 from tests.patience import PATIENCE
 
 
@@ -71,9 +72,9 @@ def test_search_by_id_is_the_retrievers(client: TestClient, served: Any, find: A
     hits = served.retriever.search(id=id_, find=find, top=6, split="test")
     assert [hit["item"]["id"] for hit in results["hits"]] == [hit.id for hit in hits]
     np.testing.assert_allclose([hit["score"] for hit in results["hits"]], [h.score for h in hits])
-    assert [hit["right"] for hit in results["hits"]] == [hit.label == "middle" for hit in hits]
+    assert [hit["same_class"] for hit in results["hits"]] == [hit.label == "middle" for hit in hits]
     assert results["query"]["id"] == id_
-    assert [hit["right"] for hit in results["hits"][:2]] == [True, True]
+    assert [hit["same_class"] for hit in results["hits"][:2]] == [True, True]
 
 
 def test_clips_are_listed_by_filter_and_page(client: TestClient, served: Any) -> None:
@@ -102,7 +103,7 @@ def test_uploads_find_their_class(client: TestClient, served: Any) -> None:
             asked = {"query": query["query"], "find": find, "top": "4"}
             results = client.get("/api/search", params=asked).json()
             assert [hit["item"]["label"] for hit in results["hits"]] == [label] * 4
-            assert results["query"] is None and results["hits"][0]["right"] is None
+            assert results["query"] is None and results["hits"][0]["same_class"] is None
     assert client.get("/api/search", params={"query": "0" * 64}).status_code == 404
 
 
@@ -245,6 +246,29 @@ def test_unknown_names(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (UsageError("two queries"), 400),
+        (NotFoundError("no clip 'x'"), 404),
+        (SetupError("no weights"), 503),
+        (NotAStoreError(Path("features.h5"), "damaged", "extract again"), 503),
+        (ClipError("empty", "no bytes"), 422),
+    ],
+)
+def test_every_kind_of_error_has_a_status(
+    client: TestClient, served: Any, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int
+) -> None:
+    def fail(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(served.retriever, "search", fail)
+    answer = client.get("/api/search", params={"id": "low/low_00"})
+    assert answer.status_code == status
+    message = error.message if isinstance(error, ClipError) else str(error)
+    assert answer.json()["detail"] == message
+
+
+@pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", ""]
 )
 def test_other_hosts_are_refused(client: TestClient, host: str) -> None:
@@ -371,7 +395,7 @@ def test_media_that_are_gone(served: Any, tmp_path: Path) -> None:
     with TestClient(create_app(retriever)) as client:
         for row in (0, 1):
             clip = at(retriever.collection, row)
-            assert client.get(f"/media/{clip}").json()["detail"] == "the clip's file is gone"
+            assert client.get(f"/media/{clip}").json()["detail"] == "the clip's file is missing"
             for what in ("thumbnails", "peaks"):
                 answer = client.get(f"/{what}/{clip}")
                 assert answer.status_code == 422 and str(tmp_path) not in answer.text
@@ -389,8 +413,8 @@ def test_clips_of_no_known_class_are_neither_right_nor_wrong(served: Any) -> Non
     with TestClient(create_app(retriever)) as client:
         for id_, known in (("low/low_00", set()), ("low/low_02", {True, False})):
             hits = client.get("/api/search", params={"id": id_}).json()["hits"]
-            assert {hit["right"] for hit in hits if hit["item"]["label"]} == (known or {None})
-            assert {hit["right"] for hit in hits if not hit["item"]["label"]} == {None}
+            assert {hit["same_class"] for hit in hits if hit["item"]["label"]} == (known or {None})
+            assert {hit["same_class"] for hit in hits if not hit["item"]["label"]} == {None}
 
 
 def test_more_uploads_than_may_wait_are_refused(

@@ -1,4 +1,4 @@
-"""What the page is told, as JSON."""
+"""The JSON answers of the server."""
 
 from math import isnan
 from typing import Self
@@ -19,8 +19,8 @@ class Group(BaseModel):
     clips: int
 
 
-class About(BaseModel):
-    """The collection, and what can be done with it."""
+class CollectionInfo(BaseModel):
+    """The collection, and what the page can do with it."""
 
     name: str
     clips: int
@@ -28,13 +28,13 @@ class About(BaseModel):
     splits: list[Group]
     warnings: list[str]
     no_uploads: str | None
-    """Why files cannot be searched with; None where they can."""
+    """Why files cannot be uploaded as queries; None where they can."""
     max_bytes: int
     report: bool
 
 
-class Item(BaseModel):
-    """A clip; its media and previews are found by ``at``, as in ``/media/AT``."""
+class ClipInfo(BaseModel):
+    """A clip; ``at`` is its address, as in ``/media/AT``, ``/thumbnails/AT`` and ``/peaks/AT``."""
 
     at: str
     id: str
@@ -59,48 +59,48 @@ class Item(BaseModel):
         )
 
 
-class Page(BaseModel):
-    """Some of the clips that fit a filter."""
+class ClipPage(BaseModel):
+    """A page of the clips that match a filter."""
 
     total: int
-    items: list[Item]
+    items: list[ClipInfo]
 
 
-class Found(BaseModel):
-    """A clip that was found; right is None where its class or the query's is not known."""
+class SearchHit(BaseModel):
+    """A hit; ``same_class`` is None where its class or that of the query is unknown."""
 
     rank: int
     score: float
-    right: bool | None
-    item: Item
+    same_class: bool | None
+    item: ClipInfo
 
     @classmethod
-    def of(cls, hit: Hit, item: Item, wanted: str | None) -> Self:
-        """A hit for a query of the class ``wanted``, where that is known."""
-        right = hit.label == wanted if wanted and hit.label else None
-        return cls(rank=hit.rank, score=hit.score, right=right, item=item)
+    def of(cls, hit: Hit, item: ClipInfo, label: str | None) -> Self:
+        """A hit of a query of class ``label``, None where that is unknown."""
+        same_class = hit.label == label if label and hit.label else None
+        return cls(rank=hit.rank, score=hit.score, same_class=same_class, item=item)
 
 
-class Results(BaseModel):
-    """What a search found; the query is None where it was uploaded."""
+class SearchResults(BaseModel):
+    """The hits of a search; ``query`` is None for an uploaded file."""
 
     find: Find
-    query: Item | None
-    hits: list[Found]
+    query: ClipInfo | None
+    hits: list[SearchHit]
 
 
-class Uploaded(BaseModel):
-    """A query that was uploaded, and what it can find."""
+class UploadedQuery(BaseModel):
+    """An uploaded query: its token, its kind of media, and what it can find."""
 
     query: str
     kind: Kind
     finds: list[Find]
 
 
-class Map(BaseModel):
-    """Where clips lie, by modality; empty while it is being made."""
+class EmbeddingMap(BaseModel):
+    """Positions of the clips, by modality; empty while they are being computed."""
 
     ready: bool
-    items: list[Item] = []
+    items: list[ClipInfo] = []
     audio: list[tuple[float, float]] = []
     visual: list[tuple[float, float]] = []
