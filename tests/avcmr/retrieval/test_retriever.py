@@ -396,7 +396,7 @@ def test_other_features_have_to_be_of_the_same_networks(made, own_run, feature_f
     folder, other = RunFolder(own_run), own_run / "other.h5"
     with_relu = replace(NETWORKS, vggish_relu=False)
     store(other, made.clips[:2], made.rows[:2], networks=with_relu)
-    with pytest.raises(SetupError, match=r"by other networks .* extract its clips anew"):
+    with pytest.raises(SetupError, match=r"by other networks .* extract its clips again"):
         build_index(folder, other)
     with pytest.raises(SetupError, match="avcmr features import"):
         build_index(folder, feature_file())
@@ -424,11 +424,10 @@ def test_shorter_units_tell_their_seconds_of_the_file(tmp_path, unit) -> None:
     clips = [
         Clip(
             f"{number:02d}",
-            tmp_path / "long.mp4",
+            tmp_path / f"{number:02d}.mp4",  # clips of one file would be in one split
             f"class {number % 2}",
             start=start,
             end=end,
-            source=f"{number}",  # or else all of them would be in one split
         )
         for number in range(20)
         for start, end in [(100.0 + 4 * number, 104.0 + 4 * number) if number % 3 else (None, None)]
@@ -491,7 +490,7 @@ def test_a_run_that_cannot_be_written_to_is_searched(made, own_run, caplog) -> N
     (own_run / "index.h5").unlink(missing_ok=True)
     (own_run / f"index.h5.{os.getpid()}.tmp").mkdir()  # root may write everywhere else
     assert Retriever.load(own_run).search(id="clip_00")
-    assert "the index cannot be kept there" in caplog.text
+    assert "the index cannot be saved there" in caplog.text
 
 
 def avcmr(*arguments: object) -> tuple[int, str, str]:

@@ -56,27 +56,27 @@ def film(path: Path, kind: str, seed: int = 0, seconds: int = 2) -> Path:
     return path
 
 
-class Ears:
+class FakeExtractor:
     """Stands in for the networks: how loud each class's tone is, and how red the picture."""
 
     def load(self) -> None:
         pass
 
-    def sound(self, path: Path) -> NDArray[np.float32]:
+    def audio(self, path: Path) -> NDArray[np.float32]:
         waveform = _checked(path, lambda: decode_waveform(Clip("q", path, ""), Sampling()))
         spectrum = np.abs(np.fft.rfft(waveform))
         at = [round(hertz * len(waveform) / RATE) for _, hertz in CLASSES.values()]
         bands = np.array([spectrum[centre - 9 : centre + 9].sum() for centre in at])
         return (bands / bands.sum()).astype(np.float32)
 
-    def pictures(self, path: Path) -> NDArray[np.float32]:
+    def video(self, path: Path) -> NDArray[np.float32]:
         return _red(_checked(path, lambda: decode_frames(Clip("q", path, ""), Sampling())))
 
     def image(self, path: Path) -> NDArray[np.float32]:
         return _red(_checked(path, lambda: decode_image(path)))
 
 
-class Unit:
+class FakeNetwork:
     """Stands in for the trained network."""
 
     def embed_audio(self, features: torch.Tensor) -> torch.Tensor:
@@ -118,7 +118,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
     paths = [
         film(folder / f"{number:02d}.mp4", kind, seed=number) for number, kind in enumerate(kinds)
     ]
-    ears, unit = Ears(), Unit()
+    extractor, network = FakeExtractor(), FakeNetwork()
     starts, ends = np.full(len(ids), np.nan), np.full(len(ids), np.nan)
     starts[1], ends[1] = 0.5, 1.5  # a cut of its file
     collection = Collection(
@@ -128,15 +128,19 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
         paths=tuple(paths),
         starts=starts,
         ends=ends,
-        audio=unit.embed_audio(torch.from_numpy(np.stack([ears.audio(path) for path in paths]))),
-        visual=unit.embed_visual(torch.from_numpy(np.stack([ears.video(path) for path in paths]))),
+        audio=network.embed_audio(
+            torch.from_numpy(np.stack([extractor.audio(path) for path in paths]))
+        ),
+        visual=network.embed_visual(
+            torch.from_numpy(np.stack([extractor.video(path) for path in paths]))
+        ),
     )
     report = folder / "index.html"
     _report(collection).write(report)
     image = folder / "red.png"
     Image.new("RGB", (64, 48), (200, 90, 90)).save(image)
     return Served(
-        retriever=Retriever(collection, cast(Any, unit), cast(Any, ears), ("made up",)),
+        retriever=Retriever(collection, cast(Any, network), cast(Any, extractor), ("made up",)),
         folder=folder,
         report=report,
         sound=wav(folder / "high.wav", tone(CLASSES["high"][1])),
