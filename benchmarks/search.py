@@ -4,8 +4,8 @@
     python benchmarks/search.py vectors [--sizes 10000 100000 1000000] [--queries N]
     python benchmarks/search.py query CLIP [--image PICTURE] [--rounds N] [--threads N]
 
-``vectors``: milliseconds a query for the ten best, one query at a time on one thread, over made-up
-class posteriors of 30 classes (32 numbers), as embeddings are. The rivals are faiss and usearch
+``vectors``: milliseconds a query for the ten best, one query at a time on one thread, over
+synthetic class posteriors of 30 classes (32 dimensions), as embeddings are. The rivals are faiss and usearch
 with graphs (HNSW) at their usual settings, faiss's exact index, and a full sort. Recall is the
 share of the ten that score as well as the true ten.
 
@@ -45,11 +45,11 @@ Search = Callable[[Floats], NDArray[np.int64]]
 
 
 def posteriors(items: int, *, seed: int) -> Floats:
-    """(items, 32): an even mixture of classes, of which the network is more or less sure."""
-    draw = torch.Generator().manual_seed(seed)
-    labels = torch.randint(0, CLASSES, (items,), generator=draw)
-    logits = 2 * torch.randn(items, CLASSES, generator=draw)
-    logits[torch.arange(items), labels] += 8 * torch.rand(items, generator=draw)
+    """(items, 32): classes in equal parts, predicted with varying confidence."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(0, CLASSES, (items,), generator=generator)
+    logits = 2 * torch.randn(items, CLASSES, generator=generator)
+    logits[torch.arange(items), labels] += 8 * torch.rand(items, generator=generator)
     return posterior_vectors(logits.softmax(dim=1), "audio" if seed else "visual").numpy()
 
 
@@ -110,7 +110,7 @@ def compare(sizes: list[int], count: int) -> None:
             try:
                 search = build(gallery)
             except ImportError as error:
-                print(f"  {name:14} left out: {error}")
+                print(f"  {name:14} skipped: {error}")
                 continue
             building = time.perf_counter() - started
             search(queries[0])
@@ -145,7 +145,7 @@ def collection(size: int) -> Collection:
 
 
 def seconds_of(action: Callable[[], object], rounds: int) -> str:
-    """Elapsed and CPU seconds: of a machine that others use too, the latter tell more."""
+    """Elapsed and CPU seconds: on a shared machine the latter are more reliable."""
     times, busy = [], []
     for _ in range(rounds):
         started, worked = time.perf_counter(), time.process_time()

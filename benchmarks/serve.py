@@ -1,12 +1,12 @@
-"""The page's server under load: does it lose requests, does it leak, what does HTTP cost?
+"""Load test of avcmr serve: lost requests, memory leaks, and the cost of HTTP.
 
     python benchmarks/serve.py runs/NAME [--clients N] [--seconds S] [--file SOUND]
 
-Starts ``avcmr serve`` and lets 50 clients search by id at once for a minute, each with one
-connection that it keeps, in both directions with all filters. With ``--file`` one more uploads a
-sound again and again, each time with other bytes at its end, so that none is known. Every answer is
-checked: its status, the clip asked for, and the clips found against the retriever's own. The rival
-is ``Retriever.search`` in this process, without HTTP, one search after the other.
+Starts ``avcmr serve`` and lets 50 clients search by id for a minute, each over one persistent
+connection, in both directions, with and without filters. With ``--file`` one more client uploads a
+sound repeatedly, with other bytes at its end each time, so that no answer is cached. The status and
+the hits of every answer are compared with the retriever's own. The baseline is
+``Retriever.search`` in this process, without HTTP, one search after the other.
 
 Clients and server share the machine's cores.
 """
@@ -29,15 +29,15 @@ from avcmr import Retriever
 from avcmr.modality import Find
 
 EVERY = 10.0
-"""Seconds between two looks at the server's memory. It grows while caches and threads are made; one
-that leaks goes on growing."""
+"""Seconds between measurements of the server's memory. It grows until caches are filled and threads
+started; with a leak it keeps growing."""
 
 TOP = 12
 
 
 @dataclass
 class Tally:
-    """What the clients saw."""
+    """Measurements of the clients."""
 
     latencies: list[float] = field(default_factory=list)
     uploads: list[float] = field(default_factory=list)
@@ -64,7 +64,7 @@ def questions(retriever: Retriever, most: int = 500) -> list[Question]:
 async def ask(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: str, body: bytes = b""
 ) -> tuple[int, bytes]:
-    """One request over a connection that is kept: status and body."""
+    """One request over a persistent connection: status and body."""
     writer.write(
         f"{head} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     )
@@ -120,7 +120,7 @@ async def load(
     sound: Path | None,
     pid: int,
 ) -> tuple[Tally, list[float]]:
-    """What the clients saw, and the server's megabytes at the start and every ``EVERY`` seconds."""
+    """The clients' measurements, and the server's megabytes every ``EVERY`` seconds."""
     tally, end = Tally(), time.monotonic() + seconds
     tasks = [
         asyncio.create_task(searcher(url, asked, 37 * one, end, tally)) for one in range(clients)
@@ -142,7 +142,7 @@ def megabytes(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6 + sum(megabytes(int(one)) for one in children)
 
 
-def bare(retriever: Retriever, seconds: float) -> float:
+def searches_per_second(retriever: Retriever, seconds: float) -> float:
     """Searches a second without a server."""
     ids, found, started = retriever.collection.ids, 0, time.perf_counter()
     while time.perf_counter() - started < seconds:
@@ -160,7 +160,7 @@ def main() -> None:
     options = parser.parse_args()
     retriever = Retriever.load(options.run)
     asked = questions(retriever)
-    alone = bare(retriever, 5.0)
+    alone = searches_per_second(retriever, 5.0)
     command = [sys.executable, "-c", "from avcmr.cli import main; main()", "serve"]
     server = subprocess.Popen(
         [*command, str(options.run), "--port", "0"], stdout=subprocess.PIPE, text=True

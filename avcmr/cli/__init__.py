@@ -1,4 +1,4 @@
-"""The command line: the one place that sees all three packages."""
+"""The command line, on top of all three packages."""
 
 import os
 import traceback

@@ -1,4 +1,4 @@
-"""Narration on stderr; results go to stdout."""
+"""Messages and progress on stderr; results go to stdout."""
 
 import time
 from types import TracebackType
@@ -9,12 +9,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
-SECONDS_BETWEEN_LINES = 5.0
-"""How often progress is printed where there is no terminal to draw a bar on."""
+_SECONDS_BETWEEN_LINES = 5.0
+"""How often progress is printed without a terminal."""
 
 
 class ProgressLine:
-    """One bar on a terminal; a plain line every few seconds elsewhere."""
+    """A progress bar on a terminal; elsewhere a plain line every few seconds."""
 
     def __init__(self, what: str, total: int | None) -> None:
         self._bar = Progress(
@@ -44,13 +44,13 @@ class ProgressLine:
         self._bar.stop()
 
     def update(self, completed: int, state: str) -> None:
-        """Show how far the work is."""
+        """Show the progress."""
         self._bar.update(self._task, completed=completed, state=state)
         now = time.monotonic()
-        if not console.is_terminal and now - self._printed >= SECONDS_BETWEEN_LINES:
+        if not console.is_terminal and now - self._printed >= _SECONDS_BETWEEN_LINES:
             self._printed = now
             console.print(f"{self._what} {state}", markup=False)
 
     def say(self, text: str) -> None:
-        """Print a line that stays."""
+        """Print a line above the bar."""
         self._bar.console.print(text, markup=False)

@@ -1,13 +1,13 @@
-"""Embed the clips of a run, so that they can be searched.
+"""Embed clips with a trained run, so that they can be searched.
 
-A search does this by itself when it has to; here other clips can be given, such as those that were
-extracted after the training.
+A search indexes the run's clips by itself; this command can index others, such as clips extracted
+after the training.
 
 Examples:
 
     avcmr index runs/NAME
 
-    avcmr index runs/NAME --features new.h5     (made by the same networks as the run's features)
+    avcmr index runs/NAME --features new.h5     (by the same networks as the run's features)
 """
 
 from pathlib import Path
@@ -21,7 +21,7 @@ from avcmr.cli.console import console
 def command(
     run: Annotated[Path, typer.Argument(help="Folder of the run, such as runs/NAME.")],
     features: Annotated[
-        Path | None, typer.Option(help="Feature store to search; by default the run's own.")
+        Path | None, typer.Option(help="Feature store to index; by default the run's own.")
     ] = None,
 ) -> None:
     from avcmr.retrieval.collection import write_collection

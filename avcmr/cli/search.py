@@ -1,8 +1,8 @@
-"""Find pictures for a sound, and sounds for a picture, from media that were never extracted.
+"""Find pictures for a sound, and sounds for a picture, by any media file.
 
-A sound finds pictures; a video (by its pictures) and an image find sounds; --find turns a video or
-an id round. The query goes through the networks that made the run's features. The clips are
-indexed first if that has not been done, or they have changed.
+A sound finds pictures; a video (by its frames) and an image find sounds; --find reverses the
+direction of a video or an id. The features of the query are extracted by the networks that made the
+features of the run. The clips are indexed first if there is no index, or they have changed.
 
 Examples:
 
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from avcmr.retrieval.retriever import Hit
     from avcmr.training.run_folder import RunFolder
 
-PIPE_WIDTH = 200
-"""Columns of the table where there is no terminal to fit it into."""
+_PIPE_WIDTH = 200
+"""Width of the table where the output is no terminal."""
 
 
 def command(
@@ -91,7 +91,7 @@ def _announce_indexing(run: "RunFolder", features: Path | None) -> None:
     from avcmr.retrieval.collection import read_origin
     from avcmr.retrieval.index import is_current
 
-    run.config()  # a folder that is no run is told first
+    run.config()  # first of all, refuse what is not a run
     origin = read_origin(run.index_file)
     if origin is None or not is_current(run, origin, features):
         console.print(f"indexing {run.path} …", markup=False)
@@ -100,7 +100,7 @@ def _announce_indexing(run: "RunFolder", features: Path | None) -> None:
 def _show(hits: "Sequence[Hit]") -> None:
     output = Console(highlight=False)
     if not output.is_terminal:
-        output.width = PIPE_WIDTH
+        output.width = _PIPE_WIDTH
     table = Table(box=None, pad_edge=False)
     table.add_column("rank", justify="right")
     table.add_column("score", justify="right")

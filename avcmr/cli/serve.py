@@ -1,6 +1,6 @@
 """Browse a run in the web browser: search by sound, picture or clip, and see and hear the results.
 
-The page is for this machine alone, unless --host says otherwise; there is no password then.
+Only this machine can open the page, unless --host says otherwise; there is no password.
 
 Examples:
 
@@ -8,7 +8,7 @@ Examples:
 
     avcmr serve runs/NAME --port 8080 --open
 
-    avcmr serve runs/NAME --host 0.0.0.0     (for everybody who can reach this machine)
+    avcmr serve runs/NAME --host 0.0.0.0     (for everybody on the network)
 """
 
 import ipaddress
@@ -23,21 +23,21 @@ from avcmr.cli.console import console
 from preprocessing.errors import SetupError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
-"""Names of this machine for itself."""
+"""Host names of this machine for itself."""
 
-MAX_QUERY_SECONDS = 120.0
-"""Longer uploads are refused, as their frames would fill the memory."""
+_MAX_QUERY_SECONDS = 120.0
+"""Longer uploads are refused: their frames would fill the memory."""
 
-MAX_DECODING_SECONDS = 30.0
-"""What decoding an upload may take."""
+_MAX_DECODING_SECONDS = 30.0
+"""Time limit for decoding an upload."""
 
 
 def command(
     run: Annotated[Path, typer.Argument(help="Folder of the run, such as runs/NAME.")],
     host: Annotated[
-        str, typer.Option(help="Address to listen at; the default is for this machine alone.")
+        str, typer.Option(help="Address to listen on; by default only this machine can connect.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = 8000,
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
     features: Annotated[
         Path | None, typer.Option(help="Feature store to search; by default that of the index.")
     ] = None,
@@ -57,20 +57,20 @@ def command(
     from avcmr.web import create_app
     from preprocessing.media.process import DecodingProcess
 
-    decoding = DecodingProcess(MAX_DECODING_SECONDS)
+    decoding = DecodingProcess(_MAX_DECODING_SECONDS)
     retriever = Retriever.load(
         run,
         features=features,
         weights=weights,
         device=device,
         decoding=decoding,
-        max_seconds=MAX_QUERY_SECONDS,
+        max_seconds=_MAX_QUERY_SECONDS,
     )
     for warning in retriever.warnings:
         console.print(f"warning: {warning}", style="yellow", markup=False)
     local = _is_loopback(host)
     if not local:
-        console.print(f"anybody who can reach {host} can see and hear the clips", style="yellow")
+        console.print(f"everybody who can reach {host} can see and hear the clips", style="yellow")
     folder = RunFolder(run)
     app = create_app(
         retriever,
@@ -81,7 +81,7 @@ def command(
         hosts=LOOPBACK if local else ("*",),
     )
     url = _url(listening)
-    console.print(f"{retriever.collection!r}; Ctrl-C ends", markup=False)
+    console.print(f"{retriever.collection!r}; Ctrl-C stops the server", markup=False)
     print(url, flush=True)
     decoding.start()
     if open_:
@@ -99,7 +99,7 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         raise SetupError(
-            f"{host}:{port} cannot be listened at ({error.strerror}); give another --port, "
+            f"{host}:{port} cannot be listened on ({error.strerror}); give another --port, "
             "or 0 for a free one"
         ) from None
 

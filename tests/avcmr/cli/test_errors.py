@@ -1,4 +1,4 @@
-"""What can go wrong is said in a line or two, with exit code 2 and no traceback."""
+"""Errors are reported in a line or two, with exit code 2 and no traceback."""
 
 import errno
 import os
@@ -25,7 +25,7 @@ ERRORS = {
 
 @pytest.fixture(params=ERRORS.values(), ids=ERRORS.keys())
 def failing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Every search raises an error; given is what should be printed."""
+    """Every search fails; the line that should be printed."""
     error, line = request.param
 
     def fail(self: object) -> None:

@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 import wave
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -76,6 +76,12 @@ class FakeExtractor:
         return _red(_checked(path, lambda: decode_image(path)))
 
 
+def _stacked(
+    features_of: Callable[[Path], NDArray[np.float32]], paths: Sequence[Path]
+) -> torch.Tensor:
+    return torch.from_numpy(np.stack([features_of(path) for path in paths]))
+
+
 class FakeNetwork:
     """Stands in for the trained network."""
 
@@ -128,12 +134,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
         paths=tuple(paths),
         starts=starts,
         ends=ends,
-        audio=network.embed_audio(
-            torch.from_numpy(np.stack([extractor.audio(path) for path in paths]))
-        ),
-        visual=network.embed_visual(
-            torch.from_numpy(np.stack([extractor.video(path) for path in paths]))
-        ),
+        audio=network.embed_audio(_stacked(extractor.audio, paths)),
+        visual=network.embed_visual(_stacked(extractor.video, paths)),
     )
     report = folder / "index.html"
     _report(collection).write(report)

@@ -511,4 +511,4 @@ def test_serve_command(
         assert client.get("/api/about").status_code == (200 if hosts == ("*",) else 400)
     taken = CliRunner().invoke(app, [*run, "--port", str(port)])
     listening.close()
-    assert taken.exit_code == 2 and f"{host}:{port} cannot be listened at" in taken.stderr
+    assert taken.exit_code == 2 and f"{host}:{port} cannot be listened on" in taken.stderr
