@@ -5,9 +5,9 @@
     python benchmarks/search.py query CLIP [--image PICTURE] [--rounds N] [--threads N]
 
 ``vectors``: milliseconds a query for the ten best, one query at a time on one thread, over
-synthetic class posteriors of 30 classes (32 dimensions), as embeddings are. The rivals are faiss and usearch
-with graphs (HNSW) at their usual settings, faiss's exact index, and a full sort. Recall is the
-share of the ten that score as well as the true ten.
+synthetic class posteriors of 30 classes (32 dimensions), as embeddings are. The rivals are faiss
+and usearch with graphs (HNSW) at their usual settings, faiss's exact index, and a full sort. Recall
+is the share of the ten that score as well as the true ten.
 
 ``query``: seconds from a file to the ten best of 100,000, networks in memory, and their parts. The
 network is untrained, which changes no time.
