@@ -1,6 +1,6 @@
-"""Check that this machine can run avcmr, and say what to do where it cannot.
+"""Check what this machine has, and say which commands can run and what the others need.
 
-Exit code 2 if extraction, training and evaluation cannot run with their defaults.
+Exit code 2 if a command cannot run with its defaults.
 
 Example:
 
@@ -10,11 +10,17 @@ Example:
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
 from avcmr.cli.console import console
+
+if TYPE_CHECKING:
+    from avcmr.cli.checks import Row
+
+_STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 
 
 def command(
@@ -23,27 +29,33 @@ def command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all rows as JSON.")] = False,
 ) -> None:
-    from rich.console import Console
-
-    from avcmr.cli.checks import all_checks, run
+    from avcmr.cli.checks import COMMANDS, all_checks, run
 
     output = Console(highlight=False, soft_wrap=True)
-    styles = {"ok": "green", "warning": "yellow", "error": "bold red"}
-    rows = []
-    for row in run(all_checks(weights)):
+    rows: list[Row] = []
+    missing: dict[str, list[str]] = {name: [] for name in COMMANDS}
+    for check in all_checks(weights):
+        row = run(check)
         rows.append(row)
+        if row.status == "error":
+            for name in check.needed_by:
+                missing[name].append(row.name)
         if not as_json:
-            output.print(f"{row.status:<8}", style=styles[row.status], end="")
-            output.print(f"{row.name}: {row.found}", markup=False)
-            if row.remedy:
-                output.print(f"{'':8}→ {row.remedy}", markup=False)
-    errors = sum(row.status == "error" for row in rows)
-    warnings = sum(row.status == "warning" for row in rows)
+            _print(row, output)
+    can_run = [name for name in COMMANDS if not missing[name]]
     if as_json:
-        print(json.dumps({"ok": not errors, "checks": [asdict(row) for row in rows]}))
-    if errors:
-        console.print(f"{errors} of {len(rows)} checks failed: avcmr cannot run until they pass")
-    else:
-        noted = f", {warnings} with a warning" if warnings else ""
-        console.print(f"all {len(rows)} checks passed{noted}: avcmr can run")
-    raise typer.Exit(2 if errors else 0)
+        checks = [asdict(row) for row in rows]
+        print(json.dumps({"can_run": can_run, "missing": missing, "checks": checks}))
+    if can_run:
+        console.print(f"can run: {', '.join(can_run)}")
+    for name, needs in missing.items():
+        if needs:
+            console.print(f"cannot run: {name}, which needs {', '.join(needs)}")
+    raise typer.Exit(0 if len(can_run) == len(COMMANDS) else 2)
+
+
+def _print(row: "Row", output: Console) -> None:
+    output.print(f"{row.status:<8}", style=_STYLES[row.status], end="")
+    output.print(f"{row.name}: {row.found}", markup=False)
+    if row.remedy:
+        output.print(f"{'':8}→ {row.remedy}", markup=False)

@@ -1,61 +1,80 @@
-"""What the main job needs of a machine, each looked at by one small function.
+"""What the commands need of a machine; each check is one function that returns what it found."""
 
-The main job is ``avcmr extract``, ``train`` and ``evaluate`` with their defaults. A check returns
-a row: ok, a warning (the job runs, but slower, or without an option), or an error (it cannot run).
-"""
-
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import gettempdir
+from typing import Literal
 
-from avcmr.cli.checks import decoders, gpu, machine, services
-from avcmr.cli.checks.machine import Row
+from avcmr.cli.checks import libraries, machine
+from avcmr.cli.checks.machine import CheckError
 
-if TYPE_CHECKING:
-    from preprocessing.networks.weights import WeightsName
+__all__ = ["COMMANDS", "Check", "CheckError", "Row", "all_checks", "run"]
 
-__all__ = ["Row", "all_checks", "run"]
+COMMANDS = ("extract", "train", "evaluate", "search", "search by file")
+"""Of all of them is said whether they can run. Search by id needs neither decoder nor weights."""
 
 
-def all_checks(weights: Path | None = None) -> dict[str, Callable[[], Row]]:
-    """Every check by its row's name, cheap ones first.
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One look at the machine.
 
-    Args:
-        weights: the user's folder of weights, as ``--weights`` of ``avcmr extract``.
+    Attributes:
+        name: of its row.
+        needed_by: commands that cannot run with their defaults if it fails.
+        look: returns what it found in one line, or raises a :class:`CheckError`.
     """
-    names: tuple[WeightsName, ...] = ("inception_v3_2015", "vggish", "vggish_pca")
-    checks: dict[str, Callable[[], Row]] = {
-        "Python": machine.python,
-        "packages": machine.packages,
-        "memory": machine.memory,
-        "shared memory": machine.shared_memory,
-        "disk": machine.working_folder,
-        "temporary files": machine.temporary_files,
-        "dashboard port": machine.dashboard_port,
-        "torch": gpu.torch_libraries,
-        "GPU": gpu.gpu,
-        "PyAV": decoders.pyav,
-        "decord": decoders.decord,
-        "torchcodec": decoders.torchcodec,
-        "decoding on GPU": decoders.nvdec,
-        "Ray": services.ray,
-    }
-    return checks | {
-        f"weights {name}": partial(services.weights_of, name, weights) for name in names
-    }
+
+    name: str
+    needed_by: Sequence[str]
+    look: Callable[[], str]
 
 
-def run(checks: dict[str, Callable[[], Row]]) -> Iterator[Row]:
-    """Yield each check's row; a check that fails itself is an error too, and ends no other."""
-    for name, check in checks.items():
-        try:
-            yield check()
-        except Exception as error:
-            reason = " ".join(str(error).split())
-            yield Row(
-                name,
-                "error",
-                f"cannot be checked ({type(error).__name__}: {reason})",
-                "mend what is wrong above first; if nothing is, install avcmr anew",
-            )
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a check has found.
+
+    Attributes:
+        name: of the check.
+        status: ``error`` if commands that need it cannot run.
+        found: in one line.
+        remedy: what to do about it; empty if nothing has to be done.
+    """
+
+    name: str
+    status: Literal["ok", "warning", "error"]
+    found: str
+    remedy: str = ""
+
+
+def all_checks(weights: Path | None = None) -> list[Check]:
+    """Every check, cheap ones first; ``weights`` is the user's folder of weights."""
+    on_ray, on_media = ("extract", "train"), ("extract", "search by file")
+    return [
+        Check("system", COMMANDS, machine.system),
+        Check("memory", on_ray, machine.memory),
+        Check("disk", on_ray, partial(machine.disk, Path.cwd())),
+        Check("temporary files", on_ray, partial(machine.disk, Path(gettempdir()))),
+        Check("dashboard port", (), machine.dashboard_port),
+        Check("torch", COMMANDS, libraries.torch_libraries),
+        Check("GPU", COMMANDS, libraries.gpu),
+        Check("decoders", on_media, libraries.decoders),
+        Check("Ray", on_ray, libraries.ray),
+        *(
+            Check(f"weights {name}", on_media, partial(libraries.weights_of, name, weights))
+            for name in ("inception_v3_2015", "vggish", "vggish_pca")
+        ),
+    ]
+
+
+def run(check: Check) -> Row:
+    """The check's row; an error where the check itself fails."""
+    try:
+        return Row(check.name, "ok", check.look())
+    except CheckError as error:
+        return Row(check.name, error.status, error.found, error.remedy)
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        remedy = "fix the errors above first; if there are none, reinstall avcmr"
+        return Row(check.name, "error", f"cannot be checked ({reason})", remedy)
