@@ -35,8 +35,8 @@ def scan_folder(root: MediaPath, *, follow_links: bool = False) -> list[Clip]:
     """Clips ``root/CLASS/**/clip.mp4``.
 
     The id is the path relative to ``root`` without suffix, since two classes may hold files of
-    one name. Hidden files and files without a video suffix are passed over; so are, with a
-    warning, symbolic links that lead out of ``root``, unless ``follow_links``.
+    one name. Hidden files and folders and files without a video suffix are skipped; so are, with
+    a warning, symbolic links that lead out of ``root``, unless ``follow_links``.
 
     Raises:
         AvcmrError: no such folder, no videos in it, videos outside a class folder, or two files
@@ -84,6 +84,16 @@ def is_video(path: MediaPath) -> bool:
     )
 
 
+def videos_below(root: Path) -> list[Path]:
+    """All videos of a folder and its folders, sorted; what is hidden is left out."""
+    return sorted(path for path in root.rglob("*") if is_video(path) and not _is_hidden(path, root))
+
+
+def _is_hidden(path: MediaPath, root: MediaPath) -> bool:
+    """Whether the file or one of its folders below ``root`` is hidden."""
+    return any(part.startswith(".") for part in path.parts[len(root.parts) :])
+
+
 def _id_within(root: MediaPath, path: MediaPath) -> str:
     return PurePosixPath(*path.parts[len(root.parts) :]).with_suffix("").as_posix()
 
@@ -94,13 +104,13 @@ def _sorted(paths: Iterable[MediaPath]) -> list[MediaPath]:
 
 @dataclass
 class _Links:
-    """Which symbolic links to go along, and how many were not."""
+    """Which symbolic links to follow, and how many were not followed."""
 
     root: MediaPath
     follow: bool
     left_out: int = 0
 
-    def go_along(self, link: Path) -> bool:
+    def follows(self, link: Path) -> bool:
         inside = link.resolve().is_relative_to(str(self.root.resolve()))
         if inside or self.follow or not link.exists():
             return True
@@ -111,13 +121,18 @@ class _Links:
 def _files_below(
     place: MediaPath, links: _Links, above: frozenset[Path] = frozenset()
 ) -> Iterator[MediaPath]:
-    """All files of a folder and its folders, ``above`` which these others lie."""
+    """All files below a folder that are neither hidden nor in hidden folders.
+
+    ``above``: the folders that this one is in.
+    """
+    if place.name.startswith("."):
+        return
     if not isinstance(place, Path):
-        yield from place.rglob("*")
-    elif place.is_symlink() and not links.go_along(place):
+        yield from (path for path in place.rglob("*") if not _is_hidden(path, place))
+    elif place.is_symlink() and not links.follows(place):
         return
     elif not place.is_dir():
         yield place
-    elif (folder := place.resolve()) not in above:  # else links make a circle
+    elif (folder := place.resolve()) not in above:  # else the links form a cycle
         for inside in place.iterdir():
             yield from _files_below(inside, links, above | {folder})

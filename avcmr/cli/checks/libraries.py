@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avcmr.cli.checks.machine import CheckError
-from preprocessing.errors import ClipError, AvcmrError
+from preprocessing.errors import AvcmrError, ClipError
 
 if TYPE_CHECKING:
     from preprocessing.networks.weights import WeightsName

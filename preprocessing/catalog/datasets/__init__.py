@@ -1,6 +1,7 @@
 """Listings of data sets on disk, surveys of their files, and their splits."""
 
-from preprocessing.catalog.datasets.ave import AVE15_CLASSES, AVE_CLASSES, list_ave
+from preprocessing.catalog.datasets.ave import list_ave
+from preprocessing.catalog.datasets.ave_lists import AVE15_CLASSES, AVE_CLASSES
 from preprocessing.catalog.datasets.copies import AcrossSplits
 from preprocessing.catalog.datasets.listing import Listing
 from preprocessing.catalog.datasets.survey import ClassRow, Divide, Survey, some, survey

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from preprocessing.catalog.datasets.listing import Listing
-from preprocessing.catalog.folders import is_video
+from preprocessing.catalog.folders import videos_below
 from preprocessing.catalog.splits import balanced_folds
 from preprocessing.clips import Clip, Split, refuse_duplicate_ids
 from preprocessing.errors import NotFoundError, SetupError, faults_in
@@ -46,9 +46,7 @@ def list_vegas(videos: Path) -> Listing:
     if not videos.is_dir():
         raise NotFoundError(f"{videos}: no such folder of videos; mend the path")
     clips, faults = [], []
-    for path in sorted(videos.rglob("*")):
-        if not is_video(path):
-            continue
+    for path in videos_below(videos):
         try:
             clips.append(_clip_of(path, videos))
         except ValueError as error:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from preprocessing.catalog.folders import scan_folder
+from preprocessing.catalog.folders import scan_folder, videos_below
 from preprocessing.errors import NotFoundError, SetupError
 
 
@@ -22,6 +22,8 @@ def test_a_folder_per_class(tmp_path: Path) -> None:
         tmp_path / "dog" / "notes.txt",
         tmp_path / "dog" / ".b.mp4",
         tmp_path / ".cache" / "c.mp4",
+        tmp_path / "dog" / ".ipynb_checkpoints" / "a.mp4",
+        tmp_path / "dog" / "deep" / ".Trash-1000" / "files" / "d.mp4",
         tmp_path / "labels.csv",
     )
     clips = scan_folder(tmp_path)
@@ -46,6 +48,11 @@ def test_folders_that_cannot_be_used(tmp_path: Path, files: list[str], wanted: s
     touch(*(tmp_path / name for name in files))
     with pytest.raises(SetupError, match=wanted):
         scan_folder(tmp_path)
+
+
+def test_hidden_files_are_no_videos_of_a_data_set(tmp_path: Path) -> None:
+    touch(tmp_path / "b" / "a.mp4", tmp_path / ".Trash-1000" / "a.mp4", tmp_path / "b" / ".c.mp4")
+    assert videos_below(tmp_path) == [tmp_path / "b" / "a.mp4"]
 
 
 def test_links_out_of_the_folder_need_leave(tmp_path: Path, caplog) -> None:

@@ -190,7 +190,9 @@ def test_folders_that_cannot_be_right(tmp_path: Path) -> None:
     two = r"again/bark______0.mkv and bark______0.mp4 are of one video"
     with pytest.raises(SetupError, match=two):
         listed(tmp_path)
-    with pytest.raises(SetupError, match=r"none of the 2 clips is there; expected both______3.mp4"):
+    with pytest.raises(
+        SetupError, match=r"none of the 2 clips has a file; expected both______3.mp4"
+    ):
         list_ave(
             tmp_path / "Annotations.txt", tmp_path / "AVE" / "again", classes=("Banjo", "Mandolin")
         )
