@@ -1,6 +1,6 @@
-"""List a data set as it lies on the disk: a manifest for avcmr extract, and a table of it.
+"""List a data set on disk: a manifest for avcmr extract, and a table of its clips.
 
-The table shows classes by splits, hours, which files are missing, and which clips are there twice.
+The table shows classes by splits, hours, missing files and duplicate clips.
 
 From AVE's files to a table of results:
 
@@ -34,19 +34,20 @@ OutOption = Annotated[Path, typer.Option(help="The manifest to write.")]
 AcrossSplitsOption = Annotated[
     Literal["refuse", "as-listed", "drop", "keep"],
     typer.Option(
-        help="Clips that are in two splits: an error; or an error only if two files are equal, "
-        "while one file may be listed twice; or left out of training; or kept."
+        help="Clips that are in two splits: an error (refuse); an error only if two files are "
+        "equal, while one file may be listed twice (as-listed); removed from training (drop); "
+        "or kept."
     ),
 ]
 ValOption = Annotated[
-    float, typer.Option(help="Share for validation, where there are no splits.", min=0, max=0.5)
+    float, typer.Option(help="Fraction for validation, if there are no splits.", min=0, max=0.5)
 ]
 TestOption = Annotated[
-    float, typer.Option(help="Share for testing, where there are no splits.", min=0, max=0.5)
+    float, typer.Option(help="Fraction for testing, if there are no splits.", min=0, max=0.5)
 ]
-SeedOption = Annotated[int, typer.Option(help="Another seed, another division.", min=0)]
+SeedOption = Annotated[int, typer.Option(help="Of the random division.", min=0)]
 JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print all of it, missing clips by name, as JSON.")
+    bool, typer.Option("--json", help="Print everything as JSON, with the names of missing clips.")
 ]
 
 
@@ -65,7 +66,7 @@ def ave(
     ] = "ave",
     cut: Annotated[
         Literal["none", "train", "all"],
-        typer.Option(help="Which clips are cut to their event's seconds; none: all are whole."),
+        typer.Option(help="Which clips are cut to the seconds of their event."),
     ] = "none",
     across_splits: AcrossSplitsOption = "as-listed",
     as_json: JsonOption = False,
@@ -96,12 +97,13 @@ def vegas(
     ],
     out: OutOption = Path("vegas.csv"),
     fold: Annotated[
-        int, typer.Option(help="Which of five class-balanced folds is tested on.", min=1, max=5)
+        int,
+        typer.Option(help="Which of five class-balanced folds is the test split.", min=1, max=5),
     ] = 1,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """VEGAS: 28,103 clips, 10 classes; a fifth of each is tested on.
+    """VEGAS: 28,103 clips, 10 classes; a fifth of each is the test split.
 
     Examples:
 
@@ -121,7 +123,7 @@ def folder(
     seed: SeedOption = 0,
     across_splits: AcrossSplitsOption = "refuse",
     follow_links: Annotated[
-        bool, typer.Option("--follow-links", help="Take links that lead out of the folder.")
+        bool, typer.Option("--follow-links", help="Follow links that lead out of the folder.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -169,17 +171,17 @@ def yt8m(
     vocabulary: Annotated[Path, typer.Option(help="YouTube-8M's vocabulary.csv.")],
     classes: Annotated[int, typer.Option(help="How many classes.", min=2)] = 15,
     per_class: Annotated[
-        int | None, typer.Option(help="At most so many videos of a class.", min=3)
+        int | None, typer.Option(help="Maximum number of videos of a class.", min=3)
     ] = None,
     out: Annotated[Path, typer.Option(help="The feature store to write.")] = Path("yt8m.h5"),
-    val: Annotated[float, typer.Option(help="Share for validation.", min=0.01, max=0.4)] = 0.1,
-    test: Annotated[float, typer.Option(help="Share for testing.", min=0.01, max=0.4)] = 0.1,
-    seed: Annotated[int, typer.Option(help="Of the division into splits.")] = 0,
+    val: Annotated[float, typer.Option(help="Fraction for validation.", min=0.01, max=0.4)] = 0.1,
+    test: Annotated[float, typer.Option(help="Fraction for testing.", min=0.01, max=0.4)] = 0.1,
+    seed: Annotated[int, typer.Option(help="Of the random division.")] = 0,
 ) -> None:
-    """Make a benchmark of YouTube-8M's published features: no video and no network is needed.
+    """Build a benchmark from YouTube-8M's published features, without videos or networks.
 
-    Takes the most frequent classes that exclude each other, and the videos that have exactly one
-    of them. Reads video-level and frame-level shards without TensorFlow, and checks every record.
+    Takes the most frequent mutually exclusive classes, and the videos that have exactly one of
+    them. Reads video-level and frame-level shards without TensorFlow, and checks every record.
 
     Example:
 
@@ -197,8 +199,8 @@ def yt8m(
     selection = select([path.resolve() for path in paths], classes, per_class=per_class)
     splits = write_benchmark(selection, names, out, val=val, test=test, seed=seed)
     console.print(
-        f"{selection.read:,} videos in {len(paths)} shards; {len(splits):,} taken, "
-        f"{selection.shared} left out that share a feature vector"
+        f"{selection.read:,} videos in {len(paths)} shards; {len(splits):,} selected, "
+        f"{selection.shared} dropped that share a feature vector"
     )
     counts = Counter(
         (label, split) for (_, label), split in zip(selection.videos, splits, strict=True)
@@ -222,7 +224,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 
 
 def _divide(listing: "Listing", val: float, test: float, seed: int) -> "Divide | None":
-    """How clips without splits are divided; None if they have some."""
+    """The function that divides clips without splits; None if they have splits."""
     from preprocessing.catalog.splits import stratified_split
 
     if any(clip.split for clip in listing.clips):
@@ -243,7 +245,7 @@ def _survey_and_write(
     from preprocessing.catalog.datasets import survey
     from preprocessing.catalog.manifest import write_manifest
 
-    with ProgressLine("look at clips", len(listing.clips)) as line:
+    with ProgressLine("examine clips", len(listing.clips)) as line:
         found = survey(
             listing,
             divide=divide,

@@ -1,6 +1,6 @@
-"""Turn a folder of videos into a file of features, on all cores and GPUs.
+"""Extract the features of a folder of videos, on all cores and GPUs.
 
-Run it again after an interruption, or with more clips: what is done is never done twice.
+Run it again after an interruption, or with more clips: finished clips are not repeated.
 
 Examples:
 
@@ -56,37 +56,38 @@ def command(
         typer.Option(help="bfloat16 is faster where the hardware has it, and good to 1 %."),
     ] = "float32",
     untrained_audio: Annotated[
-        bool, typer.Option("--untrained-audio", help="Random VGGish weights: for trials only.")
+        bool,
+        typer.Option("--untrained-audio", help="Random VGGish weights, only to try the pipeline."),
     ] = False,
-    fps: Annotated[float, typer.Option(help="Frames taken per second.", min=0.01, max=60)] = 1.0,
+    fps: Annotated[float, typer.Option(help="Frames per second.", min=0.01, max=60)] = 1.0,
     decoder: Annotated[
         Literal["auto", "pyav", "decord", "decord-gpu", "torchcodec", "torchcodec-cuda"],
-        typer.Option(help="What decodes. auto: this machine's GPU if it can, beside its cores."),
+        typer.Option(help="Decoder. auto: the GPU if it can decode, besides the cores."),
     ] = "auto",
     frames: Annotated[
         Literal["shown", "key"],
         typer.Option(help="key: the nearest key frames, which is faster and up to seconds off."),
     ] = "shown",
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try clips again that failed before.")
+        bool, typer.Option("--retry-failed", help="Retry clips that failed before.")
     ] = False,
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="Stop at the first clip that fails.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only tell what would be done.")
+        bool, typer.Option("--dry-run", help="Only show what would be done.")
     ] = False,
     follow_links: Annotated[
-        bool, typer.Option("--follow-links", help="Take links that lead out of --videos.")
+        bool, typer.Option("--follow-links", help="Follow links that lead out of --videos.")
     ] = False,
     clip_timeout: Annotated[
-        float, typer.Option(help="Seconds after which decoding a clip is given up.", min=1)
+        float, typer.Option(help="Seconds after which decoding a clip is aborted.", min=1)
     ] = 300.0,
     address: Annotated[
         str | None, typer.Option(help="Ray cluster to join; also $RAY_ADDRESS. Default: local.")
     ] = None,
 ) -> None:
-    clips = _clips(videos, manifest, follow_links=follow_links)  # before what takes long to import
+    clips = _clips(videos, manifest, follow_links=follow_links)  # before the slow imports
 
     from preprocessing.media import DECODERS, Sampling, best_decoder
     from preprocessing.networks.extractor import FeatureExtractor, Networks
@@ -119,7 +120,7 @@ def command(
     if provenance.untrained:
         console.print(
             "warning: VGGish is UNTRAINED (random weights, --untrained-audio): "
-            "the sound features of this file are for trials only",
+            "its audio features are only for trying the pipeline",
             style="yellow",
         )
     if precision == "bfloat16" and not multiplies_bfloat16():

@@ -1,4 +1,4 @@
-"""Feature files: import and export published ones, look into them, check, merge and cut them."""
+"""Feature files: import, export, inspect, validate, merge and subset them."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from avcmr.cli.feature_inspection import (
 from preprocessing.errors import NotFoundError
 
 StoreArgument = Annotated[Path, typer.Argument(help="Feature store.")]
-OutOption = Annotated[Path, typer.Option(help="What to write; must not be there yet.")]
+OutOption = Annotated[Path, typer.Option(help="File to write; must not exist yet.")]
 
 
 def import_(
@@ -79,14 +79,16 @@ def export(
 
 
 def merge(
-    stores: Annotated[list[Path], typer.Argument(help="Feature stores, made in one way.")],
+    stores: Annotated[
+        list[Path], typer.Argument(help="Feature stores, made with the same settings.")
+    ],
     out: OutOption,
     prefer: Annotated[
         Literal["first", "last"] | None,
-        typer.Option(help="Which features to take of a clip that two stores have otherwise."),
+        typer.Option(help="Whose features to use where stores differ."),
     ] = None,
 ) -> None:
-    """Put the clips of several stores into one.
+    """Merge the clips of several stores into one.
 
     Example:
 
@@ -113,10 +115,10 @@ def subset(
         Path | None, typer.Option(help="Only these clips: a file, one id a line.")
     ] = None,
     per_class: Annotated[
-        int | None, typer.Option(help="Only the first so many of each class.", min=1)
+        int | None, typer.Option(help="Only the first N of each class.", min=1)
     ] = None,
 ) -> None:
-    """Take some clips of a store into a new one; conditions add up.
+    """Write some clips of a store to a new one; clips must meet all conditions.
 
     Examples:
 
@@ -160,5 +162,5 @@ def _require_known(store: Path, what: str, chosen: list[str] | None, known: set[
     if absent:
         raise NotFoundError(
             f"{store}: no {what} {', '.join(absent[:5])}; "
-            f"avcmr features info {store} shows what there is"
+            f"avcmr features info {store} lists what it has"
         )

@@ -1,4 +1,4 @@
-"""How a survey of a data set is shown: a table and remarks for people, JSON for programs."""
+"""A survey of a data set as a table with remarks, or as JSON."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def show(found: "Survey") -> None:
-    """Print classes by splits, and below what the table cannot show."""
+    """Print classes by splits, and remarks below."""
     console.print(_table(found))
     for remark in _remarks(found):
         console.print(remark, markup=False)
@@ -53,7 +53,7 @@ def _table(found: "Survey") -> Table:
 
 
 def _remarks(found: "Survey") -> list[str]:
-    """What the table cannot show, a line each."""
+    """Remarks that are not in the table, one per line."""
     from preprocessing.catalog.datasets import some
 
     lines = []
@@ -61,16 +61,16 @@ def _remarks(found: "Survey") -> list[str]:
         listed = len(found.clips) + len(found.missing)
         lines.append(
             f"no file: {len(found.missing):,} of {listed:,} clips, such as "
-            f"{found.missing[0].path}; they are left out of the manifest (--json names all)"
+            f"{found.missing[0].path}; they are not in the manifest (--json names all)"
         )
     for reason, clip_ids in _by_reason(found).items():
         lines.append(f"unusable ({reason}): {some(clip_ids)}; extraction will list them as failed")
     unknown = len(found.clips) - len(found.seconds) - len(found.unreadable)
     if unknown:
-        lines.append(f"of unknown length: {unknown:,}; hours are without them")
-    strange = [group[0].id for group in found.copies if len({clip.label for clip in group}) > 1]
-    if strange:
-        lines.append(f"the same under several classes: {some(strange)}")
+        lines.append(f"of unknown length: {unknown:,}, not counted in hours")
+    mixed = [group[0].id for group in found.copies if len({clip.label for clip in group}) > 1]
+    if mixed:
+        lines.append(f"duplicates in several classes: {some(mixed)}")
     return [*lines, *found.notes]
 
 
@@ -82,7 +82,7 @@ def _by_reason(found: "Survey") -> dict[str, list[str]]:
 
 
 def as_json_text(found: "Survey", manifest: Path) -> str:
-    """All of it, for programs; missing clips by id."""
+    """Everything as JSON; missing clips by id."""
     document = {
         "manifest": str(manifest),
         "classes": [

@@ -1,4 +1,4 @@
-"""Which clips there are, from folders, manifests and data sets, and how they are split."""
+"""Lists of clips from folders, manifests and data sets, and their splits."""
 
 from preprocessing.catalog.folders import scan_folder
 from preprocessing.catalog.manifest import read_manifest, write_manifest

@@ -1,4 +1,4 @@
-"""Which clips there are: a folder, here or in a bucket, that holds one folder per class."""
+"""Lists the clips of a folder, local or in a bucket, that holds one folder per class."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -9,7 +9,7 @@ from preprocessing.clips import Clip, refuse_duplicate_ids
 from preprocessing.errors import NotFoundError, SetupError
 from preprocessing.remote import MediaPath, is_folder
 
-logger = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 MEDIA_SUFFIXES = frozenset(
     [
@@ -62,7 +62,7 @@ def scan_folder(root: MediaPath, *, follow_links: bool = False) -> list[Clip]:
         if is_video(path)
     ]
     if links.left_out:
-        logger.warning(
+        _logger.warning(
             "%s: %d symbolic links lead out of the folder and are left out; "
             "--follow-links takes them",
             root,

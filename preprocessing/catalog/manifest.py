@@ -1,4 +1,4 @@
-"""Which clips there are: a CSV file with a line for each."""
+"""Manifests: CSV files with one row per clip."""
 
 import csv
 import difflib
@@ -16,9 +16,9 @@ def read_manifest(path: Path) -> list[Clip]:
     """Clips of a CSV file with the columns ``path,label`` and optionally ``id,split,start,end``,
     ``event_start,event_end`` and ``source``.
 
-    Paths are relative to the CSV file, or URLs. Other columns are passed over, unless one reads as
-    if one of these, which is not there, were meant. Without an ``id``
-    column the id is the path as written, without suffix, and the cut where there is one.
+    Paths are relative to the CSV file, or URLs. Other columns are ignored, unless the name of one
+    resembles a missing column's. Without an ``id`` column the id is the path as written, without
+    suffix, plus the cut if there is one.
 
     Raises:
         AvcmrError: no such file, columns missing or mistyped, or bad rows (a few are named).
@@ -54,12 +54,12 @@ def read_manifest(path: Path) -> list[Clip]:
 
 
 def write_manifest(path: Path, clips: Sequence[Clip]) -> None:
-    """Write the CSV file that :func:`read_manifest` reads, as a whole or not at all.
+    """Write the CSV file that :func:`read_manifest` reads, atomically.
 
     Paths inside the CSV file's folder are written relative to it, so that both can be moved.
 
     Raises:
-        SetupError: a clip's path is no UTF-8.
+        SetupError: a clip's path is not UTF-8.
     """
     folder = path.parent.absolute()
     rows = []
@@ -83,16 +83,16 @@ def write_manifest(path: Path, clips: Sequence[Clip]) -> None:
 
 
 def _refuse_mistyped(columns: Sequence[str], where: Path) -> None:
-    """A column that is passed over for a slip of the pen would divide the clips anew, or so."""
+    """Refuse columns that look like typos: ignoring ``splt`` would silently divide the clips."""
     absent = [column.name for column in fields(Clip) if column.name not in columns]
     for column in columns:
         name = column.strip().lower()
-        # Names of three letters are alike too easily: idx, uid.
+        # Names of three letters are too easily similar: idx, uid.
         near = difflib.get_close_matches(name, absent, n=1, cutoff=0.8 if len(name) > 3 else 1)
         if near:
             raise SetupError(
                 f"{where}: a manifest has no column {column!r}; did you mean {near[0]}? Rename "
-                "it; a column of your own needs a name that is less like ours"
+                "it; a column of your own needs a name that is less similar"
             )
 
 

@@ -1,4 +1,4 @@
-"""Features as others publish them: two HDF5 layouts, and folders of NumPy arrays.
+"""Features in published layouts: two of HDF5, and folders of NumPy arrays.
 
 ``split``: ``audio_SPLIT``, ``visual_SPLIT`` and ``lab_SPLIT`` for train, test and perhaps val;
 ``flat``: ``audio_feat``, ``visual_feat``, ``Label_ID`` and ``Train_test`` or ``Split`` (1 is train,
@@ -52,7 +52,7 @@ def read_published(
     """
     if not path.exists():
         raise NotFoundError(
-            f"{path}: nothing is there; give a file of features, or a folder of arrays"
+            f"{path}: does not exist; give a file of features, or a folder of arrays"
         )
     layout = layout_of(path)
     if not path.is_dir() and (manifest is not None or visual_key is not None):

@@ -15,7 +15,7 @@ from preprocessing.media.types import Source
 from preprocessing.store import Block, FeatureStore, Provenance, Record, Rows, write_store
 from preprocessing.store.plan import source_of
 
-VISUAL_KEY = "visual"
+_VISUAL_KEY = "visual"
 
 
 def export(store: FeatureStore, layout: Layout, out: Path, *, sequences: bool = False) -> None:
@@ -26,7 +26,7 @@ def export(store: FeatureStore, layout: Layout, out: Path, *, sequences: bool = 
         layout: ``split`` and ``flat`` make one HDF5 file; ``numpy`` makes a folder of all rows,
             with ``manifest.csv`` for ids, labels and splits.
         out: the file or folder, not yet there.
-        sequences: in HDF5, keep all rows as (N, T, D), and not their means (N, D).
+        sequences: in HDF5, write all rows (N, T, D) instead of their means (N, D).
 
     Raises:
         AvcmrError: ``out`` exists, or the layout cannot hold these clips.
@@ -109,19 +109,19 @@ def _write_folder(store: FeatureStore, folder: Path) -> None:
 
 
 def _write_arrays(folder: Path, name: str, block: Block, index: int) -> None:
-    seen, heard = block.visual.clip(index), block.audio.clip(index)
+    visual, audio = block.visual.clip(index), block.audio.clip(index)
     target = folder / name
     target.parent.mkdir(parents=True, exist_ok=True)
     for key, values in (
-        (VISUAL_KEY, seen.values),
-        ("timestamps_ms", 1000 * seen.times),
-        ("vggish", heard.values),
+        (_VISUAL_KEY, visual.values),
+        ("timestamps_ms", 1000 * visual.times),
+        ("vggish", audio.values),
     ):
         np.save(target.with_name(f"{target.name}_{key}.npy"), values)
 
 
 def _file_names(store: FeatureStore) -> Sequence[str]:
-    """The ids, where they can be paths with stems of their own; else running numbers."""
+    """The ids, if they are usable as paths with unique stems; otherwise running numbers."""
     ids: list[str] = store.ids.tolist()
     paths = [PurePosixPath(id_) for id_ in ids]
     usable = all(not path.is_absolute() and ".." not in path.parts for path in paths)
@@ -168,7 +168,7 @@ def import_features(features: PublishedFeatures, out: Path, *, made_by: str | No
 
 
 def _duration(features: PublishedFeatures, index: int) -> float:
-    """Seconds of sound; 0 where a single row may be the mean of any number."""
+    """Seconds of audio; 0 where a single row may be a mean over any number of rows."""
     times = features.block.audio.clip(index).times
     if features.layout != "numpy" and len(times) == 1:
         return 0.0

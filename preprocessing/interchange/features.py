@@ -1,4 +1,4 @@
-"""What was read from a published file."""
+"""Features read from a published file."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,17 +17,17 @@ Layout = Literal["split", "flat", "numpy"]
 
 @dataclass(frozen=True)
 class PublishedFeatures:
-    """N clips of a published file, to be read as a :class:`preprocessing.store.FeatureStore` is.
+    """N clips of a published file, with the interface of :class:`preprocessing.store.FeatureStore`.
 
     Attributes:
         path: the file or folder.
         layout: how it is laid out.
         clips: id, label (name of the class, or its number where it has no name), split, and the
             file that holds the clip's visual rows.
-        class_names: in the order of the file's labels; empty where it only numbers them.
+        class_names: in the order of the file's labels; empty if it only has numbers.
         block: all rows.
-        repeated_ids: those that the file gives to several clips, as often as it does; then none
-            of its ids are taken, and clips are called by their rows.
+        repeated_ids: ids that several clips share, once per clip; if there are any, clips are
+            named by their rows instead.
     """
 
     path: Path

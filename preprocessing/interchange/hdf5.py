@@ -28,7 +28,7 @@ def hdf5_layout(path: Path) -> Layout | None:
 
 
 def read_hdf5(path: Path, layout: Layout) -> PublishedFeatures:
-    """Read features (N, D), one row a clip, or (N, T, D), taken as one row a second.
+    """Read features (N, D), one row a clip, or (N, T, D), read as one row per second.
 
     Datasets ``id_SPLIT`` or ``id`` name the clips, if each has an id of its own; else their rows
     do. An attribute ``classes`` names the labels, from 0 on.
@@ -43,7 +43,7 @@ def read_hdf5(path: Path, layout: Layout) -> PublishedFeatures:
     except (OSError, RuntimeError) as error:  # HDF5's own
         reason = str(error).splitlines()[0]
         raise SetupError(
-            f"{path}: is damaged ({reason}); fetch it again, or make it anew"
+            f"{path}: is damaged ({reason}); fetch it again, or write it again"
         ) from None
 
 
@@ -91,10 +91,10 @@ def _joined(path: Path, parts: dict[Split, _Part]) -> _Part:
     for kind in ("audio", "visual"):
         shapes = {name: getattr(part, kind).shape[1:] for name, part in parts.items()}
         if len(set(shapes.values())) > 1:
-            told = ", ".join(f"{kind}_{name} of {shape}" for name, shape in shapes.items())
+            listed = ", ".join(f"{kind}_{name} of {shape}" for name, shape in shapes.items())
             raise SetupError(
-                f"{path}: clips of different shapes ({told}); all splits must come from one "
-                "network: get the whole file, or mend the program that wrote it"
+                f"{path}: clips of different shapes ({listed}); all splits must come from one "
+                "network: get the whole file, or fix the program that wrote it"
             )
     ids = [part.ids for part in parts.values()]
     return _Part(
@@ -114,8 +114,8 @@ def _read_flat(path: Path, file: h5py.File) -> tuple[list[Split], list[str], _Pa
         )
     marks = _numbers(path, file, column)[()].ravel()
     if not np.isin(marks, (0, 1)).all():
-        strange = marks[~np.isin(marks, (0, 1))][0]
-        raise SetupError(f"{path}: {column} must be 1 (train) or 0 (test), found {strange}")
+        invalid = marks[~np.isin(marks, (0, 1))][0]
+        raise SetupError(f"{path}: {column} must be 1 (train) or 0 (test), found {invalid}")
     splits: list[Split] = ["train" if mark else "test" for mark in marks]
     names = ("audio_feat", "visual_feat", "Label_ID", "id")
     rows = [str(row) for row in range(len(splits))]
@@ -131,20 +131,22 @@ def _read_part(
         if found.ndim not in (2, 3) or len(found) != clips or 0 in found.shape:
             raise SetupError(
                 f"{path}: {kind} features must be ({clips}, D) or ({clips}, time, D), not "
-                f"{found.shape} ({name}); mend the program that wrote them"
+                f"{found.shape} ({name}); fix the program that wrote them"
             )
     labels = _numbers(path, file, label)[()].ravel()
     if len(labels) != clips:
         raise SetupError(f"{path}: {len(labels)} labels for {clips} clips ({label}); one each")
-    strange = labels[~(np.isfinite(labels) & (labels == np.rint(labels)) & (labels >= 0))]
-    if strange.size:
+    invalid = labels[~(np.isfinite(labels) & (labels == np.rint(labels)) & (labels >= 0))]
+    if invalid.size:
         raise SetupError(
             f"{path}: {label} must hold whole numbers from 0 on, that of each clip's class, and "
-            f"has {strange[0]}; mend it, or leave the clip out"
+            f"has {invalid[0]}; correct it, or remove the clip"
         )
     ids = _texts(path, file, id_) if id_ in file else None
     if ids is not None and len(ids) != clips:
-        raise SetupError(f"{path}: {len(ids)} ids for {clips} clips ({id_}); mend it or remove it")
+        raise SetupError(
+            f"{path}: {len(ids)} ids for {clips} clips ({id_}); correct it or remove it"
+        )
     return _Part(file[audio][()], file[visual][()], labels.astype(np.int64), ids)
 
 
@@ -159,7 +161,7 @@ def _dataset(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
 def _numbers(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
     found = _dataset(path, file, name)
     if found.dtype.kind not in "biuf":
-        raise SetupError(f"{path}: {name} must hold numbers, not {found.dtype}; make it anew")
+        raise SetupError(f"{path}: {name} must hold numbers, not {found.dtype}; write it again")
     return found
 
 
@@ -178,7 +180,7 @@ def _class_names(path: Path, file: h5py.File) -> tuple[str, ...]:
     if twice:
         raise SetupError(
             f"{path}: its attribute classes names {', '.join(twice)} more than once; "
-            "mend the attribute or remove it"
+            "correct the attribute or remove it"
         )
     return names
 
@@ -195,7 +197,7 @@ def _assembled(
     if names and not 0 <= min(numbers) <= max(numbers) < len(names):
         raise SetupError(
             f"{path}: labels from {min(numbers)} to {max(numbers)}, but {len(names)} names in its "
-            "attribute classes, which are those of label 0 and on; mend the attribute or remove it"
+            "attribute classes, for label 0 and on; correct the attribute or remove it"
         )
     counts = Counter(part.ids or ())
     repeated = tuple(id_ for id_ in part.ids or () if counts[id_] > 1)

@@ -25,12 +25,12 @@ from preprocessing.networks.quantization import dequantize
 from preprocessing.store import Block, Provenance, Record, Rows, write_store
 from preprocessing.store.plan import source_of
 
-WIDTHS = {"rgb": 1024, "audio": 128}
+_WIDTHS = {"rgb": 1024, "audio": 128}
 
-MOST_OVERLAP = 0.2
+_MOST_OVERLAP = 0.2
 """Classes that share this part of the smaller one's videos, or more, are not exclusive."""
 
-VIDEOS_AT_ONCE = 256
+_VIDEOS_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +38,11 @@ class Video:
     """One video of a shard, without its features.
 
     Attributes:
-        id: the four characters that stand for a YouTube id.
+        id: the four characters that replace the YouTube id.
         labels: numbers of its classes.
         shard: its file.
         shapes: of its visual and its audio rows.
-        digests: of its visual and its audio rows; alike for equal rows only.
+        digests: hashes of its visual and its audio rows.
     """
 
     id: str
@@ -54,13 +54,13 @@ class Video:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which videos make the benchmark.
+    """The videos of the benchmark.
 
     Attributes:
         videos: each with the number of its one class.
         classes: numbers of the classes, most frequent first.
         read: how many videos there were.
-        shared: how many were left out because they share a feature vector with another.
+        shared: how many were dropped because they share a feature vector with another.
     """
 
     videos: tuple[tuple[Video, int], ...]
@@ -97,17 +97,17 @@ def read_vocabulary(path: Path) -> dict[int, str]:
 
 
 def select(shards: Sequence[Path], classes: int, *, per_class: int | None = None) -> Selection:
-    """Choose classes that exclude each other, and the videos that have exactly one of them.
+    """Choose mutually exclusive classes, and the videos that have exactly one of them.
 
     Down the list of labels by frequency in these shards, a label is skipped if it shares 20 % or
-    more of the smaller one's videos with a label chosen before. Videos whose visual or whose audio
-    rows another video of the selection has too are left out, all of them: re-uploads would put
-    one video into two splits, and silence is in any class.
+    more of the smaller one's videos with a label chosen before. Videos that share their
+    visual or their audio rows with another video of the selection are all dropped: re-uploads
+    would put one video into two splits, and silence occurs in every class.
 
     Args:
         shards: the files.
         classes: how many.
-        per_class: at most so many videos of each class, in the order of the shards.
+        per_class: maximum number of videos of each class, in the order of the shards.
 
     Raises:
         AvcmrError: a shard is damaged, or there are too few classes or videos.
@@ -148,7 +148,7 @@ def exclusive_labels(label_sets: Sequence[frozenset[int]], count: int) -> list[i
 
     def exclude_each_other(one: int, other: int) -> bool:
         smaller = min(len(members[one]), len(members[other]))
-        return len(members[one] & members[other]) < MOST_OVERLAP * smaller
+        return len(members[one] & members[other]) < _MOST_OVERLAP * smaller
 
     chosen: list[int] = []
     for label in sorted(members, key=lambda label: (-len(members[label]), label)):
@@ -182,7 +182,7 @@ def write_benchmark(
         SetupError: ``out`` exists, two videos share an id, or a shard has changed meanwhile.
     """
     videos = [video for video, _ in selection.videos]
-    # Of a shard a clip is one of many: only its video must not be divided.
+    # Without the shard as path, so that only clips of one video stay together.
     clips = [
         Clip(id=video.id, path=NO_FILE, label=names.get(label, str(label)), source=video.id)
         for video, label in selection.videos
@@ -223,7 +223,7 @@ def _blocks(videos: Sequence[Video]) -> Iterator[tuple[int, Block]]:
             if video and video.shard == shard and _id(example, shard) == video.id:
                 waiting.append(_features(example, shard))
                 video = next(left, None)
-            if len(waiting) == VIDEOS_AT_ONCE or (waiting and video is None):
+            if len(waiting) == _VIDEOS_AT_ONCE or (waiting and video is None):
                 yield done, _block(waiting)
                 done += len(waiting)
                 waiting = []
@@ -267,7 +267,7 @@ def _features(example: Any, shard: Path) -> tuple[NDArray[np.float32], NDArray[n
 
 
 def _stream(example: Any, shard: Path, name: str) -> NDArray[np.float32]:
-    width = WIDTHS[name]
+    width = _WIDTHS[name]
     if name in example.feature_lists.feature_list:
         frames = example.feature_lists.feature_list[name].feature
         codes = np.frombuffer(b"".join(f.bytes_list.value[0] for f in frames), np.uint8)
@@ -281,6 +281,6 @@ def _stream(example: Any, shard: Path, name: str) -> NDArray[np.float32]:
         if mean.size == width:
             return mean[None]
     raise SetupError(
-        f"{shard}: video {_id(example, shard)} has no {name} of {width} numbers a second, nor "
+        f"{shard}: video {_id(example, shard)} has no {name} of {width} dimensions, nor "
         f"mean_{name}; give video-level or frame-level files of YouTube-8M's download of 2018"
     )

@@ -1,4 +1,4 @@
-"""Decoded clips become features: log-mel, Inception-v3 and VGGish with their weights."""
+"""The networks that turn decoded clips into features, their inputs, and their weights."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FeatureExtractor", "Networks", "Precision"]
 
-# Imported when first asked for: processes that only decode have no need of torchvision.
+# Imported on first use: processes that only decode do not need torchvision.
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__, submod_attrs={"extractor": ["FeatureExtractor", "Networks", "Precision"]}
 )

@@ -1,4 +1,4 @@
-"""Clips become features in one process: no frame is copied to another, or leaves the GPU."""
+"""Features of clips in one process: no frame is copied between processes, or leaves the GPU."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # processes that only decode need not wait for its import, of
     from preprocessing.networks.extractor import FeatureExtractor, Networks
 
 CLIPS_PER_FORWARD = 4
-"""Decoded clips to hand over at once: some forty frames, where clips are ten seconds long."""
+"""Clips in a batch: about forty frames for clips of ten seconds."""
 
 
 def extract_clip(
@@ -32,21 +32,21 @@ def extract_clip(
     sampling: Sampling | None = None,
     device: str = "cpu",
 ) -> ClipFeatures:
-    """The features of one clip, such as ``avcmr extract`` stores with the same settings.
+    """The features of one clip, equal to what ``avcmr extract`` stores with the same settings.
 
-    The networks are loaded at the first call, and kept for the next ones.
+    The networks are loaded at the first call and cached.
 
     Args:
         path: a video file with sound, or its URL.
-        start: second of the file at which the clip begins; None is its beginning.
-        end: second at which it ends; None is its end.
+        start: second of the file at which the clip begins; None for its beginning.
+        end: second at which it ends; None for its end.
         networks: which; by default the 2015 Inception-v3 and VGGish, as published.
         sampling: how the clip is sampled; by default a frame a second.
         device: where the networks compute.
 
     Raises:
         ClipError: this file cannot be used.
-        AvcmrError: the networks' weights are nowhere to be had, or no such URL can be fetched.
+        AvcmrError: the networks' weights are not available, or no such URL can be fetched.
     """
     place = media_path(path) if isinstance(path, str) else path
     clip = Clip(id=str(path), path=place, label="", start=start, end=end)
@@ -68,7 +68,7 @@ def _loaded(networks: "Networks", device: str) -> "FeatureExtractor":
 
 
 class Extractor(Protocol):
-    """Takes decoded clips to their features."""
+    """Computes the features of decoded clips."""
 
     def extract(self, clips: Sequence[Media]) -> Sequence[ClipFeatures]:
         """Features of each clip, in their order."""
@@ -76,17 +76,17 @@ class Extractor(Protocol):
 
 
 class DirectExtractor:
-    """Decodes clips side by side and takes them through the networks as they come.
+    """Decodes clips in parallel threads and runs the networks on batches of them.
 
-    On a GPU each decoding thread has a CUDA stream of its own, so that decoding, what the networks
-    compute and copies overlap.
+    On a GPU each decoding thread has a CUDA stream of its own, so that decoding,
+    the networks and copies overlap.
 
     Args:
-        make_decoder: makes one decoder for each thread.
+        make_decoder: called once in each thread.
         extractor: the networks.
         sampling: how clips are sampled.
-        device: where the frames are and the networks.
-        clips_at_once: decoding threads.
+        device: of the frames and the networks.
+        clips_at_once: number of decoding threads.
 
     Raises:
         SetupError: no decoder can be made here.
@@ -105,13 +105,13 @@ class DirectExtractor:
         self._sampling = sampling
         self._device = device
         self._own = threading.local()
-        make_decoder()  # what keeps it from being made would not be known outside the threads
+        make_decoder()  # raise its errors here and not inside the threads
         self._threads = ThreadPoolExecutor(
             clips_at_once, thread_name_prefix="decode", initializer=self._prepare
         )
 
     def extract(self, clips: Sequence[Clip]) -> list[ClipFeatures | ClipError]:
-        """Features of each clip, in their order; or what is wrong with it."""
+        """Features of each clip in their order, or the error that it raised."""
         outcomes: list[ClipFeatures | ClipError] = []
         with Fetched(clip.path for clip in clips) as fetched:
             decoded = self._threads.map(partial(self._decode, fetched), clips)
@@ -124,12 +124,12 @@ class DirectExtractor:
         return outcomes
 
     def _prepare(self) -> None:
-        """In each decoding thread: its decoder, and on a GPU its stream."""
+        """Set up a decoding thread: its decoder, and on a GPU its stream."""
         self._own.decoder = self._make_decoder()
         self._own.stream = torch.cuda.Stream(self._device) if self._device.type == "cuda" else None
 
     def _decode(self, fetched: Fetched, clip: Clip) -> Media | ClipError:
-        with torch.cuda.stream(self._own.stream):  # nothing where there is none
+        with torch.cuda.stream(self._own.stream):  # no-op without one
             media = try_decode(self._own.decoder, clip, self._sampling, fetched)
             if self._own.stream is not None:
                 self._own.stream.synchronize()  # the networks read the frames on another stream

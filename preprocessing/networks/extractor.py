@@ -1,4 +1,4 @@
-"""Decoded clips become features: both networks, with what comes before and after them."""
+"""Features of decoded clips: both networks with their pre- and postprocessing."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -31,22 +31,21 @@ Precision = Literal["float32", "bfloat16"]
 
 _logger = logging.getLogger(__name__)
 
-UNTRAINED_SEED = 0
+_UNTRAINED_SEED = 0
 
-FRAMES_PER_FORWARD: Mapping[str, int] = {"cpu": 8, "cuda": 256}
-"""Frames of one forward pass, by device: enough to fill it, and on the CPU few enough to stay in
-its caches."""
+_FRAMES_PER_FORWARD: Mapping[str, int] = {"cpu": 8, "cuda": 256}
+"""Batch size by device: fills a GPU; on the CPU, small enough for its caches."""
 
 
 @dataclass(frozen=True, slots=True)
 class Networks:
-    """Which networks make the features.
+    """Which networks compute the features.
 
     Attributes:
         weights: the user's folder of weights, searched first.
         visual: which Inception-v3.
-        untrained_audio: VGGish with seeded random weights and no PCA, for trials without its
-            weights; everything made with it says so.
+        untrained_audio: VGGish with seeded random weights and no PCA, to try the pipeline without
+            its weights; the feature store records it.
         audio_pca: put VGGish's output through its published PCA and 8-bit quantisation, as the
             published features are.
         vggish_relu: end VGGish with a ReLU, as the published features do.
@@ -82,18 +81,18 @@ class Networks:
             names.append("vggish_pca")
         origins = {str(name): resolve(name, self.weights, report=report).sha256 for name in names}
         if self.untrained_audio:
-            origins["vggish"] = f"untrained:seed={UNTRAINED_SEED}"
+            origins["vggish"] = f"untrained:seed={_UNTRAINED_SEED}"
         return origins
 
     @classmethod
     def described(
         cls, config: Mapping[str, Any], origins: Mapping[str, str], weights: Path | None = None
     ) -> tuple[Self, Sampling]:
-        """The networks that made a feature store, and its sampling, from what it says of them.
+        """The networks and the sampling that a feature store was made with, from its provenance.
 
         Args:
-            config: what :meth:`describe` gave.
-            origins: what :meth:`origins` gave.
+            config: as returned by :meth:`describe`.
+            origins: as returned by :meth:`origins`.
             weights: the user's folder of weights, searched first.
 
         Raises:
@@ -117,7 +116,7 @@ class Networks:
         )
 
     def describe(self, sampling: Sampling) -> dict[str, Any]:
-        """Everything that decides the values of the features, for the feature store."""
+        """All settings that affect the features, for the feature store's provenance."""
         return {
             "frames_per_second": sampling.frames_per_second,
             "frame_size": sampling.frame_size,
@@ -134,8 +133,8 @@ class Networks:
 class FeatureExtractor:
     """Both networks on one device.
 
-    Frames and sound of several clips go through the networks together; the features of a clip do
-    not depend on its company: on the CPU to the last bit, on a GPU but for rounding.
+    Frames and waveforms of several clips are batched. The features of a clip do not depend on the
+    other clips in the batch: bit-exactly on the CPU, up to rounding on a GPU.
     """
 
     def __init__(
@@ -155,16 +154,16 @@ class FeatureExtractor:
 
     @classmethod
     def load(cls, networks: Networks, device: torch.device | None = None) -> Self:
-        """Load pretrained networks (or what ``networks`` says) onto a device, by default the CPU.
+        """Load the networks onto a device, by default the CPU.
 
         Raises:
-            SetupError: weights are nowhere to be had, or are not the published ones.
+            SetupError: weights are not available, or are not the published ones.
         """
         relu, folder = networks.vggish_relu, networks.weights
         return cls(
             inception=load_inception(networks.visual, folder),
             vggish=(
-                untrained_vggish(UNTRAINED_SEED, final_relu=relu)
+                untrained_vggish(_UNTRAINED_SEED, final_relu=relu)
                 if networks.untrained_audio
                 else load_vggish(folder, final_relu=relu)
             ),
@@ -175,13 +174,13 @@ class FeatureExtractor:
 
     @torch.inference_mode()
     def extract(self, clips: Sequence[Media]) -> list[ClipFeatures]:
-        """Features of some decoded clips, in their order."""
+        """Features of decoded clips, in their order."""
         frames = [resize(torch.as_tensor(clip.frames, device=self._device)) for clip in clips]
         examples = [
             vggish_examples(torch.as_tensor(clip.waveform, device=self._device)) for clip in clips
         ]
-        visual = self._in_even_batches(self._embed_frames, torch.cat(frames))
-        audio = self._in_even_batches(self._embed_sound, torch.cat(examples))
+        visual = self._in_padded_batches(self._embed_frames, torch.cat(frames))
+        audio = self._in_padded_batches(self._embed_audio, torch.cat(examples))
         rows = zip(
             clips,
             visual.cpu().split([len(part) for part in frames]),
@@ -190,9 +189,9 @@ class FeatureExtractor:
         )
         return [
             ClipFeatures(
-                visual=_own(clip_visual),
+                visual=_copied(clip_visual),
                 visual_times=clip.frame_times,
-                audio=_own(clip_audio),
+                audio=_copied(clip_audio),
                 audio_times=example_times(len(clip_audio)),
                 duration=clip.duration,
                 source=clip.source,
@@ -203,36 +202,36 @@ class FeatureExtractor:
 
     @torch.inference_mode()
     def extract_visual(self, frames: Frames) -> NDArray[np.float32]:
-        """Features (T, D) of frames (T, H, W, 3) without sound, as of :meth:`extract` but for
-        rounding, and sooner: a few rows go through the networks as they are.
+        """Features (T, D) of frames (T, H, W, 3) without audio, equal to :meth:`extract`'s up
+        to rounding, and faster: small batches are not padded.
 
         Args:
             frames: uint8 RGB.
         """
         resized = resize(torch.as_tensor(frames, device=self._device))
-        return _own(self._in_batches(self._embed_frames, resized).cpu())
+        return _copied(self._in_batches(self._embed_frames, resized).cpu())
 
     @torch.inference_mode()
     def extract_audio(self, waveform: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Features (N, 128) of sound without pictures, one row per 0.96 s; likewise.
+        """Features (N, 128) of audio without frames, one row per 0.96 s; likewise.
 
         Args:
             waveform: (S,) mono at 16 kHz, in [-1, 1].
         """
         examples = vggish_examples(torch.as_tensor(waveform, device=self._device))
-        return _own(self._in_batches(self._embed_sound, examples).cpu())
+        return _copied(self._in_batches(self._embed_audio, examples).cpu())
 
-    def _in_even_batches(self, embed: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+    def _in_padded_batches(self, embed: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
         count = len(rows)
         if self._device.type == "cpu":
-            # Kernels are chosen by the shape and each rounds in its own way: so one shape for all,
-            # where a GPU, whose batches are large, would rather not compute for nothing.
-            missing = -count % FRAMES_PER_FORWARD["cpu"]
+            # Kernels are chosen by shape and round differently, so all batches get the same shape.
+            # On a GPU, whose batches are large, the padding would cost too much.
+            missing = -count % _FRAMES_PER_FORWARD["cpu"]
             rows = torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])])
         return self._in_batches(embed, rows)[:count]
 
     def _in_batches(self, embed: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
-        size = FRAMES_PER_FORWARD[self._device.type]
+        size = _FRAMES_PER_FORWARD[self._device.type]
         with torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False):
             return torch.cat([embed(batch) for batch in rows.split(size)])
 
@@ -240,13 +239,13 @@ class FeatureExtractor:
         pool3: Tensor = self._inception(to_inception_input(frames, grey=self._grey).to(self._dtype))
         return pool3.float()
 
-    def _embed_sound(self, examples: Tensor) -> Tensor:
+    def _embed_audio(self, examples: Tensor) -> Tensor:
         embeddings: Tensor = self._vggish(examples.to(self._dtype)).float()
         if self._vggish_pca is None:
             return embeddings
         return dequantize(quantize(self._vggish_pca(embeddings)))
 
 
-def _own(rows: Tensor) -> NDArray[np.float32]:
-    # A copy, so that keeping one clip does not keep its whole batch.
+def _copied(rows: Tensor) -> NDArray[np.float32]:
+    # A copy, so that keeping one clip does not keep its whole batch in memory.
     return rows.numpy().copy()

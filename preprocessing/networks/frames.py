@@ -8,7 +8,7 @@ INPUT_SIZE = 299
 
 
 def resize(frames: Tensor) -> Tensor:
-    """Resize frames whole, width and height each to 299; those of that size are left alone.
+    """Resize whole frames to 299 x 299; frames of that size are returned as they are.
 
     Nothing is cropped away, and the aspect ratio is not kept. The resized pixels are rounded to
     8 bits, as if the frames had been stored at that size.

@@ -34,11 +34,11 @@ class Inception2015(nn.Sequential):
     """(B, 3, 299, 299) float32, scaled by (x - 128) / 128 → pool3, (B, 2048) float32.
 
     Tensors are named as in torchvision's ``Inception3``, without its auxiliary classifier and
-    last layer: 21,802,784 numbers from the graph, and its batch norms' scale, which is one.
+    last layer: 21,802,784 parameters from the graph, and its batch norms' scale, which is one.
     """
 
     GREY = 128.0
-    """The level of 8-bit pixels that becomes zero."""
+    """The 8-bit level that is mapped to zero."""
 
     def __init__(self) -> None:
         layers: dict[str, nn.Module] = {
@@ -49,17 +49,17 @@ class Inception2015(nn.Sequential):
             "Conv2d_3b_1x1": BasicConv2d(64, 80, kernel_size=1),
             "Conv2d_4a_3x3": BasicConv2d(80, 192, kernel_size=3),
             "maxpool2": nn.MaxPool2d(kernel_size=3, stride=2),  # (B, 192, 35, 35)
-            "Mixed_5b": BlockA(192, pool_features=32),
-            "Mixed_5c": BlockA(256, pool_features=64),
-            "Mixed_5d": BlockA(288, pool_features=64),
+            "Mixed_5b": _BlockA(192, pool_features=32),
+            "Mixed_5c": _BlockA(256, pool_features=64),
+            "Mixed_5d": _BlockA(288, pool_features=64),
             "Mixed_6a": InceptionB(288),  # (B, 768, 17, 17)
-            "Mixed_6b": BlockC(768, channels_7x7=128),
-            "Mixed_6c": BlockC(768, channels_7x7=160),
-            "Mixed_6d": BlockC(768, channels_7x7=160),
-            "Mixed_6e": BlockC(768, channels_7x7=192),
+            "Mixed_6b": _BlockC(768, channels_7x7=128),
+            "Mixed_6c": _BlockC(768, channels_7x7=160),
+            "Mixed_6d": _BlockC(768, channels_7x7=160),
+            "Mixed_6e": _BlockC(768, channels_7x7=192),
             "Mixed_7a": InceptionD(768),  # (B, 1280, 8, 8)
-            "Mixed_7b": BlockE(1280, pool=_average_pool()),
-            "Mixed_7c": BlockE(2048, pool=nn.MaxPool2d(3, stride=1, padding=1)),
+            "Mixed_7b": _BlockE(1280, pool=_average_pool()),
+            "Mixed_7c": _BlockE(2048, pool=nn.MaxPool2d(3, stride=1, padding=1)),
             "avgpool": nn.AdaptiveAvgPool2d(1),  # (B, 2048, 1, 1)
             "flatten": nn.Flatten(),
         }
@@ -71,7 +71,7 @@ def _average_pool() -> nn.AvgPool2d:
     return nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
 
 
-class BlockA(InceptionA):  # type: ignore[misc]  # torchvision carries no types
+class _BlockA(InceptionA):  # type: ignore[misc]  # torchvision carries no types
     """torchvision's 35x35 block with the 2015 graph's average pool."""
 
     def __init__(self, in_channels: int, pool_features: int) -> None:
@@ -88,7 +88,7 @@ class BlockA(InceptionA):  # type: ignore[misc]  # torchvision carries no types
         return torch.cat(branches, dim=1)
 
 
-class BlockC(InceptionC):  # type: ignore[misc]
+class _BlockC(InceptionC):  # type: ignore[misc]
     """torchvision's 17x17 block with the 2015 graph's average pool."""
 
     def __init__(self, in_channels: int, channels_7x7: int) -> None:
@@ -106,7 +106,7 @@ class BlockC(InceptionC):  # type: ignore[misc]
         return torch.cat(branches, dim=1)
 
 
-class BlockE(InceptionE):  # type: ignore[misc]
+class _BlockE(InceptionE):  # type: ignore[misc]
     """torchvision's 8x8 block with the given pool before its pool branch."""
 
     def __init__(self, in_channels: int, pool: nn.Module) -> None:
@@ -131,12 +131,12 @@ class InceptionImageNet(Inception3):  # type: ignore[misc]
     """(B, 3, 299, 299) float32, scaled by (x - 127.5) / 127.5 → pool3, (B, 2048) float32.
 
     torchvision's network with its ImageNet weights, which is a port of TensorFlow-slim's of 2016.
-    Its recipe normalises by ImageNet's mean and deviation, and undoes that inside the network:
-    what remains is the scale above.
+    Its recipe normalizes by ImageNet's mean and standard deviation and undoes that inside the
+    network, which leaves the scale above.
     """
 
     GREY = 127.5
-    """The level of 8-bit pixels that becomes zero."""
+    """The 8-bit level that is mapped to zero."""
 
     def __init__(self) -> None:
         super().__init__(aux_logits=False, init_weights=False)
@@ -155,11 +155,11 @@ def load_inception(name: InceptionName, directory: Path | None = None) -> Incept
     """The pretrained network.
 
     Raises:
-        SetupError: the weights are nowhere to be had, or not the published ones.
+        SetupError: the weights are not available, or not the published ones.
     """
     return pretrained(INCEPTIONS[name], resolve(name, directory).tensors())
 
 
 def untrained_inception(seed: int, name: InceptionName = "inception_v3_2015") -> Inception:
-    """The network with seeded random weights: for trials of the machinery, not for results."""
+    """The network with seeded random weights: to try the pipeline, not for results."""
     return untrained(INCEPTIONS[name], seed)

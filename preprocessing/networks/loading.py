@@ -1,4 +1,4 @@
-"""A network filled with weights: pretrained ones, or seeded random ones."""
+"""Networks with pretrained or seeded random weights, and optimized for inference."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -8,28 +8,28 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.inception import BasicConv2d
 
-Network = TypeVar("Network", bound=nn.Module)
+_Network = TypeVar("_Network", bound=nn.Module)
 
 
-def pretrained(architecture: Callable[[], Network], tensors: dict[str, Tensor]) -> Network:
+def pretrained(architecture: Callable[[], _Network], tensors: dict[str, Tensor]) -> _Network:
     """Build a network around the given tensors, frozen and in evaluation mode.
 
     Args:
         architecture: builds the network, with the names that ``tensors`` uses.
-        tensors: the complete state dict; used as they are, without a copy.
+        tensors: the complete state dict; used without a copy.
     """
-    with torch.device("meta"):  # no time or random numbers spent on weights soon replaced
+    with torch.device("meta"):  # saves initializing weights that are replaced
         network = architecture()
     network.load_state_dict(tensors, assign=True)
     return network.eval().requires_grad_(False)
 
 
-def untrained(architecture: Callable[[], Network], seed: int) -> Network:
+def untrained(architecture: Callable[[], _Network], seed: int) -> _Network:
     """Build a network with random weights, frozen and in evaluation mode.
 
     Weights are drawn from He's normal distribution (He et al. 2015), which keeps the scale of
     activations through layers of ReLU; biases are zero and batch norms the identity. The same
-    seed gives the same weights, and the global random state is left alone.
+    seed gives the same weights, and the global random state is not touched.
     """
     with torch.device("meta"):
         network = architecture()
@@ -53,11 +53,11 @@ def multiplies_bfloat16() -> bool:
     )
 
 
-def optimized(network: Network) -> Network:
-    """The same function, faster: for networks in evaluation mode, changed in place.
+def optimized(network: _Network) -> _Network:
+    """Optimize a network in evaluation mode for inference, in place.
 
     Batch norms are folded into their convolutions, which costs a rounding (1e-6 relative). The
-    channels are stored innermost, which convolutions like best on CPU and GPU alike.
+    channels are stored innermost, which is fastest for convolutions on CPU and GPU.
     """
     for module in network.modules():
         if isinstance(module, BasicConv2d):

@@ -2,7 +2,7 @@
 
 The arithmetic is that of the original release (tensorflow/models, research/audioset/vggish:
 ``mel_features.py`` and the constants of ``vggish_params.py``), in torch and on any device. Like
-the original it is done in float64: near silence the logarithm makes float32's rounding visible.
+the original it uses float64: near silence the logarithm amplifies float32's rounding.
 """
 
 from functools import lru_cache
@@ -73,7 +73,7 @@ def vggish_examples(waveform: Tensor) -> Tensor:
 
 
 def example_times(count: int) -> NDArray[np.float64]:
-    """Middle of the 0.96 s that each example stands for: 0.48, 1.44, 2.40, … seconds.
+    """Middle of the 0.96 s that each example covers: 0.48, 1.44, 2.40, … seconds.
 
     The examples tile the clock in steps of 0.96 s. Each reads 15 ms further, as its last window
     is longer than a hop, so that the samples it reads are centred 7.5 ms after these times.

@@ -1,4 +1,4 @@
-"""The 8 bits in which AudioSet and YouTube-8M keep features."""
+"""The 8-bit quantization of AudioSet's and YouTube-8M's features."""
 
 import torch
 from torch import Tensor
@@ -8,7 +8,7 @@ QUANTIZE_RANGE = (-2.0, 2.0)
 
 
 def quantize(values: Tensor) -> Tensor:
-    """Clip PCA output to [-2, 2] and spread it over 0 … 255, rounding down as the original.
+    """Clip PCA output to [-2, 2] and scale it to 0 … 255, rounding down like the original.
 
     Args:
         values: float tensor of any shape.

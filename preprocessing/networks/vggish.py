@@ -1,4 +1,4 @@
-"""VGGish (Hershey et al. 2017): 0.96 s of log-mel → 128 numbers, and their PCA."""
+"""VGGish (Hershey et al. 2017): 0.96 s of log-mel → a 128-d embedding, and its PCA."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -45,7 +45,7 @@ class VGGish(nn.Module):
 
 
 def _convolutions(*plan: int | str) -> Iterator[nn.Module]:
-    """The layers of a plan: a number is a 3x3 convolution to that many channels, M a max-pool."""
+    """The layers of a plan: an integer is a 3x3 convolution to that many channels, M a max-pool."""
     channels = 1
     for step in plan:
         if isinstance(step, int):
@@ -81,7 +81,7 @@ def load_vggish(directory: Path | None = None, *, final_relu: bool = True) -> VG
     """The pretrained network.
 
     Raises:
-        SetupError: the weights are nowhere to be had, or not the published ones.
+        SetupError: the weights are not available, or not the published ones.
     """
     tensors = resolve("vggish", directory).tensors()
     return pretrained(partial(VGGish, final_relu=final_relu), tensors)
@@ -91,11 +91,11 @@ def load_vggish_pca(directory: Path | None = None) -> VGGishPCA:
     """The published PCA.
 
     Raises:
-        SetupError: the parameters are nowhere to be had, or not the published ones.
+        SetupError: the parameters are not available, or not the published ones.
     """
     return VGGishPCA(**resolve("vggish_pca", directory).tensors())
 
 
 def untrained_vggish(seed: int, *, final_relu: bool = True) -> VGGish:
-    """The network with seeded random weights: for trials of the machinery, not for results."""
+    """The network with seeded random weights: to try the pipeline, not for results."""
     return untrained(partial(VGGish, final_relu=final_relu), seed)

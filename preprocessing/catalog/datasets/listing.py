@@ -1,4 +1,4 @@
-"""What a data set lists, and what of it is there."""
+"""The clips that a data set lists, present and missing."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,13 @@ from preprocessing.clips import Clip
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The clips of a data set, before anything is known of their files but whether they exist.
+    """The clips of a data set; of their files only the existence has been checked.
 
     Attributes:
-        clips: those with a file.
-        missing: those that are listed, but have none.
+        clips: with a file.
+        missing: listed, but without a file.
         classes: all class names, in the data set's own order.
-        notes: what a reader of the listing must know, a sentence each.
+        notes: remarks for the reader, a sentence each.
     """
 
     clips: tuple[Clip, ...]

@@ -15,7 +15,7 @@ def list_folder(root: Path, *, follow_links: bool = False) -> Listing:
     """Clips of ``root/CLASS/clip.mp4``, or of ``root/train/CLASS/clip.mp4``, ``val`` and ``test``.
 
     Raises:
-        AvcmrError: as :func:`scan_folder`; or folders of splits and of classes lie side by side.
+        AvcmrError: as :func:`scan_folder`; or split folders and class folders are mixed.
     """
     names = _folders(root)
     splits = [split for split in SPLITS if split in names]
@@ -63,7 +63,7 @@ def list_csv(path: Path) -> Listing:
 
 def _folders(root: Path) -> set[str]:
     if not root.is_dir():
-        raise NotFoundError(f"{root}: no such folder of videos; mend the path")
+        raise NotFoundError(f"{root}: no such folder of videos; check the path")
     return {path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")}
 
 

@@ -28,10 +28,10 @@ VEGAS_CLASSES = (
     "water_flowing",
 )
 
-CLIPS = 28_103
+_CLIPS = 28_103
 """How many clips were published."""
 
-FOLDS = 5
+_FOLDS = 5
 
 _NAME = re.compile(rf"({'|'.join(VEGAS_CLASSES)})_(.+)")
 
@@ -40,11 +40,11 @@ def list_vegas(videos: Path) -> Listing:
     """VEGAS's clips, without splits; see :func:`vegas_splits`.
 
     Raises:
-        AvcmrError: no such folder, no videos in it, or videos whose class cannot be told or is
-            told in two ways (the first few are named).
+        AvcmrError: no such folder, no videos in it, or videos of no class or of two (the
+            first few are named).
     """
     if not videos.is_dir():
-        raise NotFoundError(f"{videos}: no such folder of videos; mend the path")
+        raise NotFoundError(f"{videos}: no such folder of videos; check the path")
     clips, faults = [], []
     for path in videos_below(videos):
         try:
@@ -61,8 +61,8 @@ def list_vegas(videos: Path) -> Listing:
         raise SetupError(f"{videos}: no videos; expected {videos}/chainsaw/video_00382.mp4")
     refuse_duplicate_ids(clips, videos)
     notes = []
-    if len(clips) < CLIPS:
-        notes.append(f"{len(clips):,} of the {CLIPS:,} clips that were published are here")
+    if len(clips) < _CLIPS:
+        notes.append(f"{len(clips):,} of the {_CLIPS:,} clips that were published are here")
     return Listing(tuple(clips), (), VEGAS_CLASSES, tuple(notes))
 
 
@@ -73,11 +73,11 @@ def vegas_splits(
     fold: int = 1,
     seed: int = 0,
 ) -> list[Split]:
-    """Train and test: one of five class-balanced folds, counted from 1, is tested on.
+    """Train and test: one of five class-balanced folds, counted from 1, is the test split.
 
-    Of all 28,103 clips, the first fold has 5,621 and leaves 22,482 for training.
+    Of all 28,103 clips, the first fold has 5,621, which leaves 22,482 for training.
     """
-    folds = balanced_folds(clips, content, folds=FOLDS, seed=seed)
+    folds = balanced_folds(clips, content, folds=_FOLDS, seed=seed)
     return ["test" if number == fold - 1 else "train" for number in folds]
 
 

@@ -1,4 +1,4 @@
-"""``avcmr dataset`` as a user gives it: the manifest, the table, and what must be mended first."""
+"""``avcmr dataset`` as a user gives it: the manifest, the table, and what must be fixed first."""
 
 import json
 from pathlib import Path
@@ -117,7 +117,7 @@ def test_a_csv_file_is_checked_and_what_is_odd_is_named(vegas: Path, tmp_path: P
     assert ["all", "5", "3/4", "0.00", "1", "2"] in table
     assert "no file: 1 of 9 clips, such as" in done.stderr
     assert "unusable (not_media): 1, x; extraction will list them as failed" in done.stderr
-    assert "the same under several classes: 1, 0" in done.stderr
+    assert "duplicates in several classes: 1, 0" in done.stderr
     assert "no clips in test: 1, odd" in done.stderr
     assert [clip.id for clip in read_manifest(out)] == [*"012345", "x", "z"]
 

@@ -159,7 +159,7 @@ def test_a_store_is_wanted_and_a_published_file_given(feature_file, tmp_path) ->
         (["info", "absent.h5"], "no feature store at absent.h5"),
         (["validate", "absent.h5"], "no feature store at absent.h5"),
         (["merge", "absent.h5", "--out", "out.h5"], "no feature store at absent.h5"),
-        (["import", "absent.h5"], "absent.h5: nothing is there"),
+        (["import", "absent.h5"], "absent.h5: does not exist"),
         (["subset", "STORE", "--class", "lion", "--out", "o.h5"], "no class lion; avcmr features"),
     ],
 )

@@ -196,7 +196,7 @@ def test_command(shards, tmp_path, monkeypatch) -> None:
         app, ["dataset", "yt8m", "--shards", "validate*.tfrecord", *arguments]
     )
     assert (result.exit_code, result.stdout) == (0, "yt8m.h5\n"), result.stderr
-    assert "12 videos in 2 shards; 8 taken, 2 left out" in " ".join(result.stderr.split())
+    assert "12 videos in 2 shards; 8 selected, 2 dropped" in " ".join(result.stderr.split())
     dataset = load_dataset(Path("yt8m.h5"), load_config().data)
     assert dataset.class_names == ("Drum", "Guitar")
     result = CliRunner().invoke(app, ["dataset", "yt8m", "--shards", "no*", *arguments])

@@ -61,7 +61,7 @@ def test_a_clip_s_features_do_not_depend_on_its_company(extractor) -> None:
 def test_more_frames_than_one_forward_pass_takes(extractor, monkeypatch) -> None:
     clip = random_media(5, 5.0, 4)
     (whole,) = extractor.extract([clip])
-    monkeypatch.setattr("preprocessing.networks.extractor.FRAMES_PER_FORWARD", {"cpu": 2})
+    monkeypatch.setattr("preprocessing.networks.extractor._FRAMES_PER_FORWARD", {"cpu": 2})
     (pieces,) = extractor.extract([clip])
     np.testing.assert_allclose(pieces.visual, whole.visual, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(pieces.audio, whole.audio, rtol=1e-4, atol=1e-5)
