@@ -1,4 +1,4 @@
-"""The media files that a benchmark was given."""
+"""The media files given to a benchmark."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,7 +7,7 @@ from preprocessing.catalog.folders import MEDIA_SUFFIXES
 
 
 def media_files(given: Iterable[Path]) -> list[Path]:
-    """The files themselves, and all that lie in the folders."""
+    """The given files, and all media files in the given folders."""
     return [
         path
         for place in given

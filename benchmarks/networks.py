@@ -2,11 +2,11 @@
 
     python benchmarks/networks.py [--cores N] [--clips N] [--length SECONDS] [--rounds N]
 
-The rival takes one clip at a time through the same networks as they come: eager, channels first,
-batch norms apart, one process with as many threads as cores. avcmr has a process a core, of one
-thread, which takes some clips together, as in `avcmr extract`. The limit is what a matrix product
+The rival runs one clip at a time through the same networks unoptimized: eager, channels first,
+batch norms not folded, one process with as many threads as cores. avcmr runs one single-threaded
+process per core on batches of clips, as `avcmr extract` does. The limit is what a matrix product
 reaches in as many such processes, for 11.4 GFLOP a frame (Inception-v3) and 1.7 GFLOP an example
-(VGGish). All in turn, on the clock; medians of the rounds, and of their ratios.
+(VGGish). All are timed in turn; medians of the rounds, and of their ratios.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def random_clip(seed: int, length: int) -> Media:
 
 
 @lru_cache
-def as_they_come() -> tuple[torch.nn.Module, torch.nn.Module]:
+def unoptimized() -> tuple[torch.nn.Module, torch.nn.Module]:
     return load_inception("inception_v3_2015"), untrained_vggish(0)
 
 
@@ -60,14 +60,14 @@ def ours(precision: Precision) -> FeatureExtractor:
 
 
 @torch.inference_mode()
-def obvious(seed: int, length: int) -> None:
-    inception, vggish = as_they_come()
+def one_by_one(seed: int, length: int) -> None:
+    inception, vggish = unoptimized()
     clip = random_clip(seed, length)
     inception(to_inception_input(torch.from_numpy(clip.frames)).contiguous())
     vggish(vggish_examples(torch.from_numpy(clip.waveform)))
 
 
-def together(first: int, length: int, precision: Precision = "float32") -> None:
+def batched(first: int, length: int, precision: Precision = "float32") -> None:
     seeds = range(first, first + CLIPS_PER_FORWARD)
     ours(precision).extract([random_clip(seed, length) for seed in seeds])
 
@@ -92,14 +92,14 @@ def pool_of(processes: int, threads: int) -> Executor:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--clips", type=int, help="of a round; 8 a core, if not given")
+    parser.add_argument("--clips", type=int, help="per round; by default 8 per core")
     parser.add_argument("--length", type=int, default=10, help="of a clip, in seconds")
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     cores, length = arguments.cores, arguments.length
     groups = max(cores, (arguments.clips or 8 * cores) // CLIPS_PER_FORWARD)
     clips = groups * CLIPS_PER_FORWARD
-    loop, full = partial(obvious, length=length), partial(together, length=length)
+    loop, full = partial(one_by_one, length=length), partial(batched, length=length)
     half = partial(full, precision="bfloat16")
     with pool_of(1, threads=cores) as one, pool_of(cores, threads=1) as many:
         ways = {
@@ -109,7 +109,7 @@ def main() -> None:
             "matrix product": partial(seconds, many, product, range(cores)),
         }
         for work in ways.values():
-            work()  # networks are loaded, clips are made
+            work()  # warm up: networks are loaded, clips generated
         measured: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(arguments.rounds):
             for name, work in ways.items():

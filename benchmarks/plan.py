@@ -1,10 +1,10 @@
-"""How long, how much disk and how many machines: extraction of the well-known data sets.
+"""Time, disk and machines that the extraction of well-known data sets needs.
 
     python benchmarks/plan.py CLIPS... [--cores N] [--days N]       (files, or folders)
 
 Measures what a second of these clips costs one core (decoding, networks) and how many bytes its
-features take, and multiplies. The videos' own size is that of the measured clips. For a machine
-with GPUs give its own rate: --clips-per-second, of ten-second clips.
+features take, and extrapolates; the size of the videos as well. For a machine with GPUs give its
+measured rate: --clips-per-second, of ten-second clips.
 """
 
 import argparse
@@ -75,9 +75,9 @@ def measure(paths: list[Path]) -> Cost:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("clips", nargs="+", type=Path)
-    parser.add_argument("--count", type=int, default=12, help="clips that are measured")
+    parser.add_argument("--count", type=int, default=12, help="clips to measure")
     parser.add_argument("--cores", type=int, default=16, help="of one machine")
-    parser.add_argument("--days", type=float, default=1, help="in which it is to be done")
+    parser.add_argument("--days", type=float, default=1, help="to finish in")
     parser.add_argument("--clips-per-second", type=float, help="of one machine, if known")
     arguments = parser.parse_args()
     paths = media_files(arguments.clips)
