@@ -8,7 +8,6 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +15,10 @@ import ray
 from ray.exceptions import AuthenticationError
 
 from preprocessing.errors import SetupError
-from raytasks.startup import time_to_start
-
-PACKAGES = ("avcmr", "preprocessing", "raytasks")
-"""What is sent to the machines of a cluster."""
+from raytasks.startup import PACKAGES, packages_first, short_folders, time_to_start
 
 _ANSWER_SECONDS = 10.0
 """How long a cluster may take to answer."""
-
-_FOLDER_BYTES = 36
-"""The longest folder whose sessions Ray can keep its sockets in: their paths, which are 70 longer,
-may have 107 bytes."""
 
 OBJECT_STORE_BYTES = 512 << 20
 """Shared memory of a local Ray: decoded clips on their way to a network, a few MB each."""
@@ -108,7 +100,7 @@ def _start() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if not users_token():  # Ray would leave one in the user's home, for all clusters to come
         os.environ["RAY_AUTH_TOKEN"] = OWN_TOKEN
-    with time_to_start(), _short_folders() as environment:
+    with time_to_start(), short_folders() as environment:
         return ray.init(
             address="local",  # and not any that "ray start" has left on this machine
             include_dashboard=True,
@@ -116,7 +108,7 @@ def _start() -> Any:
             object_store_memory=OBJECT_STORE_BYTES,
             log_to_driver=False,
             logging_level=logging.ERROR,
-            runtime_env=_packages_first() | environment,
+            runtime_env=packages_first() | environment,
             _system_config={
                 "metrics_report_interval_ms": _METRICS_EVERY_MS,
                 # A worker that runs out of memory is retried by us, alone, not by Ray without end.
@@ -155,48 +147,7 @@ def _runtime_env() -> dict[str, Any]:
     if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
         return {}
     beside = Path(__file__).parents[1]
-    return {"py_modules": [str(beside / name) for name in PACKAGES]} | _packages_first()
-
-
-def _packages_first() -> dict[str, Any]:
-    """Let workers import our packages before the working folder is on their path.
-
-    Ray puts it first, and a user's ``preprocessing.py`` in it would hide ours. Only where there is
-    such a file, since processes that Ray has started ahead cannot be used then.
-    """
-    folder = Path.cwd()
-    hidden = any((folder / f"{name}{end}").exists() for name in PACKAGES for end in ("", ".py"))
-    if not hidden or folder == Path(__file__).parents[1]:
-        return {}
-    return {"worker_process_setup_hook": f"{__name__}.{import_packages.__name__}"}
-
-
-def import_packages() -> None:
-    """Import each of our packages; run in each new worker, before anything else."""
-    for name in PACKAGES:
-        import_module(name)
-
-
-@contextmanager
-def _short_folders() -> Iterator[dict[str, Any]]:
-    """While inside, Ray finds folders for its sockets that are short enough, one of our own.
-
-    Yields:
-        What workers get back for their own files: the ``$TMPDIR`` that batch systems set.
-    """
-    long = {
-        name: folder
-        for name in ("TMPDIR", "RAY_TMPDIR")
-        if len(os.fsencode(folder := os.environ.get(name, ""))) > _FOLDER_BYTES
-    }
-    if long:
-        own = Path(f"/tmp/avcmr-ray-{os.getuid()}")
-        own.mkdir(mode=0o700, exist_ok=True)
-        os.environ.update(dict.fromkeys(long, str(own)))
-    try:
-        yield {"env_vars": long} if long else {}
-    finally:
-        os.environ.update(long)
+    return {"py_modules": [str(beside / name) for name in PACKAGES]} | packages_first()
 
 
 def on_cluster() -> bool:

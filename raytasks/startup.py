@@ -1,11 +1,21 @@
-"""Ray's own limit on how long a local node may take to start, raised for busy machines."""
+"""What lets a local Ray start on busy machines, with a long ``$TMPDIR``, beside a user's files."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import ray
+
+PACKAGES = ("avcmr", "preprocessing", "raytasks")
+"""What is sent to the machines of a cluster."""
+
+_FOLDER_BYTES = 36
+"""The longest folder whose sessions Ray can keep its sockets in: their paths, which are 70 longer,
+may have 107 bytes."""
 
 _START_SECONDS = 300.0
 
@@ -36,3 +46,44 @@ def time_to_start() -> Iterator[None]:
         yield
     finally:
         services.get_node = get_node
+
+
+def packages_first() -> dict[str, Any]:
+    """Let workers import our packages before the working folder is on their path.
+
+    Ray puts it first, and a user's ``preprocessing.py`` in it would hide ours. Only where there is
+    such a file, since processes that Ray has started ahead cannot be used then.
+    """
+    folder = Path.cwd()
+    hidden = any((folder / f"{name}{end}").exists() for name in PACKAGES for end in ("", ".py"))
+    if not hidden or folder == Path(__file__).parents[1]:
+        return {}
+    return {"worker_process_setup_hook": f"{__name__}.{import_packages.__name__}"}
+
+
+def import_packages() -> None:
+    """Import each of our packages; run in each new worker, before anything else."""
+    for name in PACKAGES:
+        import_module(name)
+
+
+@contextmanager
+def short_folders() -> Iterator[dict[str, Any]]:
+    """While inside, Ray finds folders for its sockets that are short enough, one of our own.
+
+    Yields:
+        What workers get back for their own files: the ``$TMPDIR`` that batch systems set.
+    """
+    long = {
+        name: folder
+        for name in ("TMPDIR", "RAY_TMPDIR")
+        if len(os.fsencode(folder := os.environ.get(name, ""))) > _FOLDER_BYTES
+    }
+    if long:
+        own = Path(f"/tmp/avcmr-ray-{os.getuid()}")
+        own.mkdir(mode=0o700, exist_ok=True)
+        os.environ.update(dict.fromkeys(long, str(own)))
+    try:
+        yield {"env_vars": long} if long else {}
+    finally:
+        os.environ.update(long)

@@ -10,7 +10,8 @@ import pytest
 
 import raytasks
 from preprocessing.errors import SetupError
-from raytasks.cluster import PACKAGES, _short_folders, connected
+from raytasks.cluster import connected
+from raytasks.startup import PACKAGES, short_folders
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
@@ -116,12 +117,12 @@ def test_only_long_folders_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None
     long = "/scratch/" + "j" * 40
     monkeypatch.setenv("TMPDIR", long)
     monkeypatch.setenv("RAY_TMPDIR", "/scratch/job")
-    with _short_folders() as environment:
+    with short_folders() as environment:
         assert environment == {"env_vars": {"TMPDIR": long}}
         assert os.environ["TMPDIR"] == f"/tmp/avcmr-ray-{os.getuid()}"
         assert os.environ["RAY_TMPDIR"] == "/scratch/job"
     assert os.environ["TMPDIR"] == long
     monkeypatch.delenv("TMPDIR")
-    with _short_folders() as environment:
+    with short_folders() as environment:
         assert environment == {}
         assert "TMPDIR" not in os.environ

@@ -20,10 +20,11 @@ from preprocessing.clips import Clip
 from preprocessing.media import PyAVDecoder, Sampling
 from preprocessing.media.types import Media
 from preprocessing.store import FeatureStore, FeatureWriter
-from raytasks.cluster import PACKAGES, connected
+from raytasks.cluster import connected
 from raytasks.extraction.decoding import Decoding
 from raytasks.extraction.driver import Extraction, Progress
 from raytasks.extraction.layout import Layout
+from raytasks.startup import PACKAGES
 from raytasks.train import WorkerPlan, train_on_ray
 from tests.raytasks.extraction.test_driver import PROVENANCE, Averages, averages, make_clip
 from tests.raytasks.test_train import open_run, parameters
