@@ -64,7 +64,7 @@ METHODS = (
         by_gradient(Classification),
     ),
     Method(
-        "label-space-feature-weights",
+        "label-space-weighted",
         "trained",
         "label-space, with our feature weights",
         by_gradient(with_feature_weights),
