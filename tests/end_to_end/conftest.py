@@ -200,7 +200,10 @@ def undisturbed_store(once, good_clips: Path) -> Path:
 
     def extract(folder: Path) -> None:
         command = [*EXTRACT, folder / "undisturbed.h5", "--videos", good_clips]
-        subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE)
+        done = subprocess.run(
+            command, check=False, capture_output=True, text=True, timeout=PATIENCE
+        )
+        assert done.returncode == 0, done.stderr
 
     return once("undisturbed", extract) / "undisturbed.h5"
 
