@@ -506,7 +506,7 @@ def test_serve_command(
     port = listening.getsockname()[1]
     assert listening.getsockname()[0] == host
     assert result.stdout == f"http://127.0.0.1:{port}/\n"
-    assert ("anybody" in result.stderr) == (hosts == ("*",))
+    assert ("everybody" in result.stderr) == (hosts == ("*",))
     with TestClient(server.config.app, base_url="http://elsewhere") as client:
         assert client.get("/api/about").status_code == (200 if hosts == ("*",) else 400)
     taken = CliRunner().invoke(app, [*run, "--port", str(port)])
