@@ -1,4 +1,4 @@
-"""Look into a file of features, and check it."""
+"""Inspect and validate files of features."""
 
 import json
 from collections import Counter
@@ -22,7 +22,7 @@ ManifestOption = Annotated[
     Path | None, typer.Option(help="NumPy: CSV file of labels (path,label[,id,split]).")
 ]
 VisualKeyOption = Annotated[
-    str | None, typer.Option(help="NumPy: take NAME_KEY.npy, where there are several.")
+    str | None, typer.Option(help="NumPy: use NAME_KEY.npy, if there are several.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
 
@@ -33,7 +33,7 @@ def info(
     visual_key: VisualKeyOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what is in a file of features.
+    """Show the contents of a file of features.
 
     Example:
 
@@ -61,7 +61,7 @@ def validate(
     weights: WeightsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Look for NaN, rows of zeros, duplicate ids, mismatched offsets, and whether clips or weights
+    """Check for NaN, rows of zeros, duplicate ids, mismatched offsets, and whether clips or weights
     have changed since.
 
     Exit code 1 if anything is found.
@@ -86,7 +86,7 @@ def validate(
         for one in [one for one in findings if one.kind == kind][:5]:
             console.print(f"  {one.id + ': ' if one.id else ''}{one.message}", markup=False)
     if not findings:
-        console.print(f"{file}: nothing wrong found", markup=False)
+        console.print(f"{file}: no problems found", markup=False)
     raise typer.Exit(1 if findings else 0)
 
 
@@ -94,7 +94,7 @@ def existing(path: Path) -> Path:
     from preprocessing.store import FeatureStore
 
     if not path.exists():
-        FeatureStore(path).close()  # says what is missing, and of parts that wait
+        FeatureStore(path).close()  # raises what is missing, or which parts are unfinished
     return path
 
 
@@ -120,7 +120,7 @@ def _opened(
 
 
 def _sha256_here(folder: Path | None, name: str) -> str | None:
-    """Of the weights that avcmr extract would use on this machine; None where there are none."""
+    """Hash of the weights that avcmr extract would use on this machine; None without any."""
     from preprocessing.networks.weights import SOURCES, find
 
     found = [find(one, folder) for one in SOURCES if one == name]

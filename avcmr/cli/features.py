@@ -18,7 +18,7 @@ from avcmr.cli.feature_inspection import (
 from preprocessing.errors import NotFoundError
 
 StoreArgument = Annotated[Path, typer.Argument(help="Feature store.")]
-OutOption = Annotated[Path, typer.Option(help="What to write; must not be there yet.")]
+OutOption = Annotated[Path, typer.Option(help="File to write; must not exist yet.")]
 
 
 def import_(
