@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from preprocessing.catalog.folders import scan_folder, videos_below
-from preprocessing.errors import NotFoundError, SetupError
+from preprocessing.errors import AvcmrError
 
 
 def touch(*paths: Path) -> None:
@@ -46,7 +46,7 @@ def test_a_folder_per_class(tmp_path: Path) -> None:
 )
 def test_folders_that_cannot_be_used(tmp_path: Path, files: list[str], wanted: str) -> None:
     touch(*(tmp_path / name for name in files))
-    with pytest.raises(SetupError, match=wanted):
+    with pytest.raises(AvcmrError, match=wanted):
         scan_folder(tmp_path)
 
 
@@ -72,5 +72,5 @@ def test_links_out_of_the_folder_need_leave(tmp_path: Path, caplog) -> None:
 
 
 def test_a_missing_folder(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="no such folder"):
+    with pytest.raises(AvcmrError, match="no such folder"):
         scan_folder(tmp_path / "raw")

@@ -6,7 +6,7 @@ import pytest
 
 from preprocessing.catalog.manifest import read_manifest, write_manifest
 from preprocessing.clips import Clip
-from preprocessing.errors import NotFoundError, SetupError
+from preprocessing.errors import AvcmrError
 
 
 def test_manifest_with_every_column(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_manifest_ids_follow_from_path_and_cut(tmp_path: Path) -> None:
 def test_manifests_that_cannot_be_used(tmp_path: Path, text: str, wanted: str) -> None:
     path = tmp_path / "clips.csv"
     path.write_text(text)
-    with pytest.raises(SetupError, match=wanted):
+    with pytest.raises(AvcmrError, match=wanted):
         read_manifest(path)
 
 
@@ -90,7 +90,7 @@ def test_a_manifest_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_no_manifest_of_names_that_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(SetupError, match="not UTF-8"):
+    with pytest.raises(AvcmrError, match="not UTF-8"):
         write_manifest(tmp_path / "clips.csv", [Clip("a", Path("/a\udcff.mp4"), "a")])
     assert list(tmp_path.iterdir()) == []
 
@@ -98,16 +98,16 @@ def test_no_manifest_of_names_that_cannot_be_written(tmp_path: Path) -> None:
 def test_all_shared_ids_are_named_with_their_labels(tmp_path: Path) -> None:
     path = tmp_path / "clips.csv"
     path.write_text("id,path,label\n1,a.mp4,x\n1,b.mp4,y\n2,c.mp4,x\n2,d.mp4,x\n")
-    with pytest.raises(SetupError, match=r"a.mp4 \(x\) and b.mp4 \(y\) .* c.mp4 and d.mp4 share"):
+    with pytest.raises(AvcmrError, match=r"a.mp4 \(x\) and b.mp4 \(y\) .* c.mp4 and d.mp4 share"):
         read_manifest(path)
 
 
 def test_manifest_that_is_no_text(tmp_path: Path) -> None:
     path = tmp_path / "clips.csv"
     path.write_bytes(b"path,label\n\xff\xfe\x00,x\n")
-    with pytest.raises(SetupError, match="not a UTF-8 CSV"):
+    with pytest.raises(AvcmrError, match="not a UTF-8 CSV"):
         read_manifest(path)
-    with pytest.raises(NotFoundError, match="no such manifest"):
+    with pytest.raises(AvcmrError, match="no such manifest"):
         read_manifest(tmp_path / "none.csv")
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from preprocessing.catalog.manifest import read_manifest
 from preprocessing.clips import Clip
-from preprocessing.errors import AvcmrError, SetupError, UsageError
+from preprocessing.errors import AvcmrError
 from preprocessing.interchange import export, import_features, layout_of, read_published
 from preprocessing.media.types import ClipFeatures, Source
 from preprocessing.store import FeatureStore, FeatureWriter, Provenance
@@ -115,7 +115,7 @@ def test_numpy_folders_of_several_networks_with_a_manifest(tmp_path) -> None:
         np.save(tmp_path / "in" / "clip" / f"{name}_clip.npy", np.ones((6, 5)))
     (tmp_path / "clips.csv").write_text("path,label,split\nx/a.mp4,dog,train\nb.mp4,cat,test\n")
     manifest = read_manifest(tmp_path / "clips.csv")
-    with pytest.raises(UsageError, match=r"there are clip, resnet .*--visual-key"):
+    with pytest.raises(AvcmrError, match=r"there are clip, resnet .*--visual-key"):
         read_published(tmp_path / "in", manifest=manifest)
     features = read_published(tmp_path / "in", manifest=manifest, visual_key="clip")
     assert features.ids.tolist() == ["x/a", "b"]
@@ -262,7 +262,7 @@ def damaged_chunk(path: Path) -> None:
 def test_hdf5_that_cannot_be_read_is_named(split_file, tmp_path, damage, message) -> None:
     split_file(tmp_path / "in")
     damage(tmp_path / "in")
-    with pytest.raises(SetupError, match=message) as caught:
+    with pytest.raises(AvcmrError, match=message) as caught:
         read_published(tmp_path / "in")
     assert str(tmp_path / "in") in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -328,9 +328,9 @@ def test_what_a_layout_cannot_hold_is_refused(
 ) -> None:
     make_store(tmp_path / "store.h5", rows=rows, splits=splits)
     with FeatureStore(tmp_path / "store.h5") as store:
-        with pytest.raises(UsageError, match=message):
+        with pytest.raises(AvcmrError, match=message):
             export(store, layout, tmp_path / "out.h5", sequences=sequences)
         assert list(tmp_path.iterdir()) == [tmp_path / "store.h5"]  # nothing half-written
         (tmp_path / "out.h5").touch()
-        with pytest.raises(SetupError, match="exists already"):
+        with pytest.raises(AvcmrError, match="exists already"):
             export(store, layout, tmp_path / "out.h5")

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from avcmr.cli import app
 from avcmr.config_files import load_config
 from avcmr.features.dataset import load_dataset
-from preprocessing.errors import SetupError, UsageError
+from preprocessing.errors import AvcmrError
 from preprocessing.interchange.youtube8m import (
     exclusive_labels,
     read_vocabulary,
@@ -152,13 +152,13 @@ def test_the_rule_of_exclusive_labels_against_a_plain_loop() -> None:
 
 @pytest.mark.parametrize(("classes", "message"), [(4, "--classes 2"), (3, "--classes 2")])
 def test_too_many_classes_are_refused_with_what_there_is(shards, classes, message) -> None:
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(AvcmrError, match=message):
         select(shards[0], classes)
 
 
 def test_other_records_are_named(tmp_path) -> None:
     write_shard(tmp_path / "a.tfrecord", [video_level("v", [1], np.ones(7), np.ones(128))])
-    with pytest.raises(SetupError, match=r"a.tfrecord: video v has no rgb of 1024"):
+    with pytest.raises(AvcmrError, match=r"a.tfrecord: video v has no rgb of 1024"):
         select([tmp_path / "a.tfrecord"], 2)
 
 
@@ -170,7 +170,7 @@ def test_vocabulary(tmp_path) -> None:
     names = read_vocabulary(tmp_path / "vocabulary.csv")
     assert names == {0: "Game", 1: "Trailer, promotion"}
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(SetupError, match=r"other.csv: no columns Index and Name"):
+    with pytest.raises(AvcmrError, match=r"other.csv: no columns Index and Name"):
         read_vocabulary(tmp_path / "other.csv")
 
 
@@ -184,7 +184,7 @@ def test_vocabulary(tmp_path) -> None:
 )
 def test_a_vocabulary_that_is_none(tmp_path, content, message) -> None:
     (tmp_path / "vocabulary.csv").write_bytes(content)
-    with pytest.raises(SetupError, match=message):
+    with pytest.raises(AvcmrError, match=message):
         read_vocabulary(tmp_path / "vocabulary.csv")
 
 
@@ -208,6 +208,6 @@ def test_a_shard_that_changes_meanwhile_is_noticed(shards, tmp_path) -> None:
     paths, features = shards
     selection = select(paths, 2)
     write_shard(paths[1], [video_level("new", [3], *features["v000"])])
-    with pytest.raises(SetupError, match="has changed while it was read"):
+    with pytest.raises(AvcmrError, match="has changed while it was read"):
         write_benchmark(selection, {}, tmp_path / "out.h5")
     assert not (tmp_path / "out.h5").exists()

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from preprocessing.catalog.datasets import AVE15_CLASSES, AVE_CLASSES, Listing, list_ave
-from preprocessing.errors import NotFoundError, SetupError
+from preprocessing.errors import AvcmrError
 
 SPLITS = ("train", "val", "test")
 LINES = (
@@ -173,12 +173,12 @@ def test_annotations_that_cannot_be_right(tmp_path: Path, line: str, wanted: str
     lay_out(tmp_path)
     with (tmp_path / "Annotations.txt").open("a") as file:
         file.write(line)
-    with pytest.raises(SetupError, match=re.escape(wanted).replace(r"\.\*", ".*")):
+    with pytest.raises(AvcmrError, match=re.escape(wanted).replace(r"\.\*", ".*")):
         listed(tmp_path)
 
 
 def test_all_that_is_absent_is_named_at_once(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError) as caught:
+    with pytest.raises(AvcmrError) as caught:
         list_ave(tmp_path / "a.txt", tmp_path / "videos", splits=tmp_path / "splits")
     assert all(name in str(caught.value) for name in ("a.txt", "videos", "splits"))
 
@@ -188,10 +188,10 @@ def test_folders_that_cannot_be_right(tmp_path: Path) -> None:
     (tmp_path / "AVE" / "again").mkdir()
     (tmp_path / "AVE" / "again" / "bark______0.mkv").touch()
     two = r"again/bark______0.mkv and bark______0.mp4 are of one video"
-    with pytest.raises(SetupError, match=two):
+    with pytest.raises(AvcmrError, match=two):
         listed(tmp_path)
     with pytest.raises(
-        SetupError, match=r"none of the 2 clips has a file; expected both______3.mp4"
+        AvcmrError, match=r"none of the 2 clips has a file; expected both______3.mp4"
     ):
         list_ave(
             tmp_path / "Annotations.txt", tmp_path / "AVE" / "again", classes=("Banjo", "Mandolin")
@@ -200,13 +200,13 @@ def test_folders_that_cannot_be_right(tmp_path: Path) -> None:
 
 def test_lists_that_cannot_be_right(tmp_path: Path) -> None:
     lay_out(tmp_path, rows={"train": [0, 1, 2], "val": [2], "test": [4]})
-    with pytest.raises(SetupError, match=r"valSet.txt: Bark, bark______2 is in trainSet.txt too"):
+    with pytest.raises(AvcmrError, match=r"valSet.txt: Bark, bark______2 is in trainSet.txt too"):
         listed(tmp_path)
     (tmp_path / "valSet.txt").write_text("Goat&goat______9&good&0&10\n")
-    with pytest.raises(SetupError, match="Goat, goat______9 is not in the annotations"):
+    with pytest.raises(AvcmrError, match="Goat, goat______9 is not in the annotations"):
         listed(tmp_path)
     (tmp_path / "valSet.txt").unlink()
-    with pytest.raises(SetupError, match=r"absent: valSet.txt, train_order.h5"):
+    with pytest.raises(AvcmrError, match=r"absent: valSet.txt, train_order.h5"):
         listed(tmp_path)
 
 
@@ -227,5 +227,5 @@ def test_order_files_that_cannot_be_right(tmp_path: Path, order, wanted: str) ->
             continue
         with h5py.File(tmp_path / f"{name}_order.h5", "w") as file:
             file["order"] = np.array(rows)
-    with pytest.raises(SetupError, match=f"test_order.h5: .*{wanted}"):
+    with pytest.raises(AvcmrError, match=f"test_order.h5: .*{wanted}"):
         listed(tmp_path)

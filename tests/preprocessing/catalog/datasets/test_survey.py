@@ -9,7 +9,7 @@ import pytest
 from preprocessing.catalog.datasets import Listing, list_csv, list_folder, survey
 from preprocessing.catalog.splits import stratified_split
 from preprocessing.clips import Clip
-from preprocessing.errors import NotFoundError, SetupError
+from preprocessing.errors import AvcmrError
 from preprocessing.media.encode import write_clip
 
 
@@ -88,9 +88,9 @@ def test_folders_of_splits(tmp_path: Path) -> None:
     }
     assert listing.classes == ("a", "b")
     (tmp_path / "dog").mkdir()
-    with pytest.raises(SetupError, match=r"folders of splits .train, test. beside others .dog."):
+    with pytest.raises(AvcmrError, match=r"folders of splits .train, test. beside others .dog."):
         list_folder(tmp_path)
-    with pytest.raises(NotFoundError, match="no such folder"):
+    with pytest.raises(AvcmrError, match="no such folder"):
         list_folder(tmp_path / "none")
 
 
@@ -102,8 +102,8 @@ def test_a_csv_file_with_absent_files(tmp_path: Path) -> None:
     assert [clip.id for clip in listing.clips] == ["a"]
     assert [clip.id for clip in listing.missing] == ["b"]
     table.write_text("path,label,split\na.mp4,x,train\nb.mp4,y,\n")
-    with pytest.raises(SetupError, match="1 of 2 rows have no split"):
+    with pytest.raises(AvcmrError, match="1 of 2 rows have no split"):
         list_csv(table)
     table.write_text("path,label\nb.mp4,y\n")
-    with pytest.raises(SetupError, match=r"none of the 1 files exists, such as .*b.mp4"):
+    with pytest.raises(AvcmrError, match=r"none of the 1 files exists, such as .*b.mp4"):
         list_csv(table)

@@ -7,7 +7,7 @@ import pytest
 
 from preprocessing.catalog.datasets import VEGAS_CLASSES, list_vegas, vegas_splits
 from preprocessing.clips import NO_FILE, Clip
-from preprocessing.errors import NotFoundError, SetupError
+from preprocessing.errors import AvcmrError
 
 
 def touch(root: Path, *names: str) -> None:
@@ -44,12 +44,12 @@ def test_folders_and_names_give_the_same_ids(tmp_path: Path) -> None:
 )
 def test_folders_that_cannot_be_used(tmp_path: Path, names: list[str], wanted: str) -> None:
     touch(tmp_path, *names)
-    with pytest.raises(SetupError, match=wanted):
+    with pytest.raises(AvcmrError, match=wanted):
         list_vegas(tmp_path)
 
 
 def test_a_missing_folder(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="no such folder"):
+    with pytest.raises(AvcmrError, match="no such folder"):
         list_vegas(tmp_path / "none")
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from preprocessing.errors import NotFoundError, SetupError
+from preprocessing.errors import AvcmrError
 from preprocessing.networks import weights
 from preprocessing.networks.weights import (
     SOURCES,
@@ -126,7 +126,7 @@ class TestOrder:
 class TestWrongFiles:
     def test_in_the_user_s_folder(self, tmp_path: Path) -> None:
         path = _put(tmp_path, b"something else")
-        with pytest.raises(SetupError) as caught:
+        with pytest.raises(AvcmrError) as caught:
             resolve("vggish_pca", tmp_path)
         for part in (str(path), SOURCES["vggish_pca"][0].sha256, weights.sha256(path)):
             assert part in str(caught.value)
@@ -136,16 +136,16 @@ class TestWrongFiles:
     ) -> None:
         _put(tmp_path, b"something else")
         monkeypatch.setenv("AVCMR_WEIGHTS", str(tmp_path))
-        with pytest.raises(SetupError, match=r"means\.npz is not the published"):
+        with pytest.raises(AvcmrError, match=r"means\.npz is not the published"):
             resolve("vggish_pca")
 
     def test_a_folder_that_does_not_exist(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        with pytest.raises(NotFoundError, match=r"--weights: .*typo is not a folder"):
+        with pytest.raises(AvcmrError, match=r"--weights: .*typo is not a folder"):
             resolve("vggish_pca", tmp_path / "typo")
         monkeypatch.setenv("AVCMR_WEIGHTS", str(tmp_path / "typo"))
-        with pytest.raises(NotFoundError, match=r"\$AVCMR_WEIGHTS: .*typo is not a folder"):
+        with pytest.raises(AvcmrError, match=r"\$AVCMR_WEIGHTS: .*typo is not a folder"):
             resolve("vggish_pca")
 
     def test_a_damaged_cache_is_fetched_again(
@@ -174,7 +174,7 @@ class TestNoNetwork:
         self, monkeypatch: pytest.MonkeyPatch, cache: Path, name: weights.WeightsName
     ) -> None:
         monkeypatch.setattr(search_module, "_packaged", lambda source: [])
-        with pytest.raises(SetupError) as caught:
+        with pytest.raises(AvcmrError) as caught:
             resolve(name)
         message = str(caught.value)
         source = next(source for source in SOURCES[name] if source.url)
