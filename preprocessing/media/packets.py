@@ -31,6 +31,15 @@ def read_packets(container: InputContainer, *streams: Stream) -> tuple[list[Pack
     return list(packets.values()), clock.jumps
 
 
+def from_first_key(packets: Packets) -> Packets:
+    """The packets of a video from the first frame that can be decoded by itself."""
+    first = next((number for number, packet in enumerate(packets) if packet.is_keyframe), 0)
+    key = packets[first].pts if first else None
+    if key is None:
+        return packets
+    return [packet for packet in packets[first:] if packet.pts is None or packet.pts >= key]
+
+
 def entry(packets: Packets, seconds: float) -> int:
     """Index of the packet at which decoding may begin to have all from this time stamp on."""
     entries = (

@@ -11,7 +11,7 @@ from preprocessing.errors import ClipError
 from preprocessing.media.damage import Damage, Losses
 from preprocessing.media.headers import Headers, no_audio, read_headers, require_within
 from preprocessing.media.orientation import Orientation
-from preprocessing.media.packets import Packets, read_packets
+from preprocessing.media.packets import Packets, from_first_key, read_packets
 from preprocessing.media.sampling import Sampling, cut
 from preprocessing.media.timeline import Timeline
 from preprocessing.media.waveform import Sound, read_sound
@@ -31,6 +31,7 @@ class Reading:
         audio: packets of the audio.
         timeline: of the video's frames.
         jumps: how often the file's clock jumps.
+        origin: time stamp of the first frame shown, seconds.
         start: first second of the cut, counted from the file's first frame.
         end: its last second.
     """
@@ -41,6 +42,7 @@ class Reading:
     audio: Packets
     timeline: Timeline
     jumps: int
+    origin: float
     start: float
     end: float
 
@@ -64,12 +66,15 @@ class Reading:
         streams = [headers.video] + ([headers.audio] if headers.audio else [])
         packets, jumps = read_packets(container, *streams)
         video, audio = packets if len(packets) == 2 else (packets[0], [])
-        timeline = Timeline.of(video, clip)
+        shown = from_first_key(video)
+        timeline = Timeline.of(shown, clip)
+        late = 0.0 if shown is video else timeline.origin - headers.video_start
         require_within(timeline.duration, clip, sampling.max_seconds)
         if not jumps:  # else the headers do not know how long it is
-            headers.require_all(timeline.duration, clip.file)
+            headers.require_all(late + timeline.duration, clip.file)
         start, end = cut(clip, timeline.duration)
-        return cls(clip, headers, video, audio, timeline, jumps, start, end)
+        origin = headers.video_start + late
+        return cls(clip, headers, shown, audio, timeline, jumps, origin, start, end)
 
     @property
     def seconds(self) -> float:
@@ -108,5 +113,5 @@ class Reading:
         """
         if self.headers.audio is None:
             raise no_audio(self.clip.file)
-        origin = self.headers.video_start + self.start
+        origin = self.origin + self.start
         return read_sound(self.headers.audio, self.audio, origin, self.seconds, self.clip.file)

@@ -65,12 +65,14 @@ class Timeline:
     """When each frame of a video is shown, known from its packets.
 
     Attributes:
+        origin: time stamp of the first frame, seconds.
         stamps: (N,) int64 increasing time stamps, in the stream's ticks.
         starts: (N,) float64 seconds from the first frame.
         keys: (N,) bool, whether the frame can be decoded without any other.
         duration: seconds until the last frame ends.
     """
 
+    origin: float
     stamps: NDArray[np.int64]
     starts: NDArray[np.float64]
     keys: NDArray[np.bool_]
@@ -98,7 +100,7 @@ class Timeline:
         end = max(stamp + duration for stamp, duration in shown.items())
         starts = (stamps - stamps[0]) * float(tick)
         key = np.array([stamp in keys for stamp in stamps.tolist()])
-        return cls(stamps, starts, key, float((end - stamps[0]) * tick))
+        return cls(float(stamps[0] * tick), stamps, starts, key, float((end - stamps[0]) * tick))
 
     def share_replaced(self, wanted: NDArray[np.int64], found: Sequence[int]) -> float:
         """Share of the sampled frames that were replaced by others far from them."""

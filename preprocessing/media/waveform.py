@@ -42,8 +42,9 @@ INAUDIBLE = 2.0**-15
 MAX_AMPLITUDE = 2.0**16
 """Larger samples are no sound: floats may hold anything, and some files do (full scale is 1)."""
 
-CANCELLED = 1e-3
-"""Channels cancel out where their mean has less than this share of their energy."""
+CANCELLED = 0.01
+"""Channels cancel out where their sum has less than this share of the energy that it would have if
+they had nothing in common."""
 
 STAMP_TOLERANCE = 0.01
 """Seconds by which time stamps may deviate from the sample count, since containers round them; only
@@ -248,6 +249,6 @@ class _Mixer:
 
     def remaining_channel(self) -> int | None:
         """The loudest channel where their mean cancels out, else None."""
-        if self.mean_energy < CANCELLED * self.energy.sum():
+        if self.mean_energy * len(self.energy) ** 2 < CANCELLED * self.energy.sum():
             return int(self.energy.argmax())
         return None

@@ -128,3 +128,32 @@ def test_a_damaged_packet_of_video_costs_its_frame(tmp_path) -> None:
     damage_packets(path, "video", 2.0, 4.0)
     with pytest.raises(ClipError, match="of its frames cannot be decoded"):
         decode(PyAVDecoder(), path)
+
+
+def test_a_stream_that_begins_within_a_group_of_pictures(tmp_path) -> None:
+    """It begins at the first frame that FFmpeg decodes, and its sound with it."""
+    whole, path = tmp_path / "whole.ts", tmp_path / "tail.ts"
+    rng = np.random.default_rng(0)
+    with av.open(str(whole), "w") as output:
+        video = output.add_stream("libx264", rate=25, options={"g": "30", "bf": "2"})
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        audio = output.add_stream("aac", rate=RATE, layout="mono")
+        sound = tone(6) * np.linspace(0.2, 1, 6 * RATE, dtype=np.float32)
+        for number in range(150):
+            noise = rng.integers(0, 255, (48, 64, 3), dtype=np.uint8)
+            output.mux(video.encode(av.VideoFrame.from_ndarray(noise, "rgb24")))
+            part = sound[:, number * 1920 : (number + 1) * 1920]
+            block = av.AudioFrame.from_ndarray(np.ascontiguousarray(part), "fltp", "mono")
+            block.sample_rate, block.pts = RATE, number * 1920
+            output.mux(audio.encode(block))
+        output.mux([*video.encode(None), *audio.encode(None)])
+    content = whole.read_bytes()
+    path.write_bytes(content[int(len(content) * 0.28) // 188 * 188 :])
+    with av.open(str(path)) as container:
+        frames = [f for f in container.decode(video=0) if f.time is not None]
+    media = PyAVDecoder().decode(Clip("x", path, "l"), Sampling(frames_per_second=25))
+    first = next(frame for frame in frames if frame.key_frame)
+    shown = [f.reformat(299, 299, "rgb24").to_ndarray() for f in frames if f.pts >= first.pts]
+    assert len(media.frames) == pytest.approx(len(shown), abs=1)
+    np.testing.assert_array_equal(media.frames[:60], shown[:60])
+    assert len(media.waveform) / SAMPLE_RATE == pytest.approx(media.duration, abs=0.1)
