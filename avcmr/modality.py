@@ -3,13 +3,14 @@
 from typing import Literal, get_args
 
 Modality = Literal["audio", "visual"]
-MODALITIES: tuple[Modality, ...] = get_args(Modality)
 
 Direction = Literal["audio_to_visual", "visual_to_audio"]
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 
-AUDIO_TO_VISUAL = "audio → visual"
-VISUAL_TO_AUDIO = "visual → audio"
+LABELS: dict[str, str] = {
+    "audio_to_visual": "audio → visual",
+    "visual_to_audio": "visual → audio",
+}
 
 Find = Literal["picture", "sound"]
 """What a search returns, in the words of its users."""

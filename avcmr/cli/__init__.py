@@ -1,4 +1,4 @@
-"""The command line, on top of all three packages."""
+"""The command line, on top of all three packages: a module for each command or group of them."""
 
 import os
 import traceback
@@ -30,6 +30,8 @@ from avcmr.cli import (
 )
 from avcmr.cli.console import console
 from preprocessing.errors import AvcmrError, ClipError
+
+__all__ = ["app", "main"]
 
 _debug = ContextVar("debug", default=False)
 
@@ -103,8 +105,8 @@ for module in (
     )
 for group in (dataset, features, weights, config):
     commands = typer.Typer(help=group.__doc__, no_args_is_help=True, rich_markup_mode="markdown")
-    for name, command in group.COMMANDS.items():
-        commands.command(name)(_guarded(command))
+    for command in group.COMMANDS:
+        commands.command(command.__name__.strip("_"))(_guarded(command))
     app.add_typer(commands, name=group.__name__.rpartition(".")[2])
 
 

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from avcmr.cli.console import ProgressLine, console
+from avcmr.cli.console import ProgressLine, console, warn
+from avcmr.cli.options import ConfigOption, OverridesArgument
 
 if TYPE_CHECKING:
     from avcmr.comparison.published import Published
@@ -36,18 +37,14 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print all results as J
 
 def command(
     features: Annotated[Path, typer.Option(help="Feature store, or a published feature file.")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(help="Settings, such as stage1.margin=0.3.")
-    ] = None,
+    overrides: OverridesArgument = None,
     methods: MethodsOption = "all",
     seeds: SeedsOption = 5,
     out: Annotated[
         Path | None, typer.Option(help="Folder of results; by default comparisons/NAME.")
     ] = None,
     jobs: JobsOption = 1,
-    config: Annotated[
-        Path | None, typer.Option(help="YAML file of settings, or a preset such as ave.")
-    ] = None,
+    config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     from avcmr.config_files import load_config
@@ -71,15 +68,7 @@ def run(
 ) -> dict[str, Any]:
     """Compare, print the table and write ``comparison.{csv,md,png}``; all results as a dict.
 
-    Args:
-        features: file of features.
-        settings: shared by all methods.
-        methods: comma-separated names.
-        seeds: of each method that depends on one.
-        folder: where results are kept.
-        jobs: processes.
-        classes: number that the features must have; any if not given.
-        published: numbers to show beside ours.
+    The features must have so many ``classes``, if given; ``published`` is shown beside ours.
     """
     from avcmr.comparison.registry import check_names
     from avcmr.comparison.statistics import caveats, summarise
@@ -90,7 +79,7 @@ def run(
     names = check_names([name.strip() for name in methods.split(",") if name.strip()])
     dataset = _fitting_dataset(features, settings, classes)
     console.print(f"{features}: {dataset!r}", markup=False)
-    _warn(dataset.warnings)
+    warn(dataset.warnings)
     comparison = Comparison(folder)
     with comparison.opened(settings, dataset):
         outcomes = _measured(
@@ -106,7 +95,7 @@ def run(
         warnings = caveats(outcomes, code_version())
         chance = expected_chance(dataset.test.labels)
         _write(folder, summaries, chance, published, (*dataset.warnings, *warnings))
-    _warn(warnings)
+    warn(warnings)
     title = f"MAP on {len(dataset.test)} test clips of {features.name} (chance {chance:.3f})"
     console.print(rich_table(summaries, title))
     if published:
@@ -185,8 +174,3 @@ def _write(
     text = markdown_table(summaries, published, warnings)
     (folder / "comparison.md").write_text(text, encoding="utf-8")
     (folder / "comparison.png").write_bytes(to_png(comparison_figure(summaries, chance, LIGHT)))
-
-
-def _warn(warnings: Sequence[str]) -> None:
-    for warning in warnings:
-        console.print(f"warning: {warning}", style="yellow", markup=False)

@@ -3,22 +3,18 @@
 Settings are named by a YAML file, the folder of a run, or a preset (avcmr config presets).
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from avcmr.cli.options import ConfigOption, OverridesArgument
 from preprocessing.errors import AvcmrError, UsageError
 
 
 def show(
-    overrides: Annotated[
-        list[str] | None, typer.Argument(help="Settings, such as stage1.margin=0.3.")
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="YAML file of settings, folder of a run, or preset.")
-    ] = None,
+    overrides: OverridesArgument = None,
+    config: ConfigOption = None,
 ) -> None:
     """Print the complete settings as YAML: defaults, then the file, then key=value.
 
@@ -89,9 +85,4 @@ def presets() -> None:
         print(f"{name:<8}{path}")
 
 
-COMMANDS: dict[str, Callable[..., None]] = {
-    "show": show,
-    "validate": validate,
-    "diff": diff,
-    "presets": presets,
-}
+COMMANDS = (show, validate, diff, presets)

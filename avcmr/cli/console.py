@@ -1,7 +1,7 @@
 """Messages and progress on stderr; results go to stdout."""
 
 import time
-from types import TracebackType
+from collections.abc import Iterable
 from typing import Self
 
 from rich.console import Console
@@ -11,6 +11,12 @@ console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 _SECONDS_BETWEEN_LINES = 5.0
 """How often progress is printed without a terminal."""
+
+
+def warn(warnings: Iterable[str]) -> None:
+    """Print each on a line of its own."""
+    for warning in warnings:
+        console.print(f"warning: {warning}", style="yellow", markup=False)
 
 
 class ProgressLine:
@@ -27,7 +33,7 @@ class ProgressLine:
             console=console,
             disable=not console.is_terminal,
         )
-        self._what, self._total = what, total
+        self._what = what
         self._task = self._bar.add_task(what, total=total, state="starting")
         self._printed = time.monotonic()
 
@@ -35,12 +41,7 @@ class ProgressLine:
         self._bar.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
     def update(self, completed: int, state: str) -> None:

@@ -15,7 +15,6 @@ From AVE's files to a table of results:
 
 import glob
 from collections import Counter
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -24,14 +23,15 @@ import typer
 from rich.table import Table
 
 from avcmr.cli.console import ProgressLine, console
+from avcmr.cli.options import FollowLinksOption, JsonOption
 from avcmr.cli.survey_table import as_json_text, show
 from preprocessing.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from preprocessing.catalog.datasets import Divide, Listing
 
-OutOption = Annotated[Path, typer.Option(help="The manifest to write.")]
-AcrossSplitsOption = Annotated[
+_Out = Annotated[Path, typer.Option(help="The manifest to write.")]
+_AcrossSplits = Annotated[
     Literal["refuse", "as-listed", "drop", "keep"],
     typer.Option(
         help="Clips that are in two splits: an error (refuse); an error only if two files are "
@@ -39,22 +39,19 @@ AcrossSplitsOption = Annotated[
         "or kept."
     ),
 ]
-ValOption = Annotated[
+_Val = Annotated[
     float, typer.Option(help="Fraction for validation, if there are no splits.", min=0, max=0.5)
 ]
-TestOption = Annotated[
+_Test = Annotated[
     float, typer.Option(help="Fraction for testing, if there are no splits.", min=0, max=0.5)
 ]
-SeedOption = Annotated[int, typer.Option(help="Of the random division.", min=0)]
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print everything as JSON, with the names of missing clips.")
-]
+_Seed = Annotated[int, typer.Option(help="Of the random division.", min=0)]
 
 
 def ave(
     annotations: Annotated[Path, typer.Option(help="AVE's Annotations.txt.")],
     videos: Annotated[Path, typer.Option(help="Folder that holds VIDEO.mp4, by YouTube id.")],
-    out: OutOption = Path("ave.csv"),
+    out: _Out = Path("ave.csv"),
     splits: Annotated[
         Path | None,
         typer.Option(
@@ -68,7 +65,7 @@ def ave(
         Literal["none", "train", "all"],
         typer.Option(help="Which clips are cut to the seconds of their event."),
     ] = "none",
-    across_splits: AcrossSplitsOption = "as-listed",
+    across_splits: _AcrossSplits = "as-listed",
     as_json: JsonOption = False,
 ) -> None:
     """AVE, with its official splits: 4,143 clips, 28 classes.
@@ -95,12 +92,12 @@ def vegas(
     videos: Annotated[
         Path, typer.Option(help="Folder of CLASS/…/video_00382.mp4 or CLASS_video_00382.mp4.")
     ],
-    out: OutOption = Path("vegas.csv"),
+    out: _Out = Path("vegas.csv"),
     fold: Annotated[
         int,
         typer.Option(help="Which of five class-balanced folds is the test split.", min=1, max=5),
     ] = 1,
-    seed: SeedOption = 0,
+    seed: _Seed = 0,
     as_json: JsonOption = False,
 ) -> None:
     """VEGAS: 28,103 clips, 10 classes; a fifth of each is the test split.
@@ -117,14 +114,12 @@ def vegas(
 
 def folder(
     root: Annotated[Path, typer.Argument(help="Folder of CLASS/ folders, or of train/CLASS/ ….")],
-    out: OutOption = Path("clips.csv"),
-    val: ValOption = 0.1,
-    test: TestOption = 0.2,
-    seed: SeedOption = 0,
-    across_splits: AcrossSplitsOption = "refuse",
-    follow_links: Annotated[
-        bool, typer.Option("--follow-links", help="Follow links that lead out of the folder.")
-    ] = False,
+    out: _Out = Path("clips.csv"),
+    val: _Val = 0.1,
+    test: _Test = 0.2,
+    seed: _Seed = 0,
+    across_splits: _AcrossSplits = "refuse",
+    follow_links: FollowLinksOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Your own folder of videos, one folder a class.
@@ -142,11 +137,11 @@ def folder(
 
 def csv(
     file: Annotated[Path, typer.Argument(help="Columns path,label[,id,split,start,end].")],
-    out: OutOption = Path("clips.csv"),
-    val: ValOption = 0.1,
-    test: TestOption = 0.2,
-    seed: SeedOption = 0,
-    across_splits: AcrossSplitsOption = "refuse",
+    out: _Out = Path("clips.csv"),
+    val: _Val = 0.1,
+    test: _Test = 0.2,
+    seed: _Seed = 0,
+    across_splits: _AcrossSplits = "refuse",
     as_json: JsonOption = False,
 ) -> None:
     """Your own list of clips: checked, and divided if it has no splits.
@@ -213,14 +208,7 @@ def yt8m(
     print(out)
 
 
-COMMANDS: dict[str, Callable[..., None]] = {
-    "ave": ave,
-    "vegas": vegas,
-    "folder": folder,
-    "csv": csv,
-    "yt8m": yt8m,
-}
-"""Name → command of ``avcmr dataset``."""
+COMMANDS = (ave, vegas, folder, csv, yt8m)
 
 
 def _divide(listing: "Listing", val: float, test: float, seed: int) -> "Divide | None":

@@ -9,13 +9,13 @@ Example:
 
 import json
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
 
 from avcmr.cli.console import console
+from avcmr.cli.options import JsonOption, WeightsOption
 
 if TYPE_CHECKING:
     from avcmr.cli.checks import Row
@@ -24,10 +24,8 @@ _STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 
 
 def command(
-    weights: Annotated[
-        Path | None, typer.Option(help="Folder of pretrained weights; also $AVCMR_WEIGHTS.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print all rows as JSON.")] = False,
+    weights: WeightsOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     from avcmr.cli.checks import COMMANDS, all_checks, run
 

@@ -7,18 +7,16 @@ Example:
 """
 
 import json
-from pathlib import Path
-from typing import Annotated
 
-import typer
 from rich.table import Table
 
-from avcmr.cli.console import console
+from avcmr.cli.console import console, warn
+from avcmr.cli.options import JsonOption, RunArgument
 
 
 def command(
-    run: Annotated[Path, typer.Argument(help="Folder of the run, such as runs/NAME.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print all metrics as JSON.")] = False,
+    run: RunArgument,
+    as_json: JsonOption = False,
 ) -> None:
     import torch
 
@@ -34,8 +32,7 @@ def command(
     results = measure(folder, embedded, device=torch.device("cuda" if gpu else "cpu"))
     evaluation = results.evaluation
     page = render([results], title=f"avcmr · {results.name}").write_with_figures(folder.report)
-    for warning in results.warnings:
-        console.print(f"warning: {warning}", style="yellow", markup=False)
+    warn(results.warnings)
     if as_json:
         print(json.dumps(evaluation.to_dict() | {"report": str(page)}))
         return

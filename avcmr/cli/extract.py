@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.table import Table
 
-from avcmr.cli.console import ProgressLine, console
+from avcmr.cli.console import ProgressLine, console, warn
+from avcmr.cli.options import AddressOption, FollowLinksOption, WeightsOption
 from avcmr.cli.weights import report_download
 from preprocessing.errors import UsageError
 
@@ -37,9 +38,7 @@ def command(
         Path | None, typer.Option(help="CSV file that lists the clips, instead of --videos.")
     ] = None,
     out: Annotated[Path, typer.Option(help="The feature store to write.")] = Path("features.h5"),
-    weights: Annotated[
-        Path | None, typer.Option(help="Folder of pretrained weights; also $AVCMR_WEIGHTS.")
-    ] = None,
+    weights: WeightsOption = None,
     visual: Annotated[
         Literal["inception_v3_2015", "inception_v3_imagenet"],
         typer.Option(help="2015: as in YouTube-8M and the paper. imagenet: torchvision's."),
@@ -77,15 +76,11 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show what would be done.")
     ] = False,
-    follow_links: Annotated[
-        bool, typer.Option("--follow-links", help="Follow links that lead out of --videos.")
-    ] = False,
+    follow_links: FollowLinksOption = False,
     clip_timeout: Annotated[
         float, typer.Option(help="Seconds after which decoding a clip is aborted.", min=1)
     ] = 300.0,
-    address: Annotated[
-        str | None, typer.Option(help="Ray cluster to join; also $RAY_ADDRESS. Default: local.")
-    ] = None,
+    address: AddressOption = None,
 ) -> None:
     clips = _clips(videos, manifest, follow_links=follow_links)  # before the slow imports
 
@@ -118,16 +113,14 @@ def command(
         decoder=describe(backend),
     )
     if provenance.untrained:
-        console.print(
-            "warning: VGGish is UNTRAINED (random weights, --untrained-audio): "
-            "its audio features are only for trying the pipeline",
-            style="yellow",
+        warn(
+            [
+                "VGGish is UNTRAINED (random weights, --untrained-audio): "
+                "its audio features are only for trying the pipeline"
+            ]
         )
     if precision == "bfloat16" and not multiplies_bfloat16():
-        console.print(
-            "warning: this machine has no instructions for bfloat16; float32 is faster here",
-            style="yellow",
-        )
+        warn(["this machine has no instructions for bfloat16; float32 is faster here"])
     with FeatureWriter(out, provenance) as writer:
         plan = writer.plan(clips, retry_failed=retry_failed)
         console.print(f"plan: {plan.summary()}", markup=False)

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,24 +12,17 @@ import typer
 from rich.table import Table
 
 from avcmr.cli.console import console
-from avcmr.cli.weights import WeightsOption
+from avcmr.cli.options import JsonOption, ManifestOption, VisualKeyOption, WeightsOption
 
 if TYPE_CHECKING:
     from preprocessing.interchange import PublishedFeatures
     from preprocessing.store import FeatureStore
 
-FileArgument = Annotated[Path, typer.Argument(help="Feature store, or published features.")]
-ManifestOption = Annotated[
-    Path | None, typer.Option(help="NumPy: CSV file of labels (path,label[,id,split]).")
-]
-VisualKeyOption = Annotated[
-    str | None, typer.Option(help="NumPy: use NAME_KEY.npy, if there are several.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
+_File = Annotated[Path, typer.Argument(help="Feature store, or published features.")]
 
 
 def info(
-    file: FileArgument,
+    file: _File,
     manifest: ManifestOption = None,
     visual_key: VisualKeyOption = None,
     as_json: JsonOption = False,
@@ -39,23 +33,24 @@ def info(
 
         avcmr features info features.h5
     """
-    with _opened(file, manifest, visual_key) as source:
+    from preprocessing.store import FeatureStore
+
+    is_store = _is_store(file, manifest, visual_key)
+    with FeatureStore(file) if is_store else published(file, manifest, visual_key) as source:
         facts = _facts(source)
     if as_json:
         print(json.dumps(facts))
         return
     table = Table(title=str(file), show_header=False)
     for name, value in facts.items():
-        if isinstance(value, dict):
-            table.add_row(name, ", ".join(f"{key} {item}" for key, item in value.items()))
-        else:
-            table.add_row(name, str(value))
+        pairs = value.items() if isinstance(value, dict) else [("", value)]
+        table.add_row(name, ", ".join(f"{key} {item}".strip() for key, item in pairs))
     console.print(table)
     print(file)
 
 
 def validate(
-    file: FileArgument,
+    file: _File,
     manifest: ManifestOption = None,
     visual_key: VisualKeyOption = None,
     weights: WeightsOption = None,
@@ -72,10 +67,10 @@ def validate(
     """
     from preprocessing.store.validate import REMEDIES, duplicates, row_findings, validate_store
 
-    features = _published(file, manifest, visual_key)
-    if features is None:
+    if _is_store(file, manifest, visual_key):
         findings = validate_store(existing(file), partial(_sha256_here, weights))
     else:
+        features = published(file, manifest, visual_key)
         findings = list(duplicates(features.repeated_ids))
         findings += row_findings(features.ids.tolist(), features.block)
     if as_json:
@@ -91,6 +86,7 @@ def validate(
 
 
 def existing(path: Path) -> Path:
+    """The path of a store, where there is one."""
     from preprocessing.store import FeatureStore
 
     if not path.exists():
@@ -98,25 +94,19 @@ def existing(path: Path) -> Path:
     return path
 
 
-def _published(
-    file: Path, manifest: Path | None, visual_key: str | None
-) -> "PublishedFeatures | None":
-    """Features in a published layout; None where it is something else, such as a store."""
+def published(file: Path, manifest: Path | None, visual_key: str | None) -> "PublishedFeatures":
+    """Features in a published layout, with the labels of a manifest file."""
     from preprocessing.catalog.manifest import read_manifest
-    from preprocessing.interchange import layout_of, read_published
+    from preprocessing.interchange import read_published
 
-    if layout_of(file) is None and manifest is None and visual_key is None:
-        return None
     clips = read_manifest(manifest) if manifest else None
     return read_published(file, manifest=clips, visual_key=visual_key)
 
 
-def _opened(
-    file: Path, manifest: Path | None, visual_key: str | None
-) -> "FeatureStore | PublishedFeatures":
-    from preprocessing.store import FeatureStore
+def _is_store(file: Path, manifest: Path | None, visual_key: str | None) -> bool:
+    from preprocessing.interchange import layout_of
 
-    return _published(file, manifest, visual_key) or FeatureStore(file)
+    return layout_of(file) is None and manifest is None and visual_key is None
 
 
 def _sha256_here(folder: Path | None, name: str) -> str | None:
@@ -138,13 +128,7 @@ def _facts(source: "FeatureStore | PublishedFeatures") -> dict[str, Any]:
     facts["classes"] = dict(sorted(Counter(source.labels.tolist()).items()))
     if isinstance(source, PublishedFeatures):
         return facts | {"layout": source.layout}
-    provenance = source.provenance
-    return facts | {
-        "failed": len(source.failures),
-        "config": dict(provenance.config),
-        "weights": dict(provenance.weights),
-        "decoder": provenance.decoder,
-    }
+    return facts | {"failed": len(source.failures)} | asdict(source.provenance)
 
 
 def _row_counts(source: "FeatureStore | PublishedFeatures", stream: str) -> list[int]:

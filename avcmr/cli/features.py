@@ -1,29 +1,23 @@
 """Feature files: import, export, inspect, validate, merge and subset them."""
 
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from avcmr.cli.console import console
-from avcmr.cli.feature_inspection import (
-    ManifestOption,
-    VisualKeyOption,
-    existing,
-    info,
-    validate,
-)
+from avcmr.cli.feature_inspection import existing, info, published, validate
+from avcmr.cli.options import ManifestOption, VisualKeyOption
 from preprocessing.errors import NotFoundError
 
-StoreArgument = Annotated[Path, typer.Argument(help="Feature store.")]
-OutOption = Annotated[Path, typer.Option(help="File to write; must not exist yet.")]
+_Store = Annotated[Path, typer.Argument(help="Feature store.")]
+_Out = Annotated[Path, typer.Option(help="File to write; must not exist yet.")]
 
 
 def import_(
     file: Annotated[Path, typer.Argument(help="HDF5 file, or folder of NumPy arrays.")],
-    out: OutOption = Path("features.h5"),
+    out: _Out = Path("features.h5"),
     manifest: ManifestOption = None,
     visual_key: VisualKeyOption = None,
     made_by: Annotated[
@@ -42,19 +36,17 @@ def import_(
 
         avcmr features import output/ --manifest clips.csv --visual-key resnet --out features.h5
     """
-    from preprocessing.catalog.manifest import read_manifest
-    from preprocessing.interchange import import_features, read_published
+    from preprocessing.interchange import import_features
 
-    clips = read_manifest(manifest) if manifest else None
-    features = read_published(file.resolve(), manifest=clips, visual_key=visual_key)
+    features = published(file.resolve(), manifest, visual_key)
     import_features(features, out, made_by=made_by)
     console.print(f"{file}: {len(features)} clips, layout {features.layout}", markup=False)
     print(out)
 
 
 def export(
-    store: StoreArgument,
-    out: OutOption,
+    store: _Store,
+    out: _Out,
     layout: Annotated[
         Literal["split", "flat", "numpy"], typer.Option(help="As in docs/features.md.")
     ] = "split",
@@ -82,7 +74,7 @@ def merge(
     stores: Annotated[
         list[Path], typer.Argument(help="Feature stores, made with the same settings.")
     ],
-    out: OutOption,
+    out: _Out,
     prefer: Annotated[
         Literal["first", "last"] | None,
         typer.Option(help="Whose features to use where stores differ."),
@@ -103,8 +95,8 @@ def merge(
 
 
 def subset(
-    store: StoreArgument,
-    out: OutOption,
+    store: _Store,
+    out: _Out,
     classes: Annotated[
         list[str] | None, typer.Option("--class", help="Only this class; may be repeated.")
     ] = None,
@@ -147,14 +139,7 @@ def subset(
     print(out)
 
 
-COMMANDS: dict[str, Callable[..., None]] = {
-    "import": import_,
-    "export": export,
-    "info": info,
-    "validate": validate,
-    "merge": merge,
-    "subset": subset,
-}
+COMMANDS = (import_, export, info, validate, merge, subset)
 
 
 def _require_known(store: Path, what: str, chosen: list[str] | None, known: set[str]) -> None:

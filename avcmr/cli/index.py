@@ -15,11 +15,12 @@ from typing import Annotated
 
 import typer
 
-from avcmr.cli.console import console
+from avcmr.cli.console import console, warn
+from avcmr.cli.options import RunArgument
 
 
 def command(
-    run: Annotated[Path, typer.Argument(help="Folder of the run, such as runs/NAME.")],
+    run: RunArgument,
     features: Annotated[
         Path | None, typer.Option(help="Feature store to index; by default the run's own.")
     ] = None,
@@ -31,7 +32,6 @@ def command(
     folder = RunFolder(run)
     index = build_index(folder, features)
     write_collection(folder.index_file, index.collection, index.origin)
-    for warning in index.origin.warnings:
-        console.print(f"warning: {warning}", style="yellow", markup=False)
+    warn(index.origin.warnings)
     console.print(f"{index.origin.features}: {index.collection!r}", markup=False)
     print(folder.index_file)

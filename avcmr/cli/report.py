@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from avcmr.cli.console import console
+from avcmr.cli.console import console, warn
 from preprocessing.errors import UsageError
 
 
@@ -39,11 +39,8 @@ def command(
         console.print(f"measuring {path} …", markup=False)
         folder = RunFolder(path)
         measured.append(measure(folder, embed_test_split(folder), name))
-    for warning in (
-        *comparability_warnings(measured),
-        *dict.fromkeys(warning for run in measured for warning in run.warnings),
-    ):
-        console.print(f"warning: {warning}", style="yellow", markup=False)
+    warn(comparability_warnings(measured))
+    warn(dict.fromkeys(warning for run in measured for warning in run.warnings))
     render(measured, title=" · ".join(["avcmr", *(run.name for run in measured)])).write(page)
     print(page)
 

@@ -22,15 +22,14 @@ from typing import Annotated
 import typer
 
 from avcmr.cli.compare import JobsOption, JsonOption, MethodsOption, SeedsOption, run
+from avcmr.cli.options import OverridesArgument
 from avcmr.comparison.published import Preset
 
 
 def command(
     dataset: Annotated[Preset, typer.Argument(help="Data set of the features.")],
     features: Annotated[Path, typer.Option(help="Published feature file, or feature store.")],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(help="Settings, such as model.feature_weights=0.")
-    ] = None,
+    overrides: OverridesArgument = None,
     methods: MethodsOption = "all",
     seeds: SeedsOption = 5,
     out: Annotated[

@@ -26,7 +26,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from avcmr.cli.console import console
+from avcmr.cli.console import console, warn
+from avcmr.cli.options import DeviceOption, GalleryOption, JsonOption, RunArgument, WeightsOption
 
 if TYPE_CHECKING:
     from avcmr.retrieval.retriever import Hit
@@ -37,7 +38,7 @@ _PIPE_WIDTH = 200
 
 
 def command(
-    run: Annotated[Path, typer.Argument(help="Folder of the run, such as runs/NAME.")],
+    run: RunArgument,
     audio: Annotated[
         Path | None, typer.Option(help="Sound file (wav, mp3, flac, ogg, m4a, a video's sound).")
     ] = None,
@@ -53,24 +54,17 @@ def command(
     split: Annotated[
         str | None, typer.Option(help="Only clips of this split, such as test.")
     ] = None,
-    features: Annotated[
-        Path | None, typer.Option(help="Feature store to search; by default that of the index.")
-    ] = None,
-    weights: Annotated[
-        Path | None, typer.Option(help="Folder of pretrained weights; also $AVCMR_WEIGHTS.")
-    ] = None,
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option(help="Where the query is computed.")
-    ] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    features: GalleryOption = None,
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
 ) -> None:
     from avcmr.retrieval.retriever import Retriever
     from avcmr.training.run_folder import RunFolder
 
     _announce_indexing(RunFolder(run), features)
     retriever = Retriever.load(run, features=features, weights=weights, device=device)
-    for warning in retriever.warnings:
-        console.print(f"warning: {warning}", style="yellow", markup=False)
+    warn(retriever.warnings)
     hits = retriever.search(
         audio=audio,
         video=video,

@@ -14,12 +14,12 @@ Examples:
 import ipaddress
 import socket
 import webbrowser
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from avcmr.cli.console import console
+from avcmr.cli.console import console, warn
+from avcmr.cli.options import DeviceOption, GalleryOption, RunArgument, WeightsOption
 from preprocessing.errors import SetupError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
@@ -33,20 +33,14 @@ _MAX_DECODING_SECONDS = 30.0
 
 
 def command(
-    run: Annotated[Path, typer.Argument(help="Folder of the run, such as runs/NAME.")],
+    run: RunArgument,
     host: Annotated[
         str, typer.Option(help="Address to listen on; by default only this machine can connect.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
-    features: Annotated[
-        Path | None, typer.Option(help="Feature store to search; by default that of the index.")
-    ] = None,
-    weights: Annotated[
-        Path | None, typer.Option(help="Folder of pretrained weights; also $AVCMR_WEIGHTS.")
-    ] = None,
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option(help="Where queries are computed.")
-    ] = "auto",
+    features: GalleryOption = None,
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
     open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     listening = _listen(host, port)
@@ -66,8 +60,7 @@ def command(
         decoding=decoding,
         max_seconds=_MAX_QUERY_SECONDS,
     )
-    for warning in retriever.warnings:
-        console.print(f"warning: {warning}", style="yellow", markup=False)
+    warn(retriever.warnings)
     local = _is_loopback(host)
     if not local:
         console.print(f"everybody who can reach {host} can see and hear the clips", style="yellow")

@@ -21,6 +21,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from avcmr.cli.options import AddressOption
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -32,9 +34,7 @@ REFRESH_SECONDS = 2.0
 
 def command(
     watch: Annotated[bool, typer.Option("--watch", help="Show it until Ctrl-C.")] = False,
-    address: Annotated[
-        str | None, typer.Option(help="Ray cluster; also $RAY_ADDRESS. Default: this machine's.")
-    ] = None,
+    address: AddressOption = None,
 ) -> None:
     from raytasks.monitoring.status import running
 

@@ -33,20 +33,13 @@ def _table(found: "Survey") -> Table:
             + (f"/{row.present[split] + row.missing[split]:,}" if row.missing[split] else "")
             for split in found.splits
         ]
-        missing = row.missing.total()
-        return [
-            *counts,
-            f"{row.hours:.2f}",
-            f"{missing:,}" if missing else "–",
-            str(row.copies or "–"),
-        ]
+        missing = f"{row.missing.total():,}" if row.missing.total() else "–"
+        return [*counts, f"{row.hours:.2f}", missing, str(row.copies or "–")]
 
-    for name, footer in zip(
-        ["class", *found.splits, "hours", "missing", "copies"],
-        [total.label, *cells(total)],
-        strict=True,
-    ):
-        table.add_column(name, footer=footer, justify="left" if name == "class" else "right")
+    table.add_column("class", footer=total.label)
+    names = [*found.splits, "hours", "missing", "copies"]
+    for name, footer in zip(names, cells(total), strict=True):
+        table.add_column(name, footer=footer, justify="right")
     for row in rows:
         table.add_row(Text(row.label), *cells(row))  # no markup: labels may hold brackets
     return table
@@ -63,8 +56,9 @@ def _remarks(found: "Survey") -> list[str]:
             f"no file: {len(found.missing):,} of {listed:,} clips, such as "
             f"{found.missing[0].path}; they are not in the manifest (--json names all)"
         )
-    for reason, clip_ids in _by_reason(found).items():
-        lines.append(f"unusable ({reason}): {some(clip_ids)}; extraction will list them as failed")
+    for reason in dict.fromkeys(error.reason for error in found.unreadable.values()):
+        ids = [id_ for id_, error in found.unreadable.items() if error.reason == reason]
+        lines.append(f"unusable ({reason}): {some(ids)}; extraction will list them as failed")
     unknown = len(found.clips) - len(found.seconds) - len(found.unreadable)
     if unknown:
         lines.append(f"of unknown length: {unknown:,}, not counted in hours")
@@ -72,13 +66,6 @@ def _remarks(found: "Survey") -> list[str]:
     if mixed:
         lines.append(f"duplicates in several classes: {some(mixed)}")
     return [*lines, *found.notes]
-
-
-def _by_reason(found: "Survey") -> dict[str, list[str]]:
-    clip_ids: dict[str, list[str]] = {}
-    for clip_id, error in found.unreadable.items():
-        clip_ids.setdefault(error.reason, []).append(clip_id)
-    return clip_ids
 
 
 def as_json_text(found: "Survey", manifest: Path) -> str:

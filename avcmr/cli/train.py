@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from avcmr.cli.console import ProgressLine, console
+from avcmr.cli.console import ProgressLine, console, warn
+from avcmr.cli.options import AddressOption, ConfigOption, OverridesArgument
 from preprocessing.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,15 +34,11 @@ if TYPE_CHECKING:
 
 
 def command(
-    overrides: Annotated[
-        list[str] | None, typer.Argument(help="Settings, such as stage1.margin=0.3.")
-    ] = None,
+    overrides: OverridesArgument = None,
     features: Annotated[
         Path | None, typer.Option(help="Feature store, or a published feature file.")
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="YAML file of settings, or a preset such as ave.")
-    ] = None,
+    config: ConfigOption = None,
     run: Annotated[
         str | None, typer.Option(help="Name of the run; by default that of the features.")
     ] = None,
@@ -58,10 +55,7 @@ def command(
         Path | None,
         typer.Option(help="Folder of YouTube-8M's PCA matrices, for model.visual_pca (1024)."),
     ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option(help="Ray cluster to train on; also $RAY_ADDRESS. Default: this machine."),
-    ] = None,
+    address: AddressOption = None,
 ) -> None:
     from avcmr.config_files import load_config
     from avcmr.features.dataset import load_dataset
@@ -76,10 +70,9 @@ def command(
     settings = settings.model_copy(update={"features": path.resolve()})
     dataset = load_dataset(path, settings.data)
     console.print(f"{path}: {dataset!r}", markup=False)
-    for warning in dataset.warnings:
-        console.print(f"warning: {warning}", style="yellow", markup=False)
+    warn(dataset.warnings)
     require_fitting_components(len(dataset.train), dataset.train.visual.shape[1], settings.model)
-    known_workers = workers or _workers_here(cpu=cpu, address=address)
+    known_workers = _known_workers(workers, cpu=cpu, address=address)
     note = _batch_note(settings, dataset, known_workers or 1)
     if known_workers and note:
         console.print(note)
@@ -122,22 +115,21 @@ def _pca_settings(yt8m_pca: Path | None) -> list[str]:
 
 def needs_ray(workers: int | None, *, cpu: bool, address: str | None) -> bool:
     """Whether there are several workers or a cluster; one worker trains in this process."""
+    known = _known_workers(workers, cpu=cpu, address=address)
+    return known is None or known > 1 or _names_cluster(address)
+
+
+def _known_workers(workers: int | None, *, cpu: bool, address: str | None) -> int | None:
+    """How many workers there will be; None where a cluster has yet to be asked."""
     import torch
 
-    if address or os.environ.get("RAY_ADDRESS"):
-        return True
-    if workers:
-        return workers > 1
-    return not cpu and torch.cuda.device_count() > 1
-
-
-def _workers_here(*, cpu: bool, address: str | None) -> int | None:
-    """How many workers there are by default; None where a cluster has yet to be asked."""
-    import torch
-
-    if address or os.environ.get("RAY_ADDRESS"):
-        return None
+    if workers or _names_cluster(address):
+        return workers
     return 1 if cpu else max(torch.cuda.device_count(), 1)
+
+
+def _names_cluster(address: str | None) -> bool:
+    return bool(address or os.environ.get("RAY_ADDRESS"))
 
 
 def _batch_note(settings: "Config", dataset: "Dataset", workers: int) -> str:

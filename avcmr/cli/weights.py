@@ -5,13 +5,14 @@ installed packages, and are downloaded when they are first needed.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from avcmr.cli.console import console
+from avcmr.cli.options import JsonOption, WeightsOption
 from preprocessing.errors import NotFoundError, SetupError
 
 if TYPE_CHECKING:
@@ -20,14 +21,10 @@ if TYPE_CHECKING:
 NEEDED = ("inception_v3_2015", "vggish", "vggish_pca")
 """What avcmr extract needs with its defaults."""
 
-WeightsOption = Annotated[
-    Path | None, typer.Option("--weights", help="Folder of pretrained weights; $AVCMR_WEIGHTS.")
-]
 
-
-def list_weights(
+def list_(
     weights: WeightsOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show each network's weights: where they are on this machine, and which files are published.
 
@@ -149,5 +146,4 @@ def _names(given: Sequence[str]) -> "list[WeightsName]":
     return [name for name in SOURCES if name in given]
 
 
-COMMANDS: dict[str, Callable[..., None]] = {"list": list_weights, "get": get, "verify": verify}
-"""Name → command of ``avcmr weights``."""
+COMMANDS = (list_, get, verify)

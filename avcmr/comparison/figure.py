@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from avcmr.comparison.statistics import Summary
 from avcmr.evaluation.report.theme import Theme, empty_panels
-from avcmr.modality import AUDIO_TO_VISUAL, VISUAL_TO_AUDIO
+from avcmr.modality import LABELS
 
 
 def comparison_figure(summaries: Sequence[Summary], chance: float, theme: Theme) -> Figure:
@@ -23,11 +23,11 @@ def comparison_figure(summaries: Sequence[Summary], chance: float, theme: Theme)
         places += [place - 1 - row for row in range(len(group))]
         place -= len(group) + 1.4
     figure, (panel,) = empty_panels(theme, rows=1, height=1.2 + 0.26 * -place)
-    for key, label, color, marker, shift in (
-        ("audio_to_visual", AUDIO_TO_VISUAL, theme.audio, "o", 0.13),
-        ("visual_to_audio", VISUAL_TO_AUDIO, theme.visual, "s", -0.13),
+    for direction, color, marker, shift in (
+        ("audio_to_visual", theme.audio, "o", 0.13),
+        ("visual_to_audio", theme.visual, "s", -0.13),
     ):
-        estimates = [getattr(one, key) for one in summaries]
+        estimates = [getattr(one, direction) for one in summaries]
         panel.errorbar(
             [estimate.mean for estimate in estimates],
             np.array(places) + shift,
@@ -36,7 +36,7 @@ def comparison_figure(summaries: Sequence[Summary], chance: float, theme: Theme)
             markersize=4,
             lw=1.6,
             color=color,
-            label=label,
+            label=LABELS[direction],
         )
     panel.axvline(chance, color=theme.faint, linestyle=":", label=f"chance, {chance:.3f}")
     panel.set_yticks(

@@ -19,7 +19,7 @@ from avcmr.evaluation.report.theme import LIGHT, WIDTH, Theme, empty_panels
 from avcmr.evaluation.results import Results, class_names_of
 from avcmr.metrics.collapse import COLLAPSED_BELOW
 from avcmr.metrics.metrics import RECALL_LEVELS, DirectionResult, Evaluation
-from avcmr.modality import AUDIO_TO_VISUAL, DIRECTIONS, VISUAL_TO_AUDIO, Direction, Modality
+from avcmr.modality import DIRECTIONS, LABELS, Direction
 from avcmr.training.history import History, switch_of
 
 ANNOTATED_CLASSES = 15
@@ -53,16 +53,12 @@ def training_figure(runs: Sequence[Results], theme: Theme) -> Figure:
 def collapse_figure(runs: Sequence[Results], theme: Theme) -> Figure:
     """Gauges of collapse over epochs, one per panel, with the threshold of the distance spread."""
     figure, axes = empty_panels(theme, rows=4, height=8.4)
-    for panel, key, label in zip(
-        axes,
-        ("distance_spread", "mean_distance", "effective_rank", "active_triplets"),
-        ("distance spread", "mean distance", "effective rank", "active triplets"),
-        strict=True,
-    ):
+    gauges = ("distance_spread", "mean_distance", "effective_rank", "active_triplets")
+    for panel, key in zip(axes, gauges, strict=True):
         for run, color in _coloured(runs, theme):
             name = _name(run) if len(runs) > 1 else "_"
             _curve(panel, run.history, key, color=color, label=name)
-        panel.set_ylabel(label)
+        panel.set_ylabel(key.replace("_", " "))
         panel.set_ylim(bottom=0)
     axes[0].axhline(COLLAPSED_BELOW, color=theme.faint, linestyle=":", label="collapse threshold")
     axes[3].set_ylim(0, 1.02)
@@ -134,12 +130,10 @@ def _class_lane(
     panel.vlines(chance, lane - 0.4 * step, lane + 0.4 * step, color=theme.faint, lw=2, label=label)
 
 
-def confusion_figure(evaluation: Evaluation, query: Modality, theme: Theme) -> Figure:
+def confusion_figure(evaluation: Evaluation, direction: Direction, theme: Theme) -> Figure:
     """Classes retrieved (columns) by the queries of each class (rows), in one direction."""
-    if query == "audio":
-        result, gallery = evaluation.audio_to_visual, "visual"
-    else:
-        result, gallery = evaluation.visual_to_audio, "audio"
+    result: DirectionResult = getattr(evaluation, direction)
+    query, gallery = direction.split("_to_")
     shares, names = np.array(result.confusion), [_short(name) for name in evaluation.class_names]
     annotated = len(names) <= ANNOTATED_CLASSES
     figure, (panel,) = empty_panels(theme, rows=1, height=WIDTH)
@@ -169,7 +163,7 @@ class _Line:
     """One direction of one run, with its style in every figure."""
 
     run: Results
-    direction: Direction
+    direction: str
     label: str
     color: str
     dash: str
@@ -187,20 +181,15 @@ def _lines(runs: Sequence[Results], theme: Theme) -> list[_Line]:
         _Line(
             run,
             direction,
-            label=label if len(runs) == 1 else f"{_name(run)}, {short}",
+            label=LABELS[direction] if len(runs) == 1 else f"{_name(run)}, {short}",
             color=own if len(runs) == 1 else color,
             dash=dash,
             marker=marker,
         )
         for run, color in _coloured(runs, theme)
-        for direction, label, short, own, dash, marker in zip(
-            DIRECTIONS,
-            (AUDIO_TO_VISUAL, VISUAL_TO_AUDIO),
-            ("a → v", "v → a"),
-            (theme.audio, theme.visual),
-            ("-", "--"),
-            ("o", "s"),
-            strict=True,
+        for direction, short, own, dash, marker in (
+            ("audio_to_visual", "a → v", theme.audio, "-", "o"),
+            ("visual_to_audio", "v → a", theme.visual, "--", "s"),
         )
     ]
 
@@ -215,15 +204,13 @@ def _by_class(
 ) -> NDArray[np.float64]:
     """A metric of each class in both directions, (2, runs, classes); NaN if a run lacks one."""
     names = class_names_of(runs)
-    values = []
-    for direction in DIRECTIONS:
-        rows = []
-        for run in runs:
-            measured = measure(getattr(run.evaluation, direction))
-            of_class = dict(zip(run.evaluation.class_names, measured, strict=True))
-            rows.append([of_class.get(name, np.nan) for name in names])
-        values.append(rows)
-    return np.array(values)
+
+    def values(run: Results, direction: Direction) -> list[float]:
+        measured = measure(getattr(run.evaluation, direction))
+        of_class = dict(zip(run.evaluation.class_names, measured, strict=True))
+        return [of_class.get(name, np.nan) for name in names]
+
+    return np.array([[values(run, direction) for run in runs] for direction in DIRECTIONS])
 
 
 def _curve(panel: Axes, history: History, key: str, **style: Any) -> None:

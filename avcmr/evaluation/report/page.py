@@ -26,10 +26,9 @@ from avcmr.evaluation.report.figures import (
     training_figure,
 )
 from avcmr.evaluation.report.theme import DARK, LIGHT, Theme, to_png
-from avcmr.evaluation.report.tiles import HEIGHT, Answers, Tiles
+from avcmr.evaluation.report.tiles import HEIGHT, tiles
 from avcmr.evaluation.results import Results, class_names_of, comparability_warnings
-from avcmr.metrics.metrics import DirectionResult
-from avcmr.modality import AUDIO_TO_VISUAL, MODALITIES, VISUAL_TO_AUDIO, Modality
+from avcmr.modality import DIRECTIONS, LABELS
 from avcmr.training.history import History, collapse_of
 from avcmr.training.run_folder import write_whole
 from preprocessing.errors import UsageError
@@ -54,25 +53,6 @@ class Report:
         for name, png in self.figures.items():
             (folder / f"{name}.png").write_bytes(png)
         return folder / "index.html"
-
-
-@dataclass(frozen=True, slots=True)
-class _Direction:
-    """One direction of one run, as the page shows it."""
-
-    label: str
-    result: DirectionResult
-    confusion: str
-    answers: Answers | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """One run, as the page shows it."""
-
-    results: Results
-    training: str
-    directions: tuple[_Direction, _Direction]
 
 
 def render(runs: Sequence[Results], *, title: str) -> Report:
@@ -106,7 +86,10 @@ def render(runs: Sequence[Results], *, title: str) -> Report:
         title=title,
         incomparable=comparability_warnings(runs),
         warnings=_warnings(runs),
-        runs=[_run(number, run, several=len(runs) > 1) for number, run in enumerate(runs)],
+        runs=runs,
+        directions=LABELS,
+        training_summary=_training_summary,
+        tiles=[tiles(run.clips) for run in runs],
         classes=_class_rows(runs),
         figures=figures,
         side_by_side=len(class_names_of(runs)) <= ANNOTATED_CLASSES,
@@ -127,40 +110,12 @@ def _figures(runs: Sequence[Results]) -> dict[str, Callable[[Theme], Figure]]:
         figures["collapse"] = lambda theme: collapse_figure(runs, theme)
     figures["precision_recall"] = lambda theme: precision_recall_figure(runs, theme)
     figures["classes"] = lambda theme: class_figure(runs, theme)
-    for number, run in enumerate(runs):
-        for query in MODALITIES:
-            name = _confusion(query, number, several=len(runs) > 1)
-            figures[name] = partial(confusion_figure, run.evaluation, query)
+    for number, run in enumerate(runs, start=1):
+        suffix = f"_{number}" if len(runs) > 1 else ""
+        for direction in DIRECTIONS:
+            name = f"confusion_{direction}{suffix}"
+            figures[name] = partial(confusion_figure, run.evaluation, direction)
     return figures
-
-
-def _confusion(query: Modality, number: int, *, several: bool) -> str:
-    """Name of a confusion matrix."""
-    name = "confusion_audio_to_visual" if query == "audio" else "confusion_visual_to_audio"
-    return f"{name}_{number + 1}" if several else name
-
-
-def _run(number: int, results: Results, *, several: bool) -> _Run:
-    tiles, evaluation = Tiles(results.clips), results.evaluation
-    audio_examples, visual_examples = results.audio_to_visual, results.visual_to_audio
-    return _Run(
-        results,
-        _training_summary(results.history),
-        (
-            _Direction(
-                AUDIO_TO_VISUAL,
-                evaluation.audio_to_visual,
-                _confusion("audio", number, several=several),
-                tiles.answers(audio_examples, find="picture") if audio_examples else None,
-            ),
-            _Direction(
-                VISUAL_TO_AUDIO,
-                evaluation.visual_to_audio,
-                _confusion("visual", number, several=several),
-                tiles.answers(visual_examples, find="sound") if visual_examples else None,
-            ),
-        ),
-    )
 
 
 def _data_uri(png: bytes) -> str:
@@ -192,9 +147,7 @@ def _class_rows(runs: Sequence[Results]) -> list[tuple[str, list[float]]]:
 
 
 def _training_summary(history: History) -> str:
-    """Such as "60 epochs (40 in stage 1, 20 in stage 2), 3 min 12 s"; empty without history."""
-    if not history:
-        return ""
+    """Such as "60 epochs (40 in stage 1, 20 in stage 2), 3 min 12 s"."""
     stages = [line.get("stage") for line in history]
     counts = [f"{stages.count(stage)} in stage {stage}" for stage in (1, 2) if stage in stages]
     seconds = round(sum(line.get("seconds") or 0 for line in history))

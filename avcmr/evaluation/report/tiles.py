@@ -1,11 +1,10 @@
 """Clips as tiles of a report: a picture or a waveform, with its name."""
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from avcmr.evaluation.examples import Example, Examples
 from avcmr.modality import Find
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipError
@@ -19,7 +18,7 @@ HEIGHT = 90
 
 
 @dataclass(frozen=True, slots=True)
-class Tile:
+class _Tile:
     """One clip in one modality.
 
     Attributes:
@@ -36,51 +35,19 @@ class Tile:
     content: str
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A query and its first results, each with whether it is of the query's class."""
+def tiles(clips: Sequence[Clip]) -> Callable[[int, Find], _Tile]:
+    """The function row, kind → tile of that clip; each is decoded once."""
 
-    query: Tile
-    average_precision: float
-    results: tuple[tuple[Tile, bool], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """The best and worst queries of one direction of one run."""
-
-    best: tuple[Answer, ...]
-    worst: tuple[Answer, ...]
-
-
-class Tiles:
-    """Tiles of test clips; each is decoded once."""
-
-    def __init__(self, clips: Sequence[Clip]) -> None:
-        self._clips = clips
-        self._tile = cache(self._make)
-
-    def answers(self, examples: Examples, *, find: Find) -> Answers:
-        """The examples of one direction as tiles; ``find`` is what its results are shown as."""
-        best, worst = (
-            tuple(self._answer(example, find) for example in group)
-            for group in (examples.best, examples.worst)
-        )
-        return Answers(best, worst)
-
-    def _answer(self, example: Example, find: Find) -> Answer:
-        query = self._tile(example.query, "sound" if find == "picture" else "picture")
-        tiles = [self._tile(row, find) for row in example.results]
-        results = tuple((tile, tile.label == query.label) for tile in tiles)
-        return Answer(query, example.average_precision, results)
-
-    def _make(self, row: int, kind: Find) -> Tile:
-        clip = self._clips[row]
+    @cache
+    def tile(row: int, kind: Find) -> _Tile:
+        clip = clips[row]
         try:
             content = _picture(clip) if kind == "picture" else _sound(clip)
         except ClipError:
             content = ""
-        return Tile(clip.id, clip.label, kind, content)
+        return _Tile(clip.id, clip.label, kind, content)
+
+    return tile
 
 
 def _picture(clip: Clip) -> str:
