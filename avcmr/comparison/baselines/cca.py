@@ -7,7 +7,7 @@ as in Gong, Ke, Isard & Lazebnik, *A Multi-View Embedding Space for Modeling Int
 and their Semantics*, IJCV 2014, equation 4.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +20,9 @@ from avcmr.model.network import mean_and_std
 
 RIDGES = (0.1, 0.3, 1.0, 3.0, 10.0)
 """Candidates, chosen on validation; in units of the features' mean variance, which is 1."""
+
+Lift = Callable[[Tensor], Tensor]
+"""(N, Dx) features → (N, D) float64, of mean 0 over what is correlated or regressed."""
 
 DIMENSIONS = (8, 14, 20, 32, 64, 128)
 """Candidates for the number of canonical directions, chosen on validation."""
@@ -105,32 +108,44 @@ class Scaling:
 
 
 @dataclass(frozen=True, slots=True)
-class LinearEncoder:
-    """(N, D) features → (N, K): scaled, minus a centre (D,), times a matrix (D, K)."""
+class Projection:
+    """(N, Dx) features → (N, K): lifted to (N, D), times a matrix (D, K)."""
 
-    scaling: Scaling
-    centre: Tensor
+    lift: Lift
     matrix: Tensor
 
     def __call__(self, features: Tensor) -> Tensor:
-        return (self.scaling(features) - self.centre) @ self.matrix
+        return self.lift(features) @ self.matrix
 
 
-def fit(train: PairedFeatures, val: PairedFeatures, config: Config) -> Choice:
-    """CCA of the clips' own pairs; validation chooses ridge, number and weighting of directions."""
-    scale_x, scale_y = Scaling.of(train.audio), Scaling.of(train.visual)
-    spectra = covariances(scale_x(train.audio), scale_y(train.visual))
-    centred = torch.zeros(())
+def best_directions(
+    lifts: tuple[Lift, Lift],
+    spectra: tuple[Spectrum, Spectrum, Tensor],
+    train: PairedFeatures,
+    val: PairedFeatures,
+    config: Config,
+    *,
+    most: int | None = None,
+) -> Choice:
+    """Canonical directions of lifted features with these covariances, at most ``most`` of them.
+
+    Validation chooses the ridge, and number and weighting of the directions.
+    """
 
     def candidates() -> Iterator[Embedder]:
         for ridge in RIDGES:
             found = canonical_directions(*spectra, ridge)
-            for x, y in found.choices(len(found.correlations)):
-                yield Embedder(
-                    LinearEncoder(scale_x, centred, x), LinearEncoder(scale_y, centred, y)
-                )
+            for matrices in found.choices(len(found.correlations) if most is None else most):
+                yield Embedder(*map(Projection, lifts, matrices))
 
     return best_on_validation(candidates(), train, val, config)
+
+
+def fit(train: PairedFeatures, val: PairedFeatures, config: Config) -> Choice:
+    """CCA of the clips' own pairs."""
+    x, y = Scaling.of(train.audio), Scaling.of(train.visual)
+    spectra = covariances(x(train.audio), y(train.visual))
+    return best_directions((x, y), spectra, train, val, config)
 
 
 METHODS = (Method("cca", "closed form", "Hotelling 1936", fit, seeded=False),)

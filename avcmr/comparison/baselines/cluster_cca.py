@@ -5,20 +5,13 @@ equations 6 to 9. The pairs are never formed: a class of n clips contributes n²
 occurs in n of them, and their sum of products is n² times the product of the class means.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from avcmr.comparison.baselines.cca import (
-    RIDGES,
-    LinearEncoder,
-    Scaling,
-    Spectrum,
-    canonical_directions,
-)
-from avcmr.comparison.baselines.method import Choice, Embedder, Method, best_on_validation
+from avcmr.comparison.baselines.cca import Scaling, Spectrum, best_directions
+from avcmr.comparison.baselines.method import Choice, Method
 from avcmr.config import Config
 from avcmr.features.dataset import PairedFeatures
 
@@ -56,20 +49,15 @@ class ClassPairs:
 
 def fit(train: PairedFeatures, val: PairedFeatures, config: Config) -> Choice:
     """At most classes − 1 directions correlate; validation chooses as for CCA."""
-    scale_x, scale_y = Scaling.of(train.audio), Scaling.of(train.visual)
-    pairs = ClassPairs.of(scale_x(train.audio), scale_y(train.visual), train.labels)
-    spectra = Spectrum.of(pairs.xx), Spectrum.of(pairs.yy)
+    x, y = Scaling.of(train.audio), Scaling.of(train.visual)
+    pairs = ClassPairs.of(x(train.audio), y(train.visual), train.labels)
+    lifts = (
+        lambda audio: x(audio) - pairs.mean_x,
+        lambda visual: y(visual) - pairs.mean_y,
+    )
+    spectra = Spectrum.of(pairs.xx), Spectrum.of(pairs.yy), pairs.xy
     most = min(len(train.labels.unique()) - 1, *pairs.xy.shape)
-
-    def candidates() -> Iterator[Embedder]:
-        for ridge in RIDGES:
-            for x, y in canonical_directions(*spectra, pairs.xy, ridge).choices(most):
-                yield Embedder(
-                    LinearEncoder(scale_x, pairs.mean_x, x),
-                    LinearEncoder(scale_y, pairs.mean_y, y),
-                )
-
-    return best_on_validation(candidates(), train, val, config)
+    return best_directions(lifts, spectra, train, val, config, most=most)
 
 
 METHODS = (

@@ -45,19 +45,17 @@ class Learner(ABC, nn.Module):
 
 
 class TwoBranchLearner(Learner):
-    """A learner with the network of our own method.
+    """A learner with the network of our own method, its scaling fitted to the training clips.
 
-    Args:
-        train: training clips, to which the branches' scaling is fitted.
-        model: shape of the branches.
-        feature_weights: instead of the model's; 0 weighs all dimensions of a feature equally.
+    Features are weighted as in our method only if it is ``weighted``.
     """
 
     def __init__(
-        self, train: PairedFeatures, model: ModelConfig, *, feature_weights: float = 0.0
+        self, train: PairedFeatures, model: ModelConfig, *, weighted: bool = False
     ) -> None:
         super().__init__()
-        model = model.model_copy(update={"feature_weights": feature_weights})
+        if not weighted:
+            model = model.model_copy(update={"feature_weights": 0.0})
         self.network = TwoBranchNetwork(train.audio.shape[1], train.visual.shape[1], model)
         self.network.audio.fit_scaling(train.audio, train.labels)
         self.network.visual.fit_scaling(train.visual, train.labels)

@@ -8,20 +8,14 @@ training split every n-th clip is a landmark, since memory grows with LANDMARKS�
 LANDMARKS³.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from avcmr.comparison.baselines.cca import (
-    RIDGES,
-    Scaling,
-    Spectrum,
-    canonical_directions,
-    covariances,
-)
-from avcmr.comparison.baselines.method import Choice, Embedder, Method, best_on_validation
+from avcmr.comparison.baselines.cca import Scaling, Spectrum, best_directions, covariances
+from avcmr.comparison.baselines.method import Choice, Method
 from avcmr.config import Config
 from avcmr.features.dataset import PairedFeatures
 
@@ -78,17 +72,6 @@ class NystroemFeatures:
         return self.kernel(self.scaling(features), self.landmarks) @ self.root - self.mean
 
 
-@dataclass(frozen=True, slots=True)
-class KernelEncoder:
-    """(N, D) features → (N, K): φ times a matrix (L, K)."""
-
-    phi: NystroemFeatures
-    matrix: Tensor
-
-    def __call__(self, features: Tensor) -> Tensor:
-        return self.phi(features) @ self.matrix
-
-
 def fit_kernel(
     train: PairedFeatures,
     val: PairedFeatures,
@@ -97,17 +80,10 @@ def fit_kernel(
     landmarks: int = LANDMARKS,
 ) -> Choice:
     """CCA of φ with one kernel for both modalities; validation chooses as for CCA."""
-    phi_x = NystroemFeatures.of(train.audio, kernel, landmarks)
-    phi_y = NystroemFeatures.of(train.visual, kernel, landmarks)
-    spectra = covariances(phi_x(train.audio), phi_y(train.visual))
-
-    def candidates() -> Iterator[Embedder]:
-        for ridge in RIDGES:
-            found = canonical_directions(*spectra, ridge)
-            for x, y in found.choices(len(found.correlations)):
-                yield Embedder(KernelEncoder(phi_x, x), KernelEncoder(phi_y, y))
-
-    return best_on_validation(candidates(), train, val, config)
+    x = NystroemFeatures.of(train.audio, kernel, landmarks)
+    y = NystroemFeatures.of(train.visual, kernel, landmarks)
+    spectra = covariances(x(train.audio), y(train.visual))
+    return best_directions((x, y), spectra, train, val, config)
 
 
 def fit(train: PairedFeatures, val: PairedFeatures, config: Config) -> Choice:

@@ -5,6 +5,8 @@ Multimedia 2010, section 4.2, with networks as classifiers. The regression to on
 of Zhen et al. 2019, equation 4, alone.
 """
 
+from functools import partial
+
 from torch import Tensor
 from torch.nn.functional import cross_entropy, mse_loss, one_hot, softmax
 
@@ -15,11 +17,9 @@ from avcmr.features.dataset import PairedFeatures
 
 
 class _LabelSpace(TwoBranchLearner):
-    def __init__(
-        self, train: PairedFeatures, config: Config, *, feature_weights: float = 0.0
-    ) -> None:
+    def __init__(self, train: PairedFeatures, config: Config, *, weighted: bool = False) -> None:
         shape = config.model.model_copy(update={"embedding_dim": class_count(train)})
-        super().__init__(train, shape, feature_weights=feature_weights)
+        super().__init__(train, shape, weighted=weighted)
 
     def scores(self, audio: Tensor, visual: Tensor) -> tuple[Tensor, Tensor]:
         return self.network.audio.project(audio), self.network.visual.project(visual)
@@ -37,11 +37,6 @@ class Classification(_LabelSpace):
             lambda audio: softmax(self.network.audio.project(audio), dim=1),
             lambda visual: softmax(self.network.visual.project(visual), dim=1),
         )
-
-
-def with_feature_weights(train: PairedFeatures, config: Config) -> Classification:
-    """The same classifiers on features weighted as in our own method."""
-    return Classification(train, config, feature_weights=config.model.feature_weights)
 
 
 class Regression(_LabelSpace):
@@ -67,7 +62,7 @@ METHODS = (
         "label-space-weighted",
         "trained",
         "label-space, with our feature weights",
-        by_gradient(with_feature_weights),
+        by_gradient(partial(Classification, weighted=True)),
     ),
     Method(
         "label-regression",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from avcmr.comparison.baselines.cca import Scaling, Spectrum
+from avcmr.comparison.baselines.cca import Lift, Scaling, Spectrum
 from avcmr.comparison.baselines.kernel_cca import LANDMARKS, NystroemFeatures, gaussian_kernel
 from avcmr.comparison.baselines.method import (
     Choice,
@@ -32,9 +32,6 @@ RIDGES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 
 TEMPERATURES = (0.05, 0.1, 0.2, 0.4)
 """Candidates, chosen on validation; in units of the scores, whose targets are 0 and 1."""
-
-Lift = Callable[[Tensor], Tensor]
-"""(N, D) features → (N, L) float64, of mean 0 over the training clips."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +60,6 @@ class Regression:
         vectors = self.spectrum.vectors
         matrix = vectors / (self.spectrum.values + ridge) @ (vectors.T @ self.cross)
         return lambda phi: phi @ matrix + self.shares
-
-
-def linear(features: Tensor) -> Lift:
-    """The scaled features themselves."""
-    return Scaling.of(features)
 
 
 def gaussian(features: Tensor) -> Lift:
@@ -102,7 +94,7 @@ def fit_lifted(
 
 def fit(train: PairedFeatures, val: PairedFeatures, config: Config) -> Choice:
     """Linear regression."""
-    return fit_lifted(train, val, config, linear)
+    return fit_lifted(train, val, config, Scaling.of)
 
 
 def fit_kernel(train: PairedFeatures, val: PairedFeatures, config: Config) -> Choice:

@@ -25,41 +25,20 @@ _STEM = {
     "Conv2d_4a_3x3": "conv_4",
 }
 
-_A = {
-    "branch1x1": "conv",
-    "branch5x5_1": "tower.conv",
-    "branch5x5_2": "tower.conv_1",
-    "branch3x3dbl_1": "tower_1.conv",
-    "branch3x3dbl_2": "tower_1.conv_1",
-    "branch3x3dbl_3": "tower_1.conv_2",
-    "branch_pool": "tower_2.conv",
-}
-_B = {
-    "branch3x3": "conv",
-    "branch3x3dbl_1": "tower.conv",
-    "branch3x3dbl_2": "tower.conv_1",
-    "branch3x3dbl_3": "tower.conv_2",
-}
-_C = {
-    "branch1x1": "conv",
-    "branch7x7_1": "tower.conv",
-    "branch7x7_2": "tower.conv_1",
-    "branch7x7_3": "tower.conv_2",
-    "branch7x7dbl_1": "tower_1.conv",
-    "branch7x7dbl_2": "tower_1.conv_1",
-    "branch7x7dbl_3": "tower_1.conv_2",
-    "branch7x7dbl_4": "tower_1.conv_3",
-    "branch7x7dbl_5": "tower_1.conv_4",
-    "branch_pool": "tower_2.conv",
-}
-_D = {
-    "branch3x3_1": "tower.conv",
-    "branch3x3_2": "tower.conv_1",
-    "branch7x7x3_1": "tower_1.conv",
-    "branch7x7x3_2": "tower_1.conv_1",
-    "branch7x7x3_3": "tower_1.conv_2",
-    "branch7x7x3_4": "tower_1.conv_3",
-}
+
+def _layers(alone: str, **towers: int) -> dict[str, str]:
+    """A block's convolutions: one alone, if named, and towers of so many layers each."""
+    names = {alone: "conv"} if alone else {}
+    for number, (branch, depth) in enumerate(towers.items()):
+        tower = f"tower_{number}" if number else "tower"
+        for layer in range(depth):
+            name = branch if depth == 1 else f"{branch}_{layer + 1}"
+            names[name] = f"{tower}.conv_{layer}" if layer else f"{tower}.conv"
+    return names
+
+
+_A = _layers("branch1x1", branch5x5=2, branch3x3dbl=3, branch_pool=1)
+_C = _layers("branch1x1", branch7x7=3, branch7x7dbl=5, branch_pool=1)
 _E = {
     "branch1x1": "conv",
     "branch3x3_1": "tower_conv",
@@ -75,16 +54,15 @@ _BLOCKS = {
     "Mixed_5b": ("mixed", _A),
     "Mixed_5c": ("mixed_1", _A),
     "Mixed_5d": ("mixed_2", _A),
-    "Mixed_6a": ("mixed_3", _B),
+    "Mixed_6a": ("mixed_3", _layers("branch3x3", branch3x3dbl=3)),
     "Mixed_6b": ("mixed_4", _C),
     "Mixed_6c": ("mixed_5", _C),
     "Mixed_6d": ("mixed_6", _C),
     "Mixed_6e": ("mixed_7", _C),
-    "Mixed_7a": ("mixed_8", _D),
+    "Mixed_7a": ("mixed_8", _layers("", branch3x3=2, branch7x7x3=4)),
     "Mixed_7b": ("mixed_9", _E),
     "Mixed_7c": ("mixed_10", _E),
 }
-
 GRAPH_NAMES: dict[str, str] = _STEM | {
     f"{block}.{branch}": f"{graph_block}.{layer}"
     for block, (graph_block, layers) in _BLOCKS.items()

@@ -6,7 +6,7 @@ import torch
 from avcmr.comparison.baselines import cluster_cca
 from avcmr.comparison.baselines import method as baselines
 from avcmr.comparison.baselines.gradient import budget, fit_by_gradient
-from avcmr.comparison.baselines.label_space import Classification, with_feature_weights
+from avcmr.comparison.baselines.label_space import Classification
 from avcmr.comparison.baselines.method import average_map, with_class_posterior
 from avcmr.comparison.baselines.msnsca import MSNSCA
 from avcmr.comparison.baselines.tnn_c_cca import SemiHardTriplets
@@ -72,7 +72,7 @@ def test_rivals_have_the_network_and_scaling_of_our_method(train, quick) -> None
 
 
 def test_features_are_weighted_only_where_a_method_asks_for_it(train, quick) -> None:
-    weighted = with_feature_weights(train, quick).network.visual.scale
+    weighted = Classification(train, quick, weighted=True).network.visual.scale
     weights = adjusted_r_squared(train.visual, train.labels)
     torch.testing.assert_close(weighted / weights, (weighted / weights)[:1].expand_as(weighted))
     assert weights.std() > 0.01

@@ -23,7 +23,7 @@ def test_linear_scores_are_those_of_scikit_learn(train, test, strength: float) -
     scaling = Scaling.of(train.visual)
     targets = np.eye(4)[train.labels]
     reference = Ridge(alpha=strength * len(train)).fit(scaling(train.visual), targets)
-    lift = ridge.linear(train.visual)
+    lift = ridge.Scaling.of(train.visual)
     ours = ridge.Regression.of(lift(train.visual), train.labels, 4)
     expected = reference.predict(scaling(test.visual))
     np.testing.assert_allclose(ours.scores(strength)(lift(test.visual)), expected, atol=1e-10)
@@ -60,7 +60,7 @@ def test_ridge_and_temperature_are_the_best_on_validation(train, val, test) -> N
     choice = ridge.fit(train, val, config)
     sides = []
     for of_train, of_val in ((train.audio, val.audio), (train.visual, val.visual)):
-        lift = ridge.linear(of_train)
+        lift = ridge.Scaling.of(of_train)
         sides.append((ridge.Regression.of(lift(of_train), train.labels, 4), lift(of_val)))
     reached = []
     for strength in ridge.RIDGES:
