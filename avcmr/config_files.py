@@ -17,9 +17,7 @@ _STAGE_SECTIONS = ("stage1", "stage2")
 def load_config(path: Path | None = None, overrides: Iterable[str] = ()) -> Config:
     """Defaults, then the YAML file, then ``key=value`` overrides (``stage1.margin=0.3``).
 
-    Args:
-        path: a YAML file, the folder of a run, or the bare name of a preset (``ave``).
-        overrides: settings that beat the file's.
+    ``path`` is a YAML file, the folder of a run, or the bare name of a preset (``ave``).
 
     Raises:
         AvcmrError: no such file, not YAML, or settings that are unknown or out of range; all

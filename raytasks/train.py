@@ -111,11 +111,8 @@ def train_on_ray(
 ) -> None:
     """Train a run that has been opened; returns when its curriculum is finished.
 
-    Args:
-        run: the folder, on storage that every node sees; it holds the settings.
-        plan: how many workers and what they take.
-        on_epoch: called in this process with each epoch's measurements.
-        say: called with what the user should know meanwhile.
+    The run folder lies on storage that every node sees. ``on_epoch`` is called in this process with
+    each epoch's measurements, ``say`` with what the user should know meanwhile.
 
     Raises:
         SetupError: the cluster has no room for the workers, or the job failed; what was reached

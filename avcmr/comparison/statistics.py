@@ -164,12 +164,7 @@ def summarise(outcomes: Sequence[Outcome], precisions: Precisions) -> list[Summa
 
 
 def caveats(outcomes: Sequence[Outcome], code: str) -> list[str]:
-    """Warnings to be shown with these outcomes: collapses, and results of another code version.
-
-    Args:
-        outcomes: of one or several runs of the command.
-        code: the current code version.
-    """
+    """Warnings to be shown with these outcomes: collapses, and results of another code version."""
     found = []
     collapsed = sorted({one.method for one in outcomes if one.collapsed})
     if collapsed:

@@ -140,15 +140,9 @@ def compare(
 ) -> list[Outcome]:
     """Measure each method with each seed, except those measured before.
 
-    Args:
-        comparison: the folder, opened.
-        features: a file that ``load_dataset`` reads.
-        config: settings of all methods; ``seed`` is the first seed.
-        names: methods, as ``check_names`` gives them.
-        seeds: how many; methods that do not depend on the seed run once.
-        jobs: processes, of one thread each.
-        prefix_averaged: also compute the inflated MAP that some publications report.
-        on_outcome: called with each new outcome.
+    ``config.seed`` is the first seed; methods that do not depend on one run once. Each of ``jobs``
+    processes has one thread. ``prefix_averaged`` adds the inflated MAP that some publications
+    report.
 
     Returns:
         The outcomes of these methods and seeds, old and new.

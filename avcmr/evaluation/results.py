@@ -54,11 +54,7 @@ def measure(
 ) -> Results:
     """Evaluate a run on its test clips.
 
-    Args:
-        run: a trained run.
-        embedded: its test clips, see :func:`avcmr.evaluation.embeddings.embed_test_split`.
-        name: by default that of its folder.
-        device: on which the test clips are ranked; by default the CPU.
+    Ranked on ``device``, by default the CPU; the name is by default that of the run's folder.
     """
     audio, visual, labels = (
         rows.to(device or torch.device("cpu"))

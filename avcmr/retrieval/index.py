@@ -39,9 +39,7 @@ class Index:
 def load_index(run: RunFolder, features: Path | None = None) -> Index:
     """The run's index, rebuilt and saved where it is missing or stale.
 
-    Args:
-        run: a trained run.
-        features: of the clips to index; by default those of the index, or else the run's own.
+    By default of the features that were indexed before, or else of the run's own.
 
     Raises:
         NotFoundError, SetupError: as :func:`build_index`.
@@ -75,10 +73,6 @@ def build_index(run: RunFolder, features: Path | None = None) -> Index:
 
     Clips of the run's own features have the splits of its training. Of other features, extracted
     by the same networks, all clips are taken, with the splits of their file.
-
-    Args:
-        run: a trained run.
-        features: of the clips to index; by default the run's own.
 
     Raises:
         NotFoundError: not a run, or no such features.

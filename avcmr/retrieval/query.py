@@ -33,13 +33,8 @@ class QueryExtractor:
 
     The networks are loaded when first needed. It is thread-safe.
 
-    Args:
-        features: file of the collection's features, for error messages.
-        made: how they were extracted; None where unknown.
-        weights: the user's folder of weights, searched first.
-        device: where to compute.
-        decoding: where to decode; another process can be stopped when a file takes too long.
-        max_seconds: longer queries are refused.
+    ``made`` says how they were extracted, if known; ``features`` is their file, for messages. Files
+    are decoded by ``decoding``: another process can be stopped when one takes too long.
     """
 
     def __init__(

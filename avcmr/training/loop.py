@@ -35,12 +35,7 @@ def train(
     uninterrupted one, and many workers compute what one does. Call it in every worker of a
     ``torch.distributed`` group, or alone.
 
-    Args:
-        dataset: features to train, select and (later) test on; only train and val are used.
-        config: every setting.
-        run: where checkpoints and measurements go; opened by the caller.
-        device: where to compute; the CPU if not given.
-        on_epoch: called on rank 0 with each epoch's measurements.
+    The run folder must be open. ``on_epoch`` is called on rank 0 with each epoch's measurements.
 
     Raises:
         UsageError: there are too few clips for the workers, or batches that the classes cannot

@@ -53,11 +53,7 @@ def stage_loss(
 ) -> BatchLoss:
     """The loss of one epoch of a stage; a memory bank is filled now, and stays as it is.
 
-    Args:
-        stage: mining and its settings.
-        network: embeds the clips for the memory bank.
-        clips: all training clips.
-        seed: of the synthetic embeddings, which are drawn for each batch; the same on all workers.
+    ``seed`` is that of the synthetic embeddings, drawn for each batch, and the same on all workers.
     """
     if not isinstance(stage, SmoothHardStage):
         return partial(cross_modal_loss, stage=stage)

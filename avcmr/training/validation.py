@@ -25,10 +25,7 @@ class Validation(TypedDict):
 def validate(network: TwoBranchNetwork, train: PairedFeatures, clips: PairedFeatures) -> Validation:
     """MAP both ways, and the gauges that show a collapse of the embedding space.
 
-    Args:
-        network: in training; its class posteriors are fitted again.
-        train: the training clips, for the posteriors.
-        clips: the validation clips.
+    The class posteriors are fitted again, to the training clips.
     """
     with inference(network):
         network.fit_posterior(train)

@@ -53,13 +53,8 @@ def create_app(
 ) -> FastAPI:
     """The web application of a retriever.
 
-    Args:
-        retriever: what is searched.
-        name: of the run, for the page's title.
-        report: ``index.html`` of the run's report; None where there is none.
-        map_file: where the map of the collection is saved; None recomputes it at every start.
-        decoding: where the kind of an upload is determined; as of the retriever.
-        hosts: accepted Host headers; others are refused, against DNS rebinding.
+    Without ``map_file`` the map of the collection is recomputed at every start. ``decoding`` is that
+    of the retriever. Host headers other than ``hosts`` are refused, against DNS rebinding.
     """
     server = _Server(retriever, name, report, map_file, decoding)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=server.lifespan)

@@ -31,12 +31,7 @@ class EmbeddedQuery:
 
 
 class QueryCache:
-    """The latest queries, by the sha256 of their files.
-
-    Args:
-        retriever: embeds them.
-        decoding: where the kind of a file is determined.
-    """
+    """The latest queries, by the sha256 of their files."""
 
     def __init__(self, retriever: Retriever, decoding: Decoding) -> None:
         self._retriever, self._decoding = retriever, decoding

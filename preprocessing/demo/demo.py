@@ -63,11 +63,7 @@ def write_demo_clips(
 
     Existing files are kept; a file gets its name only once it is complete.
 
-    Args:
-        root: folder to write to; created if missing.
-        clips_per_class: how many of each of :data:`DEMO_CLASSES`.
-        seed: clips of the same seed, class and number are equal.
-        progress: called with (clips done, clips in total) after each.
+    ``progress`` is called with (clips done, clips in total) after each.
 
     Returns:
         How many clips were written, not counting existing ones.

@@ -42,15 +42,7 @@ def film(
     fps: Fraction,
     duration: float,
 ) -> Iterator[NDArray[np.uint8]]:
-    """Film an event, the last of ``painters``, in front of smaller distractors.
-
-    Args:
-        painters: of all scenes, from back to front.
-        rng: draws the place, the light and the camera.
-        size: width and height, pixels.
-        fps: frames per second.
-        duration: seconds.
-    """
+    """Film an event, the last of ``painters``, in front of smaller distractors."""
     scenery = _backdrop(rng, (size[0] * _OVERSAMPLING, size[1] * _OVERSAMPLING))
     aside = [
         (

@@ -104,10 +104,7 @@ def select(shards: Sequence[Path], classes: int, *, per_class: int | None = None
     visual or their audio rows with another video of the selection are all dropped: re-uploads
     would put one video into two splits, and silence occurs in every class.
 
-    Args:
-        shards: the files.
-        classes: how many.
-        per_class: maximum number of videos of each class, in the order of the shards.
+    At most ``per_class`` videos of each class are taken, in the order of the shards.
 
     Raises:
         AvcmrError: a shard is damaged, or there are too few classes or videos.
@@ -170,13 +167,7 @@ def write_benchmark(
 ) -> list[Split]:
     """Write a selection as a feature store; returns the split of each video.
 
-    Args:
-        selection: what :func:`select` chose.
-        names: of the labels; those without one are called by number.
-        out: the store, not yet there.
-        val: share of each class for validation.
-        test: share of each class for testing.
-        seed: of the division.
+    Labels without a name are called by number; ``val`` and ``test`` are shares of each class.
 
     Raises:
         SetupError: ``out`` exists, two videos share an id, or a shard has changed meanwhile.

@@ -81,12 +81,7 @@ class DirectExtractor:
     On a GPU each decoding thread has a CUDA stream of its own, so that decoding,
     the networks and copies overlap.
 
-    Args:
-        make_decoder: called once in each thread.
-        extractor: the networks.
-        sampling: how clips are sampled.
-        device: of the frames and the networks.
-        clips_at_once: number of decoding threads.
+    ``make_decoder`` is called once in each of ``clips_at_once`` decoding threads.
 
     Raises:
         SetupError: no decoder can be made here.

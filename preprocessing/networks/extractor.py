@@ -68,9 +68,6 @@ class Networks:
     def origins(self, report: Report = _logger.info) -> dict[str, str]:
         """Name → sha256 of each file of weights, found (or downloaded) but not loaded.
 
-        Args:
-            report: takes lines on the progress of a download.
-
         Raises:
             SetupError: weights are not available.
         """
@@ -90,10 +87,7 @@ class Networks:
     ) -> tuple[Self, Sampling]:
         """The networks and the sampling that a feature store was made with, from its provenance.
 
-        Args:
-            config: as returned by :meth:`describe`.
-            origins: as returned by :meth:`origins`.
-            weights: the user's folder of weights, searched first.
+        Takes what :meth:`describe` and :meth:`origins` returned.
 
         Raises:
             ValueError: the store was not made by networks of avcmr.

@@ -14,9 +14,7 @@ _Network = TypeVar("_Network", bound=nn.Module)
 def pretrained(architecture: Callable[[], _Network], tensors: dict[str, Tensor]) -> _Network:
     """Build a network around the given tensors, frozen and in evaluation mode.
 
-    Args:
-        architecture: builds the network, with the names that ``tensors`` uses.
-        tensors: the complete state dict; used without a copy.
+    The tensors are the complete state dict, and used without a copy.
     """
     with torch.device("meta"):  # saves initializing weights that are replaced
         network = architecture()

@@ -55,10 +55,7 @@ def check_weights(
 ) -> list[Finding]:
     """Run a network with these weights and compare its output with published values.
 
-    Args:
-        name: which network.
-        tensors: its state dict.
-        pca: VGGish's PCA, if available: then its 8-bit codes are compared as well.
+    With VGGish's PCA, if available, its 8-bit codes are compared as well.
 
     Returns:
         At least one finding; where no values are published, only that the weights fit the network.

@@ -22,10 +22,7 @@ def merge_stores(paths: Sequence[Path], out: Path, *, prefer: Prefer | None = No
     A clip that is in several with the same features is taken once, and one that failed in one and
     is done in another is done.
 
-    Args:
-        paths: the stores, of one provenance.
-        out: the new store.
-        prefer: which features to take of a clip whose features differ; None refuses it.
+    ``prefer`` says whose features are taken of a clip whose features differ; None refuses it.
 
     Raises:
         AvcmrError: features were made differently, or clips differ and ``prefer`` is None.

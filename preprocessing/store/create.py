@@ -35,12 +35,7 @@ def write_file(
 ) -> None:
     """Write a whole file, a part or the store itself.
 
-    Args:
-        file: an empty file.
-        provenance: of everything in it.
-        records: the clips, in order.
-        failures: the clips that could not be used.
-        blocks: the features, in pieces of any size and order: (index of the first clip, block).
+    ``blocks`` are the features, in pieces of any size and order: (index of the first clip, block).
 
     Raises:
         OSError: the file cannot be written.
@@ -114,12 +109,7 @@ def write_store(
 ) -> None:
     """Write a whole new store, or nothing.
 
-    Args:
-        path: not yet there.
-        provenance: of all features.
-        records: the clips, in order, with ids of their own.
-        blocks: their rows, in pieces of any size and order: (index of the first clip, block).
-        failures: the clips that could not be used.
+    ``blocks`` are the features, in pieces of any size and order: (index of the first clip, block).
 
     Raises:
         SetupError: there is a file or an unfinished extraction at ``path``, clips share an id,

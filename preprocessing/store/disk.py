@@ -35,11 +35,7 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 class NewFile:
-    """A file that is being written.
-
-    Args:
-        descriptor: of an open file, writable.
-    """
+    """A file that is being written."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor

@@ -17,11 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 class Parts:
-    """``features.h5.parts/``: files ``part-000001.h5`` and on, later ones newer.
-
-    Args:
-        store: the ``features.h5`` that they will become part of.
-    """
+    """``features.h5.parts/``: files ``part-000001.h5`` and on, later ones newer."""
 
     def __init__(self, store: Path) -> None:
         self.store = store.resolve()  # one store has one lock, also if it is linked to

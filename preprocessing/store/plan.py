@@ -62,11 +62,8 @@ def make_plan(
 ) -> Plan:
     """Compare a manifest with what is stored.
 
-    Args:
-        clips: the manifest.
-        sources: id → size and mtime of its file now, see :func:`look_up`.
-        ledger: what is stored.
-        retry_failed: do clips again that failed before, though nothing has changed.
+    ``sources`` is what :func:`look_up` found. With ``retry_failed`` clips that failed before are
+    done again, though nothing has changed.
     """
     todo: list[Clip] = []
     failed: list[Failure] = []
@@ -106,12 +103,6 @@ def refuse_losses(
     clips: Sequence[Clip], sources: Mapping[str, Source], ledger: Ledger, store: MediaPath
 ) -> None:
     """Refuse to drop features of another provenance that this run would not extract again.
-
-    Args:
-        clips: the manifest.
-        sources: id → size and mtime of its file now.
-        ledger: what is stored.
-        store: where.
 
     Raises:
         SetupError: there are such.

@@ -89,9 +89,7 @@ class FeatureWriter:
     def plan(self, clips: Sequence[Clip], *, retry_failed: bool = False) -> Plan:
         """Compare the manifest with what is stored; checks every clip's file.
 
-        Args:
-            clips: the manifest.
-            retry_failed: do clips again that failed before, though nothing has changed.
+        With ``retry_failed`` clips that failed before are done again, though nothing has changed.
 
         Raises:
             SetupError: two clips share an id, or there are features of another provenance that

@@ -66,9 +66,6 @@ class Publisher:
 
     A driver at ``ray://…`` is not a process of the cluster, so its metrics would not be exported:
     there an actor publishes for it.
-
-    Args:
-        announce: takes each published ``Progress.summary()``, for ``avcmr status``.
     """
 
     def __init__(self, announce: Callable[[Mapping[str, Any]], None]) -> None:
@@ -143,11 +140,7 @@ class TimedExtractor:
 
 
 class TrainingBoard:
-    """The metrics of a training, for its first worker.
-
-    Args:
-        run: name of the run's folder.
-    """
+    """The metrics of a training, for its first worker."""
 
     def __init__(self, run: str) -> None:
         self._run = {"run": run}

@@ -44,9 +44,7 @@ def announced(activity: Activity, *, on_cluster: bool = False) -> Iterator[Calla
 
     Where no file can be written, the work goes on unannounced.
 
-    Args:
-        activity: at its beginning.
-        on_cluster: whether Ray is connected to a cluster that others ask for what runs.
+    ``on_cluster``: Ray is connected to a cluster that others ask for what runs.
     """
     with ExitStack() as stack:
         file = stack.enter_context(_locked_file())

@@ -74,13 +74,8 @@ def fit_by_gradient(
 ) -> Choice:
     """Train with AdamW and return the embedders of the best epochs on validation.
 
-    Args:
-        make: builds the learner; called after the seed is set.
-        train: training clips.
-        val: validation clips, which choose the epoch.
-        config: seed, batch size, weight decay, stage 1's learning rate, and the epochs and
-            patience of both stages.
-        batch_size: instead of ``config.batch_size``, for losses that need another.
+    ``make`` builds the learner after the seed is set. The learning rate is that of stage 1; epochs
+    and patience are those of both stages together.
     """
     epochs, patience = budget(config)
     batch_size = fitting_batch_size(batch_size or config.batch_size, len(train))

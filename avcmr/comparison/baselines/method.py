@@ -152,13 +152,7 @@ def average_map(embedder: PairEmbedder, clips: PairedFeatures) -> float:
 
 
 class Selection:
-    """Keeps the embedders with the best validation MAP, by class posterior and by cosine.
-
-    Args:
-        train: training clips, for :func:`with_class_posterior`.
-        val: validation clips.
-        config: settings, of which the posterior's temperature is used.
-    """
+    """Keeps the embedders with the best validation MAP, by class posterior and by cosine."""
 
     def __init__(self, train: PairedFeatures, val: PairedFeatures, config: Config) -> None:
         self._train, self._val, self._config = train, val, config

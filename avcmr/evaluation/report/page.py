@@ -58,10 +58,6 @@ class Report:
 def render(runs: Sequence[Results], *, title: str) -> Report:
     """The report of one run, or of several side by side.
 
-    Args:
-        runs: in the order in which they are shown, with distinct names.
-        title: heading of the page.
-
     Raises:
         UsageError: more than ``MAX_RUNS`` runs.
     """

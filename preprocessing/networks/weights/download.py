@@ -34,9 +34,7 @@ _logger = logging.getLogger(__name__)
 def download_urls(source: PublishedFile, mirror: str = "") -> list[str]:
     """Where to download a file: under the mirror's prefix, then where it was published.
 
-    Args:
-        source: the file.
-        mirror: the start of a URL, to which the file's name is added; by default $AVCMR_MIRROR.
+    ``mirror`` is the start of a URL, by default $AVCMR_MIRROR.
     """
     prefix = mirror or os.environ.get(MIRROR_VARIABLE, "")
     mirrored = [f"{prefix.rstrip('/')}/{source.file}"] if prefix else []
