@@ -53,8 +53,8 @@ def create_app(
 ) -> FastAPI:
     """The web application of a retriever.
 
-    Without ``map_file`` the map of the collection is recomputed at every start. ``decoding`` is that
-    of the retriever. Host headers other than ``hosts`` are refused, against DNS rebinding.
+    Without ``map_file`` the map of the collection is recomputed at every start. ``decoding`` is the
+    retriever's. Host headers other than ``hosts`` are refused, against DNS rebinding.
     """
     server = _Server(retriever, name, report, map_file, decoding)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=server.lifespan)

@@ -56,8 +56,8 @@ def validate_store(
 ) -> list[Finding]:
     """All that is wrong in a store. Missing files are no finding: features outlive them.
 
-    ``weights_now`` gives the sha256 of the weights that a network would have now, or None where that
-    is not known. Networks that had random weights are not compared.
+    ``weights_now`` gives the sha256 of the weights that a network would have now, or None where
+    that is not known. Networks that had random weights are not compared.
 
     Raises:
         NotAStoreError: it is something else, or damaged beyond reading.
