@@ -55,7 +55,7 @@ def posteriors(items: int, *, seed: int) -> Floats:
 
 def exact(gallery: Floats) -> Search:
     tensor = torch.from_numpy(gallery)
-    return lambda query: top_k(torch.from_numpy(query), tensor, TOP).rows.numpy()
+    return lambda query: top_k(torch.from_numpy(query), tensor, TOP)[0].numpy()
 
 
 def full_sort(gallery: Floats) -> Search:

@@ -32,6 +32,7 @@ def variants(base: Config) -> dict[str, Config]:
     epochs, patience = budget(base)
     alone = {"max_epochs": epochs, "patience": patience}
     first, second = base.stage1, base.stage2
+    smooth = isinstance(second, SmoothHardStage)
     skipped = second.model_copy(update={"max_epochs": 0})
 
     def changed(**sections: object) -> Config:
@@ -42,8 +43,14 @@ def variants(base: Config) -> dict[str, Config]:
         "without-feature-weights": changed(
             model=base.model.model_copy(update={"feature_weights": 0.0})
         ),
-        "without-interpolation": changed(stage2=_without_interpolation(second)),
-        "without-memory-bank": changed(stage2=_without_memory_bank(second)),
+        "without-interpolation": changed(
+            stage2=second.model_copy(
+                update={"members": 1} if smooth else {"interpolation_points": 0}
+            )
+        ),
+        "without-memory-bank": changed(  # only smooth hard triplets have one
+            stage2=second.model_copy(update={"memory_bank": False} if smooth else {})
+        ),
         "literal-stage-2": changed(stage2=_mining(HardStage, second, interpolation_points=2)),
         "reversed": changed(stage1=_in_place_of(first, second), stage2=_in_place_of(second, first)),
         "one-stage": changed(
@@ -84,17 +91,6 @@ def _in_place_of(place: Stage, stage: Stage) -> Stage:
 
 def _length(stage: Stage) -> dict[str, int]:
     return {"max_epochs": stage.max_epochs, "patience": stage.patience}
-
-
-def _without_interpolation(stage: Stage) -> Stage:
-    nothing = {"members": 1} if isinstance(stage, SmoothHardStage) else {"interpolation_points": 0}
-    return stage.model_copy(update=nothing)
-
-
-def _without_memory_bank(stage: Stage) -> Stage:
-    """Only smooth hard triplets have one."""
-    smooth = isinstance(stage, SmoothHardStage)
-    return stage.model_copy(update={"memory_bank": False} if smooth else {})
 
 
 def _paper(base: Config) -> Config:

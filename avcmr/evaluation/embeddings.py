@@ -8,14 +8,13 @@ import h5py
 import numpy as np
 from torch import Tensor
 
-from avcmr.features.dataset import load_dataset, open_features
+from avcmr.features.dataset import open_features
 from avcmr.features.provenance import clips_of_units, provenance_of
 from avcmr.features.units import units_of
 from avcmr.model.inference import embed
 from avcmr.training.run_folder import RunFolder
-from avcmr.training.trained import trained_network
+from avcmr.training.trained import trained_network, training_data
 from preprocessing.clips import Clip
-from preprocessing.errors import SetupError
 from preprocessing.store import Provenance
 
 
@@ -54,17 +53,9 @@ def embed_test_split(run: RunFolder) -> Embedded:
     Raises:
         AvcmrError: not a trained run, or its features are gone or have changed.
     """
-    config = run.config()
-    best = run.load("best")
-    if config.features is None:
-        raise SetupError(f"{run.config_file}: names no features")
-    dataset = load_dataset(config.features, config.data)
-    if dataset.fingerprint != best.metadata["fingerprint"]:
-        raise SetupError(
-            f"{run.path}: {config.features} has changed since the run was trained, so its test "
-            "clips may have been trained on; train again under another --run"
-        )
-    test = dataset.test
+    config, dataset = run.config(), training_data(run)
+    assert config.features is not None
+    test, reached = dataset.test, run.load("best").metadata
     with open_features(config.features) as source:
         made = provenance_of(source)
         clip_of = clips_of_units(source, units_of(source, config.features, config.data.unit))
@@ -81,7 +72,7 @@ def embed_test_split(run: RunFolder) -> Embedded:
         ),
         fingerprint=dataset.fingerprint,
         made=made,
-        checkpoint={key: best.metadata[key] for key in ("stage", "epoch", "val_map")},
+        checkpoint={key: reached[key] for key in ("stage", "epoch", "val_map")},
         warnings=dataset.warnings,
     )
 

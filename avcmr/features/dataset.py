@@ -221,31 +221,23 @@ def _complete_splits(
     clips: Sequence[Clip], splits: list[str], config: DataConfig, path: Path
 ) -> list[str]:
     present = set(splits)
-    if present == {""}:
-        return list(
-            stratified_split(
-                clips,
-                val=config.val_fraction,
-                test=config.test_fraction,
-                seed=config.split_seed,
-            )
-        )
-    if "" in present:
+    undivided = present == {""}
+    if "" in present and not undivided:
         raise SetupError(
             f"{path}: {splits.count('')} of {len(splits)} clips have no split; "
             "give every row of the manifest one, or none"
         )
     if "val" in present:
         return splits
-    training = [row for row, split in enumerate(splits) if split == "train"]
+    divided = [row for row, split in enumerate(splits) if undivided or split == "train"]
     parts = stratified_split(
-        [clips[row] for row in training],
+        [clips[row] for row in divided],
         val=config.val_fraction,
-        test=0,
+        test=config.test_fraction if undivided else 0,
         seed=config.split_seed,
     )
     completed = list(splits)
-    for row, split in zip(training, parts, strict=True):
+    for row, split in zip(divided, parts, strict=True):
         completed[row] = split
     return completed
 

@@ -8,7 +8,7 @@ retrieved.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,28 +67,19 @@ def _seconds(source: Features, path: Path) -> Units:
     clip_ids: list[str] = source.ids.tolist()
     owners: list[str] = []
     ids: list[str] = []
-    audio: list[NDArray[np.float32]] = []
-    visual: list[NDArray[np.float32]] = []
-    spans: list[NDArray[np.float64]] = []
-    for index, visual_rows, audio_rows in _clips(source.blocks()):
-        nearest = np.abs(audio_rows.times[:, None] - visual_rows.times).argmin(axis=0)  # (T,)
-        owners += [clip_ids[index]] * len(visual_rows.times)
-        ids += [f"{clip_ids[index]}@{time:g}" for time in visual_rows.times]
-        audio.append(audio_rows.values[nearest])
-        visual.append(visual_rows.values)
-        spans.append(_around(visual_rows.times))
+    rows: list[tuple[NDArray[Any], ...]] = []
+    for index, visual, audio in _clips(source.blocks()):
+        nearest = np.abs(audio.times[:, None] - visual.times).argmin(axis=0)  # (T,)
+        owners += [clip_ids[index]] * len(visual.times)
+        ids += [f"{clip_ids[index]}@{time:g}" for time in visual.times]
+        rows.append((audio.values[nearest], visual.values, _around(visual.times)))
     if len(owners) == len(clip_ids):
         raise UsageError(
             f"{path}: has one row a clip, and so no seconds (data.unit); use --unit clip, or "
             "features with all rows, such as avcmr extract makes"
         )
-    return Units(
-        owners=tuple(owners),
-        ids=tuple(ids),
-        audio=np.concatenate(audio),
-        visual=np.concatenate(visual),
-        spans=np.concatenate(spans),
-    )
+    audio_rows, visual_rows, spans = map(np.concatenate, zip(*rows, strict=True))
+    return Units(tuple(owners), tuple(ids), audio_rows, visual_rows, spans)
 
 
 def _events(source: Features, path: Path) -> Units:

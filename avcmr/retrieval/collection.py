@@ -8,7 +8,6 @@ import json
 import os
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -132,7 +131,13 @@ def read_origin(path: Path) -> Origin | None:
         with h5py.File(path) as file:
             if file.attrs["format"] != _FORMAT:
                 raise ValueError(f"it is {file.attrs['format']}")
-            return _origin(json.loads(file.attrs["origin"]))
+            stored = json.loads(file.attrs["origin"])
+            made, warnings = stored.pop("made"), tuple(stored.pop("warnings"))
+            return Origin(
+                **stored | {"features": Path(stored["features"])},
+                made=Provenance(**made) if made else None,
+                warnings=warnings,
+            )
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise _not_an_index(path, error) from None
 
@@ -160,18 +165,6 @@ def read_collection(path: Path) -> Collection:
             )
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise _not_an_index(path, error) from None
-
-
-def _origin(stored: dict[str, Any]) -> Origin:
-    made = stored["made"]
-    return Origin(
-        checkpoint=stored["checkpoint"],
-        features=Path(stored["features"]),
-        size=stored["size"],
-        mtime=stored["mtime"],
-        made=Provenance(**made) if made else None,
-        warnings=tuple(stored["warnings"]),
-    )
 
 
 def _not_an_index(path: Path, error: Exception) -> SetupError:

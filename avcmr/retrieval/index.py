@@ -6,8 +6,7 @@ from pathlib import Path
 
 import torch
 
-from avcmr.config import Config
-from avcmr.features.dataset import load_dataset, open_features
+from avcmr.features.dataset import Dataset, open_features
 from avcmr.features.provenance import clips_of, provenance_of, seconds_of_file
 from avcmr.features.units import Units, units_of
 from avcmr.model.network import TwoBranchNetwork
@@ -18,8 +17,8 @@ from avcmr.retrieval.collection import (
     read_origin,
     write_collection,
 )
-from avcmr.training.run_folder import Checkpoint, RunFolder
-from avcmr.training.trained import trained_network
+from avcmr.training.run_folder import RunFolder
+from avcmr.training.trained import trained_network, training_data
 from preprocessing.clips import Clip
 from preprocessing.errors import SetupError
 from preprocessing.networks.weights import sha256
@@ -95,7 +94,7 @@ def build_index(run: RunFolder, features: Path | None = None) -> Index:
         clips = clips_of(source)
         labels, splits = source.labels.tolist(), source.splits.tolist()
     if path == own:
-        known = _as_trained(run, config, best)
+        known = _as_trained(training_data(run))
     else:
         _require_same_networks(path, made, own)
         known = dict(zip(clips, zip(labels, splits, strict=True), strict=True))
@@ -107,15 +106,8 @@ def build_index(run: RunFolder, features: Path | None = None) -> Index:
     )
 
 
-def _as_trained(run: RunFolder, config: Config, best: Checkpoint) -> dict[str, tuple[str, str]]:
+def _as_trained(dataset: Dataset) -> dict[str, tuple[str, str]]:
     """Label and split of each unit of the run's data set."""
-    assert config.features is not None
-    dataset = load_dataset(config.features, config.data)
-    if dataset.fingerprint != best.metadata["fingerprint"]:
-        raise SetupError(
-            f"{run.path}: {config.features} has changed since the run was trained; train again "
-            "under another --run"
-        )
     return {
         id_: (dataset.class_names[label], split)
         for split, part in (("train", dataset.train), ("val", dataset.val), ("test", dataset.test))

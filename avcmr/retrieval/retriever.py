@@ -198,13 +198,9 @@ class Retriever:
         if top < 1:
             raise UsageError(f"the best {top} clips cannot be found; ask for 1 or more (top)")
         gallery = self.collection.visual if find == "picture" else self.collection.audio
-        best = top_k(query, gallery, top, allowed=self._allowed(label, split))
-        return [
-            self._hit(rank, row, score)
-            for rank, (row, score) in enumerate(
-                zip(best.rows.tolist(), best.scores.tolist(), strict=True), start=1
-            )
-        ]
+        rows, scores = top_k(query, gallery, top, allowed=self._allowed(label, split))
+        best = zip(rows.tolist(), scores.tolist(), strict=True)
+        return [self._hit(rank, row, score) for rank, (row, score) in enumerate(best, start=1)]
 
     def embed_audio_file(self, path: Path | str) -> Tensor:
         """The audio embedding (D,) of a sound file or a video.

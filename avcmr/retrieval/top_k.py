@@ -1,7 +1,5 @@
 """Exact top-k search: the inner product of a query with every item of the gallery."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -9,20 +7,9 @@ _CHUNK = 65_536
 """Items scored at a time: their scores fit into a CPU's cache."""
 
 
-@dataclass(frozen=True, slots=True)
-class TopK:
-    """The K best items, best first.
-
-    Attributes:
-        rows: (K,) int64, of the gallery.
-        scores: (K,) float32, their inner products with the query.
-    """
-
-    rows: Tensor
-    scores: Tensor
-
-
-def top_k(query: Tensor, gallery: Tensor, k: int, *, allowed: Tensor | None = None) -> TopK:
+def top_k(
+    query: Tensor, gallery: Tensor, k: int, *, allowed: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """The ``k`` items with the largest inner product; of equal ones, those of earlier rows.
 
     Args:
@@ -30,6 +17,9 @@ def top_k(query: Tensor, gallery: Tensor, k: int, *, allowed: Tensor | None = No
         gallery: (N, D), of any length: no more than 65,536 scores are held at a time.
         k: how many; fewer where the gallery or ``allowed`` has fewer.
         allowed: (N,) bool, the items that may be found; None allows all.
+
+    Returns:
+        (K,) int64 rows of the gallery, best first, and their (K,) scores.
     """
     rows = torch.empty(0, dtype=torch.int64)
     scores = torch.empty(0, dtype=gallery.dtype)
@@ -47,4 +37,4 @@ def top_k(query: Tensor, gallery: Tensor, k: int, *, allowed: Tensor | None = No
         rows, scores = rows[order], scores[order]
         if len(scores) == k:
             least = scores[-1].item()
-    return TopK(rows, scores)
+    return rows, scores

@@ -1,7 +1,7 @@
 """When stage 1 ends, when stage 2 ends, and which weights are kept."""
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from avcmr.config import Config, Stage
 
@@ -61,6 +61,3 @@ class Curriculum:
         if self.stage == 1 and config.stage2.max_epochs > 0:
             return replace(state, stage=2, stage_epoch=0, stage_best=-1.0, waited=0), "switch"
         return replace(state, finished=True), "stop"
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -194,7 +195,7 @@ def _last_checkpoint(
 ) -> Checkpoint:
     weights = {f"network.{name}": value for name, value in network.state_dict().items()}
     moments = {f"optimizer.{name}": value for name, value in _moments(optimizer).items()}
-    metadata = {"curriculum": state.to_dict(), "fingerprint": dataset.fingerprint}
+    metadata = {"curriculum": asdict(state), "fingerprint": dataset.fingerprint}
     return Checkpoint(weights | moments, metadata)
 
 

@@ -1,10 +1,30 @@
-"""The trained network of a run; its data set is not needed."""
+"""The trained network of a run, which needs no data set, and the data set it was trained on."""
 
 import torch
 
+from avcmr.features.dataset import Dataset, load_dataset
 from avcmr.model.network import TwoBranchNetwork
 from avcmr.training.run_folder import RunFolder
 from preprocessing.errors import SetupError
+
+
+def training_data(run: RunFolder) -> Dataset:
+    """The data set that a run was trained on, all splits.
+
+    Raises:
+        AvcmrError: not a trained run, or its features are gone or have changed.
+    """
+    config = run.config()
+    best = run.load("best")
+    if config.features is None:
+        raise SetupError(f"{run.config_file}: names no features")
+    dataset = load_dataset(config.features, config.data)
+    if dataset.fingerprint != best.metadata["fingerprint"]:
+        raise SetupError(
+            f"{run.path}: {config.features} has changed since the run was trained, so its test "
+            "clips may have been trained on; train again under another --run"
+        )
+    return dataset
 
 
 def trained_network(run: RunFolder) -> TwoBranchNetwork:

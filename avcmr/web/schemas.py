@@ -1,6 +1,5 @@
 """The JSON answers of the server."""
 
-from math import isnan
 from typing import Self
 
 from pydantic import BaseModel
@@ -47,15 +46,15 @@ class ClipInfo(BaseModel):
     @classmethod
     def of(cls, collection: Collection, row: int, *, at: str) -> Self:
         """The clip in a row of the collection."""
-        start, end = float(collection.starts[row]), float(collection.ends[row])
+        clip = collection.clip(row)
         return cls(
             at=at,
-            id=collection.ids[row],
-            label=collection.labels[row],
+            id=clip.id,
+            label=clip.label,
             split=collection.splits[row],
-            start=None if isnan(start) else start,
-            end=None if isnan(end) else end,
-            media=collection.paths[row] != NO_FILE,
+            start=clip.start,
+            end=clip.end,
+            media=clip.path != NO_FILE,
         )
 
 

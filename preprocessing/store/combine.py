@@ -8,7 +8,7 @@ import numpy as np
 
 from preprocessing.errors import SetupError, UsageError
 from preprocessing.store.create import write_store
-from preprocessing.store.ledger import Entry
+from preprocessing.store.ledger import Entry, entries_of
 from preprocessing.store.merge import stored_blocks
 from preprocessing.store.records import Failure, Provenance, Record
 from preprocessing.store.storefile import StoreFile
@@ -27,11 +27,14 @@ def merge_stores(paths: Sequence[Path], out: Path, *, prefer: Prefer | None = No
     Raises:
         AvcmrError: features were made differently, or clips differ and ``prefer`` is None.
     """
-    provenance = _common_provenance(paths)
+    opened = [entries_of(path) for path in paths]
+    provenance = opened[0][0]
     done: dict[str, Entry] = {}
     failed: dict[str, Failure] = {}
-    for path in paths:
-        for entry in _entries(path):
+    for path, (made, _) in zip(paths, opened, strict=True):
+        _require_same(provenance, made, paths[0], path)
+    for _, entries in opened:
+        for entry in entries:
             id_ = entry.item.clip.id
             if isinstance(entry.item, Failure):
                 failed[id_] = entry.item
@@ -47,23 +50,14 @@ def subset_store(path: Path, out: Path, wanted: Callable[[Record], bool]) -> int
     Raises:
         UsageError: none is wanted.
     """
-    with StoreFile(path) as file:
-        provenance = file.provenance
-    entries = [
-        entry for entry in _entries(path) if isinstance(entry.item, Record) and wanted(entry.item)
-    ]
+    provenance, stored = entries_of(path)
+    entries = [one for one in stored if isinstance(one.item, Record) and wanted(one.item)]
     if not entries:
         raise UsageError(
             f"{path}: none of its clips is wanted; look at: avcmr features info {path}"
         )
     _copy(entries, [], provenance, out)
     return len(entries)
-
-
-def _entries(path: Path) -> list[Entry]:
-    with StoreFile(path) as file:
-        groups: tuple[Sequence[Record | Failure], ...] = (file.records(), file.failures())
-        return [Entry(item, path, index) for group in groups for index, item in enumerate(group)]
 
 
 def _copy(
@@ -73,25 +67,14 @@ def _copy(
     write_store(out, provenance, records, stored_blocks(entries, records), failures)
 
 
-def _common_provenance(paths: Sequence[Path]) -> Provenance:
-    found: list[Provenance] = []
-    for path in paths:
-        with StoreFile(path) as file:
-            found.append(file.provenance)
-    for path, other in zip(paths, found, strict=True):
-        differing = [
-            name
-            for name in ("config", "weights", "decoder")
-            if getattr(other, name) != getattr(found[0], name)
-        ]
-        if differing:
-            name = differing[0]
+def _require_same(wanted: Provenance, made: Provenance, first: Path, path: Path) -> None:
+    for name in ("config", "weights", "decoder"):
+        if getattr(made, name) != getattr(wanted, name):
             raise SetupError(
-                f"{path}: its features were made differently from those of {paths[0]} ({name}: "
-                f"{getattr(other, name)} and {getattr(found[0], name)}); "
+                f"{path}: its features were made differently from those of {first} ({name}: "
+                f"{getattr(made, name)} and {getattr(wanted, name)}); "
                 "extract one of them again with the settings of the other"
             )
-    return found[0]
 
 
 def _replaces(entry: Entry, other: Entry, prefer: Prefer | None) -> bool:

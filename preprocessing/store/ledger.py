@@ -1,6 +1,5 @@
 """The newest record of each clip, over a store and its parts."""
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,16 +51,20 @@ def read_ledger(parts: Parts, provenance: Provenance) -> Ledger:
     return ledger
 
 
-def _add_file(ledger: Ledger, path: Path, provenance: Provenance) -> None:
+def entries_of(path: Path) -> tuple[Provenance, list[Entry]]:
+    """The provenance of one file, its clips and its failures."""
     with StoreFile(path) as file:
-        items: tuple[Sequence[Record | Failure], ...] = (file.records(), file.failures())
-        current = file.provenance == provenance
-    if not current:
-        for item in itertools.chain(*items):
-            known = ledger.stale.get(item.clip.id, False)
-            ledger.stale[item.clip.id] = known or isinstance(item, Record)
+        groups: tuple[Sequence[Record | Failure], ...] = (file.records(), file.failures())
+        entries = [Entry(item, path, index) for group in groups for index, item in enumerate(group)]
+        return file.provenance, entries
+
+
+def _add_file(ledger: Ledger, path: Path, provenance: Provenance) -> None:
+    made, entries = entries_of(path)
+    if made == provenance:
+        ledger.files.append(path)
+        ledger.entries.update({entry.item.clip.id: entry for entry in entries})
         return
-    ledger.files.append(path)
-    for group in items:
-        for index, item in enumerate(group):
-            ledger.entries[item.clip.id] = Entry(item, path, index)
+    for item in (entry.item for entry in entries):
+        known = ledger.stale.get(item.clip.id, False)
+        ledger.stale[item.clip.id] = known or isinstance(item, Record)
