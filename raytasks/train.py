@@ -219,9 +219,7 @@ def _trainer(run: RunFolder, plan: WorkerPlan, epochs: Queue, scratch: Path) -> 
         },
         torch_config=TorchConfig(backend="nccl" if plan.use_gpu else "gloo"),
         scaling_config=ScalingConfig(
-            num_workers=plan.workers,
-            use_gpu=plan.use_gpu,
-            resources_per_worker=plan.resources,
+            num_workers=plan.workers, use_gpu=plan.use_gpu, resources_per_worker=plan.resources
         ),
         run_config=RunConfig(
             name=f"avcmr-train-{run.path.name}",

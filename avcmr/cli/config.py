@@ -12,10 +12,7 @@ from avcmr.cli.options import ConfigOption, OverridesArgument
 from preprocessing.errors import AvcmrError, UsageError
 
 
-def show(
-    overrides: OverridesArgument = None,
-    config: ConfigOption = None,
-) -> None:
+def show(overrides: OverridesArgument = None, config: ConfigOption = None) -> None:
     """Print the complete settings as YAML: defaults, then the file, then key=value.
 
     Example:

@@ -23,10 +23,7 @@ if TYPE_CHECKING:
 _STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 
 
-def command(
-    weights: WeightsOption = None,
-    as_json: JsonOption = False,
-) -> None:
+def command(weights: WeightsOption = None, as_json: JsonOption = False) -> None:
     from avcmr.cli.checks import COMMANDS, all_checks, run
 
     output = Console(highlight=False, soft_wrap=True)

@@ -14,10 +14,7 @@ from avcmr.cli.console import console, warn
 from avcmr.cli.options import JsonOption, RunArgument
 
 
-def command(
-    run: RunArgument,
-    as_json: JsonOption = False,
-) -> None:
+def command(run: RunArgument, as_json: JsonOption = False) -> None:
     import torch
 
     from avcmr.evaluation.embeddings import embed_test_split, write_embeddings

@@ -44,8 +44,7 @@ def command(
         typer.Option(help="2015: as in YouTube-8M and the paper. imagenet: torchvision's."),
     ] = "inception_v3_2015",
     vggish_relu: Annotated[
-        bool,
-        typer.Option(help="End VGGish in a ReLU, as AudioSet's and AVE's features; or not."),
+        bool, typer.Option(help="End VGGish in a ReLU, as AudioSet's and AVE's features; or not.")
     ] = True,
     audio_pca: Annotated[
         bool, typer.Option(help="VGGish's published PCA and 8-bit steps, or its plain output.")

@@ -66,14 +66,7 @@ def command(
     retriever = Retriever.load(run, features=features, weights=weights, device=device)
     warn(retriever.warnings)
     hits = retriever.search(
-        audio=audio,
-        video=video,
-        image=image,
-        id=id_,
-        find=find,
-        top=top,
-        label=label,
-        split=split,
+        audio=audio, video=video, image=image, id=id_, find=find, top=top, label=label, split=split
     )
     if as_json:
         print(json.dumps([asdict(hit) | {"path": _path(hit) or None} for hit in hits]))

@@ -22,10 +22,7 @@ NEEDED = ("inception_v3_2015", "vggish", "vggish_pca")
 """What avcmr extract needs with its defaults."""
 
 
-def list_(
-    weights: WeightsOption = None,
-    as_json: JsonOption = False,
-) -> None:
+def list_(weights: WeightsOption = None, as_json: JsonOption = False) -> None:
     """Show each network's weights: where they are on this machine, and which files are published.
 
     Example:

@@ -62,9 +62,7 @@ def published_table(published: Sequence[Published]) -> Table:
 
 
 def markdown_table(
-    summaries: Sequence[Summary],
-    published: Sequence[Published] = (),
-    warnings: Sequence[str] = (),
+    summaries: Sequence[Summary], published: Sequence[Published] = (), warnings: Sequence[str] = ()
 ) -> str:
     """The same rows as Markdown, below the warnings."""
     lines = [

@@ -117,10 +117,7 @@ def load_dataset(path: Path, config: DataConfig) -> Dataset:
     }
     _check_trainable(parts, path)
     return Dataset(
-        **parts,
-        class_names=class_names,
-        warnings=warnings,
-        fingerprint=fingerprint(clips, splits),
+        **parts, class_names=class_names, warnings=warnings, fingerprint=fingerprint(clips, splits)
     )
 
 

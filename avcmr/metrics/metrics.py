@@ -13,11 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from avcmr.metrics.ranking import (
-    average_precisions,
-    check_embeddings,
-    cosine_rankings,
-)
+from avcmr.metrics.ranking import average_precisions, check_embeddings, cosine_rankings
 
 CUTOFFS = (1, 5, 10, 50, 100)
 """The k of precision@k and recall@k."""
@@ -193,10 +189,7 @@ def map_both_ways(audio: Tensor, visual: Tensor, labels: Tensor) -> BothWays:
 
 
 def evaluate(
-    audio_embeddings: Tensor,
-    visual_embeddings: Tensor,
-    labels: Tensor,
-    class_names: Sequence[str],
+    audio_embeddings: Tensor, visual_embeddings: Tensor, labels: Tensor, class_names: Sequence[str]
 ) -> Evaluation:
     """(N, D) audio and visual embeddings of the same N clips, (N,) labels → both directions."""
     check_embeddings("audio", audio_embeddings, labels)

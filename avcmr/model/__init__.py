@@ -4,10 +4,4 @@ from avcmr.model.class_posterior import ClassPosterior
 from avcmr.model.inference import embed, inference
 from avcmr.model.network import Branch, TwoBranchNetwork
 
-__all__ = [
-    "Branch",
-    "ClassPosterior",
-    "TwoBranchNetwork",
-    "embed",
-    "inference",
-]
+__all__ = ["Branch", "ClassPosterior", "TwoBranchNetwork", "embed", "inference"]

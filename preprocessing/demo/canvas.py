@@ -70,13 +70,7 @@ class Canvas:
         return cls(pen, brush, axes, np.array(image.size) / 2)
 
     def moved(
-        self,
-        x: float,
-        y: float,
-        *,
-        zoom: float = 1.0,
-        turn: float = 0.0,
-        mirrored: bool = False,
+        self, x: float, y: float, *, zoom: float = 1.0, turn: float = 0.0, mirrored: bool = False
     ) -> Self:
         """The same picture from a frame of reference with its origin at (x, y).
 

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.demo import scenes, sounds
-from preprocessing.media.encode import write_clip
 from preprocessing.demo.recording import Recording, film, listen
 from preprocessing.demo.scenes import Scene
-from preprocessing.demo.timeline import draw_timeline
 from preprocessing.demo.sounds import Sound
+from preprocessing.demo.timeline import draw_timeline
+from preprocessing.media.encode import write_clip
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,8 @@ def demo_recording(label: str, number: int, *, seed: int = 0) -> Recording:
     others = [name for name in EVENTS if name != label]
     seen, heard = rng.choice(others, size=2, replace=False)
     timeline, seen_timeline, heard_timeline = (
-        draw_timeline(rng, duration=duration, period=EVENTS[name].period) for name in (label, seen, heard)
+        draw_timeline(rng, duration=duration, period=EVENTS[name].period)
+        for name in (label, seen, heard)
     )
     fps, sample_rate = FRAME_RATES[rng.integers(5)], int(rng.choice(SAMPLE_RATES))
     size, channels = SIZES[rng.integers(5)], int(rng.integers(1, 3))

@@ -36,7 +36,9 @@ def seconds_of(timeline: Timeline, rate: int) -> Waveform:
     return np.arange(round(timeline.duration * rate)) / rate
 
 
-def on_beats(timeline: Timeline, rate: int, hits: list[Waveform], rng: np.random.Generator) -> Waveform:
+def on_beats(
+    timeline: Timeline, rate: int, hits: list[Waveform], rng: np.random.Generator
+) -> Waveform:
     """Play the hits in turn, one per beat, at slightly varying loudness."""
     track = np.zeros(round(timeline.duration * rate))
     for number, beat in enumerate(timeline.beats):
@@ -59,7 +61,9 @@ def ball(timeline: Timeline, rate: int, rng: np.random.Generator) -> Waveform:
     note = rng.uniform(110, 220) / timeline.size
     thud = tone(note * (1 + np.exp(-t / 0.03)), t, {1: 1, 2.3: 0.3})
     slap = noise(rng, len(t), rate, 300, 2500)
-    return on_beats(timeline, rate, [thud * np.exp(-t / 0.07) + 0.3 * slap * np.exp(-t / 0.015)], rng)
+    return on_beats(
+        timeline, rate, [thud * np.exp(-t / 0.07) + 0.3 * slap * np.exp(-t / 0.015)], rng
+    )
 
 
 def bell(timeline: Timeline, rate: int, rng: np.random.Generator) -> Waveform:
@@ -105,7 +109,9 @@ def drum(timeline: Timeline, rate: int, rng: np.random.Generator) -> Waveform:
     snares = noise(rng, len(t), rate, 1200, 5000) * np.exp(-t / 0.07)
     body = skin * np.exp(-t / decay)
     rattle = rng.uniform(0.2, 0.6)
-    return on_beats(timeline, rate, [body + 0.3 * rattle * snares, body * 0.7 + rattle * snares], rng)
+    return on_beats(
+        timeline, rate, [body + 0.3 * rattle * snares, body * 0.7 + rattle * snares], rng
+    )
 
 
 def engine(timeline: Timeline, rate: int, rng: np.random.Generator) -> Waveform:

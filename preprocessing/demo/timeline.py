@@ -37,7 +37,9 @@ class Timeline:
         return float((t - self.beats[last]) / (self.beats[last + 1] - self.beats[last]))
 
 
-def draw_timeline(rng: np.random.Generator, *, duration: float, period: tuple[float, float]) -> Timeline:
+def draw_timeline(
+    rng: np.random.Generator, *, duration: float, period: tuple[float, float]
+) -> Timeline:
     """A random timeline whose mean period lies in the range given; beats vary by 10 %."""
     mean = rng.uniform(*period)
     gaps = mean * rng.uniform(0.9, 1.1, size=int(duration / mean / 0.9) + 3)

@@ -34,10 +34,7 @@ def layout_of(path: Path) -> Layout | None:
 
 
 def read_published(
-    path: Path,
-    *,
-    manifest: Sequence[Clip] | None = None,
-    visual_key: str | None = None,
+    path: Path, *, manifest: Sequence[Clip] | None = None, visual_key: str | None = None
 ) -> PublishedFeatures:
     """Read a file or folder in any of the published layouts.
 

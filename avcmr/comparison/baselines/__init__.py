@@ -9,11 +9,4 @@ from avcmr.comparison.baselines.method import (
     PairEmbedder,
 )
 
-__all__ = [
-    "Choice",
-    "Classifier",
-    "Embedder",
-    "Fit",
-    "Method",
-    "PairEmbedder",
-]
+__all__ = ["Choice", "Classifier", "Embedder", "Fit", "Method", "PairEmbedder"]

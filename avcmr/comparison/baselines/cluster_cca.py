@@ -51,10 +51,7 @@ def fit(train: PairedFeatures, val: PairedFeatures, config: Config) -> Choice:
     """At most classes − 1 directions correlate; validation chooses as for CCA."""
     x, y = Scaling.of(train.audio), Scaling.of(train.visual)
     pairs = ClassPairs.of(x(train.audio), y(train.visual), train.labels)
-    lifts = (
-        lambda audio: x(audio) - pairs.mean_x,
-        lambda visual: y(visual) - pairs.mean_y,
-    )
+    lifts = (lambda audio: x(audio) - pairs.mean_x, lambda visual: y(visual) - pairs.mean_y)
     spectra = Spectrum.of(pairs.xx), Spectrum.of(pairs.yy), pairs.xy
     most = min(len(train.labels.unique()) - 1, *pairs.xy.shape)
     return best_directions(lifts, spectra, train, val, config, most=most)

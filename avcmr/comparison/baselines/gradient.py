@@ -83,9 +83,7 @@ def fit_by_gradient(
         torch.manual_seed(config.seed)
         learner = make()
         optimizer = AdamW(
-            learner.parameters(),
-            lr=config.stage1.learning_rate,
-            weight_decay=config.weight_decay,
+            learner.parameters(), lr=config.stage1.learning_rate, weight_decay=config.weight_decay
         )
         selection, waited = Selection(train, val, config), 0
         for epoch in range(epochs):

@@ -53,10 +53,7 @@ class Regression(_LabelSpace):
 
 METHODS = (
     Method(
-        "label-space",
-        "trained",
-        "Rasiwasia et al. 2010, section 4.2",
-        by_gradient(Classification),
+        "label-space", "trained", "Rasiwasia et al. 2010, section 4.2", by_gradient(Classification)
     ),
     Method(
         "label-space-weighted",
@@ -64,10 +61,5 @@ METHODS = (
         "label-space, with our feature weights",
         by_gradient(partial(Classification, weighted=True)),
     ),
-    Method(
-        "label-regression",
-        "trained",
-        "Zhen et al. 2019, eq. 4 alone",
-        by_gradient(Regression),
-    ),
+    Method("label-regression", "trained", "Zhen et al. 2019, eq. 4 alone", by_gradient(Regression)),
 )

@@ -2,7 +2,4 @@
 
 from avcmr.evaluation.report.page import Report, render
 
-__all__ = [
-    "Report",
-    "render",
-]
+__all__ = ["Report", "render"]
