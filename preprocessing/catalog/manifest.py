@@ -3,54 +3,98 @@
 import csv
 import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
+from io import StringIO
 from pathlib import Path, PurePosixPath
 
+from preprocessing.catalog.text import read_text
 from preprocessing.clips import SPLITS, Clip, refuse_duplicate_ids
-from preprocessing.errors import AvcmrError, NotFoundError, SetupError, faults_in
+from preprocessing.errors import AvcmrError, SetupError, faults_in
 from preprocessing.remote import media_path
+
+_SEPARATORS = (",", ";", "\t")
+
+_Row = dict[str, str]
+"""Cells by column, without the blanks around them."""
 
 
 def read_manifest(path: Path) -> list[Clip]:
     """Clips of a CSV file with the columns ``path,label`` and optionally ``id,split,start,end``,
-    ``event_start,event_end`` and ``source``.
+    ``event_start,event_end`` and ``source``, separated by commas, semicolons or tabs.
 
-    Paths are relative to the CSV file, or URLs. Other columns are ignored, unless the name of one
-    resembles a missing column's. Without an ``id`` column the id is the path as written, without
-    suffix, plus the cut if there is one.
+    Paths are relative to the CSV file, or URLs. Blank lines and other columns are ignored, unless
+    the name of one resembles a missing column's. Without an ``id`` column the id is the path as
+    written, without suffix, plus the cut if there is one.
 
     Raises:
-        AvcmrError: no such file, columns missing or mistyped, or bad rows (a few are named).
+        AvcmrError: no such file, columns missing, mistyped or given twice, or bad rows (a few
+            are named).
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            _refuse_mistyped(reader.fieldnames or (), path)
-            absent = {"path", "label"} - set(reader.fieldnames or ())
-            if absent:
-                raise SetupError(
-                    f"{path}: no column {' and '.join(sorted(absent))}; "
-                    "the first line must name the columns: path,label[,id,split,start,end]"
-                )
-            rows = list(reader)
-    except FileNotFoundError:
-        raise NotFoundError(f"{path}: no such manifest file") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise SetupError(f"{path}: not a UTF-8 CSV file ({error})") from None
-
+    lines = _lines(path)
+    columns = _columns(lines, path)
     clips, faults = [], []
-    for number, row in enumerate(rows, start=2):  # line 1 holds the column names
+    for line, cells in lines:
         try:
-            clips.append(_clip_of_row(row, path.parent))
+            clips.append(_clip_of_row(_by_column(columns, cells), path.parent))
         except (ValueError, AvcmrError) as error:
-            faults.append(f"line {number}: {error}")
+            faults.append(f"line {line}: {error}")
     if faults:
         raise faults_in(path, faults)
     if not clips:
         raise SetupError(f"{path}: no rows below the column names; add one line per clip")
     refuse_duplicate_ids(clips, path)
     return clips
+
+
+def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The number of each line that is not blank, and its cells."""
+    text = read_text(path, "manifest file")
+    reader = csv.reader(StringIO(text, newline=""), delimiter=_separator(text), strict=True)
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = [cell.strip() for cell in next(reader)]
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise SetupError(
+                f"{path}: line {line}: not CSV ({error}); a quoted cell begins and ends with "
+                '", and a " inside it is doubled'
+            ) from None
+        if any(cells):
+            yield line, cells
+
+
+def _separator(text: str) -> str:
+    """What separates the column names."""
+    header = next((line for line in text.split("\n") if line.strip()), "")
+    columns = {one: {name.strip(' "') for name in header.split(one)} for one in _SEPARATORS}
+    return max(_SEPARATORS, key=lambda one: ({"path", "label"} <= columns[one], len(columns[one])))
+
+
+def _columns(lines: Iterator[tuple[int, list[str]]], path: Path) -> list[str]:
+    """The column names: the first line, up to the last name."""
+    _, columns = next(lines, (1, []))
+    while columns and not columns[-1]:
+        columns.pop()
+    _refuse_mistyped(columns, path)
+    absent = {"path", "label"} - set(columns)
+    if absent:
+        raise SetupError(
+            f"{path}: no column {' and '.join(sorted(absent))}; "
+            "the first line must name the columns: path,label[,id,split,start,end]"
+        )
+    return columns
+
+
+def _by_column(columns: Sequence[str], cells: Sequence[str]) -> _Row:
+    if any(cells[len(columns) :]):
+        raise ValueError(
+            f"{len(cells)} cells for {len(columns)} columns; put quotes around a cell that "
+            'contains a separator: "Male speech, man speaking"'
+        )
+    return dict(zip(columns, cells, strict=False))
 
 
 def write_manifest(path: Path, clips: Sequence[Clip]) -> None:
@@ -83,10 +127,20 @@ def write_manifest(path: Path, clips: Sequence[Clip]) -> None:
 
 
 def _refuse_mistyped(columns: Sequence[str], where: Path) -> None:
-    """Refuse columns that look like typos: ignoring ``splt`` would silently divide the clips."""
-    absent = [column.name for column in fields(Clip) if column.name not in columns]
+    """Refuse columns given twice, and those that look like typos.
+
+    Ignoring ``splt`` would divide the clips without a word.
+    """
+    known = [column.name for column in fields(Clip)]
+    folded = [column.lower() for column in columns]
+    twice = [name for name in known if name in columns and folded.count(name) > 1]
+    if twice:
+        raise SetupError(
+            f"{where}: the column {twice[0]} is given twice; remove or rename one of the two"
+        )
+    absent = [name for name in known if name not in columns]
     for column in columns:
-        name = column.strip().lower()
+        name = column.lower()
         # Names of three letters are too easily similar: idx, uid.
         near = difflib.get_close_matches(name, absent, n=1, cutoff=0.8 if len(name) > 3 else 1)
         if near:
@@ -96,9 +150,9 @@ def _refuse_mistyped(columns: Sequence[str], where: Path) -> None:
             )
 
 
-def _clip_of_row(row: dict[str, str | None], root: Path) -> Clip:
+def _clip_of_row(row: _Row, root: Path) -> Clip:
     def cell(column: str) -> str:
-        return (row.get(column) or "").strip()
+        return row.get(column, "")
 
     def seconds(column: str) -> float | None:
         if not cell(column):

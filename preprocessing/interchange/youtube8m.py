@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from preprocessing.catalog.splits import stratified_split
+from preprocessing.catalog.text import read_text
 from preprocessing.clips import NO_FILE, Clip, Split
 from preprocessing.errors import SetupError, UsageError
 from preprocessing.interchange.tfrecord import read_examples
@@ -73,26 +75,25 @@ def read_vocabulary(path: Path) -> dict[int, str]:
     """Names of the labels, from YouTube-8M's ``vocabulary.csv`` (columns ``Index`` and ``Name``).
 
     Raises:
-        SetupError: not such a file.
+        AvcmrError: no such file, or not YouTube-8M's.
     """
     names: dict[int, str] = {}
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file)
-            if not {"Index", "Name"} <= set(rows.fieldnames or ()):
+        rows = csv.DictReader(StringIO(read_text(path, "vocabulary"), newline=""))
+        if not {"Index", "Name"} <= set(rows.fieldnames or ()):
+            raise SetupError(
+                f"{path}: no columns Index and Name; give the vocabulary.csv of YouTube-8M"
+            )
+        for row in rows:
+            index = (row["Index"] or "").strip()
+            if not index.isdecimal():
                 raise SetupError(
-                    f"{path}: no columns Index and Name; give the vocabulary.csv of YouTube-8M"
+                    f"{path}: line {rows.line_num}: Index is {index!r}, not the number of a "
+                    "label; give the vocabulary.csv of YouTube-8M"
                 )
-            for row in rows:
-                index = (row["Index"] or "").strip()
-                if not index.isdecimal():
-                    raise SetupError(
-                        f"{path}: line {rows.line_num}: Index is {index!r}, not the number of a "
-                        "label; give the vocabulary.csv of YouTube-8M"
-                    )
-                names[int(index)] = row["Name"] or index
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise SetupError(f"{path}: not a UTF-8 CSV file ({error}); fetch it again") from None
+            names[int(index)] = row["Name"] or index
+    except csv.Error as error:
+        raise SetupError(f"{path}: not a CSV file ({error}); fetch it again") from None
     return names
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from preprocessing.catalog.text import read_text
 from preprocessing.clips import SPLITS, Split
-from preprocessing.errors import NotFoundError, SetupError, faults_in
+from preprocessing.errors import SetupError, faults_in
 
 AVE_CLASSES = (
     "Church bell",
@@ -100,8 +101,8 @@ def read_annotations(path: Path) -> list[Event]:
     events: list[Event] = []
     faults = []
     lines: dict[tuple[str, str], int] = {}
-    for number, line in enumerate(_read_text(path).splitlines(), start=1):
-        if not line.strip() or (number == 1 and line.startswith(_HEADER)):
+    for number, line in enumerate(read_text(path, "list of events").split("\n"), start=1):
+        if not line.strip() or (not events and line.strip().startswith(_HEADER)):
             continue
         try:
             event = _event_of_line(line)
@@ -140,15 +141,6 @@ def read_splits(folder: Path, events: Sequence[Event]) -> list[Split]:
         "or train_order.h5, val_order.h5 and test_order.h5 beside the annotations, or name their "
         f"folder with --splits (absent: {', '.join(absent)})"
     )
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise NotFoundError(f"{path}: no such list of events; check the path") from None
-    except UnicodeDecodeError as error:
-        raise SetupError(f"{path}: not a UTF-8 text file ({error})") from None
 
 
 def _event_of_line(line: str) -> Event:

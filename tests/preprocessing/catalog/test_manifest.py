@@ -50,7 +50,18 @@ def test_manifest_ids_follow_from_path_and_cut(tmp_path: Path) -> None:
         ("path,lable\na.mp4,x\n", "no column 'lable'; did you mean label"),
         ("path,label,splt\na.mp4,x,train\n", "no column 'splt'; did you mean split"),
         ("path,label,spilt\na.mp4,x,train\n", "did you mean split"),
-        ("path,label, Split \na.mp4,x,train\n", "no column ' Split '; did you mean split"),
+        ("path,label, Split \na.mp4,x,train\n", "no column 'Split'; did you mean split"),
+        ("path,label,Label\na.mp4,x,y\n", "column label is given twice; remove"),
+        ("path,label,split,split\na.mp4,x,train,test\n", "column split is given twice"),
+        ("\n\npath,label\n\na.mp4,\n", "line 5: no label"),
+        ('path,label,x\na.mp4,d,"1\n2\n"\nb.mp4,,1\n', "line 5: no label"),
+        ("path,label\na.mp4,speech, man\n", "line 2: 3 cells for 2 columns; put quotes"),
+        ("path;label\r\na.mp4;speech; man\r\n", "line 2: 3 cells for 2 columns; put quotes"),
+        ("path,label,,\na.mp4,speech, man,\n", "line 2: 4 cells for 2 columns"),
+        ('path,label\na.mp4,x\nb.mp4,"dog\n', 'line 3: not CSV .* and a " inside it is doubled'),
+        ('path,label\na.mp4,"x" y\n', "line 2: not CSV"),
+        ("path,label\na.mp4,x\0\n", "line 2: a NUL character"),
+        ("path|label\na.mp4|x\n", "no column label and path"),
         ("path,label,start,eventstart\na.mp4,x,,1\n", "did you mean event_start"),
         ("path,label,ID\na.mp4,x,1\n", "did you mean id"),
         ("path,label\n", "no rows"),
@@ -102,12 +113,39 @@ def test_all_shared_ids_are_named_with_their_labels(tmp_path: Path) -> None:
         read_manifest(path)
 
 
-def test_manifest_that_is_no_text(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path;label;split\na.mp4;speech, man;train\n",
+        '"path"\t"label"\t"split"\na.mp4\tspeech, man\ttrain\n',
+        'label; path ;split\n"speech, man"; a.mp4;train\n',
+        '\ufeff\n\n,path,label,split,,\n0,a.mp4,"speech, man",train,,\n,,,,,\n',
+        'path,label,split\r"a.mp4","speech, man",train\r',
+    ],
+)
+def test_what_spreadsheets_write(tmp_path: Path, text: str) -> None:
     path = tmp_path / "clips.csv"
-    path.write_bytes(b"path,label\n\xff\xfe\x00,x\n")
-    with pytest.raises(AvcmrError, match="not a UTF-8 CSV"):
+    path.write_text(text, encoding="utf-8", newline="")
+    assert read_manifest(path) == [Clip("a", tmp_path / "a.mp4", "speech, man", "train")]
+
+
+@pytest.mark.parametrize(
+    ("data", "wanted"),
+    [
+        ("path,label\r\na.mp4,x\r\nb.mp4,Möwe\r\n".encode("cp1252"), "line 3: byte f6.*CP1252"),
+        ("path\tlabel\na.mp4\tx\n".encode("utf-16"), "UTF-16.*iconv -f UTF-16 .* clips-utf8.csv"),
+        (b"PK\x03\x04\x14\x00\xfe\x00", "line 1: .*'CSV UTF-8'"),
+    ],
+)
+def test_manifests_that_are_not_utf8(tmp_path: Path, data: bytes, wanted: str) -> None:
+    path = tmp_path / "clips.csv"
+    path.write_bytes(data)
+    with pytest.raises(AvcmrError, match=f"not UTF-8 text .*{wanted}"):
         read_manifest(path)
-    with pytest.raises(AvcmrError, match="no such manifest"):
+
+
+def test_a_missing_manifest(tmp_path: Path) -> None:
+    with pytest.raises(AvcmrError, match="no such manifest file"):
         read_manifest(tmp_path / "none.csv")
 
 

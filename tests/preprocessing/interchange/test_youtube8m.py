@@ -179,7 +179,7 @@ def test_vocabulary(tmp_path) -> None:
     [
         (b"Index,Name\n0,Game\nx7,Car\n", "line 3: Index is 'x7', not the number of a label"),
         (b"Index,Name\n,Game\n", "line 2: Index is '', not"),
-        (b"Index,Name\n0,Caf\xe9\n", "not a UTF-8 CSV file"),
+        (b"Index,Name\n0,Caf\xe9\n", "line 2: byte e9"),
     ],
 )
 def test_a_vocabulary_that_is_none(tmp_path, content, message) -> None:
