@@ -81,7 +81,8 @@ def command(
     ] = 300.0,
     address: AddressOption = None,
 ) -> None:
-    clips = _clips(videos, manifest, follow_links=follow_links)  # before the slow imports
+    # Before the slow imports.
+    clips, notes = _clips(videos, manifest, follow_links=follow_links)
 
     from preprocessing.media import DECODERS, Sampling, best_decoder
     from preprocessing.networks.extractor import FeatureExtractor, Networks
@@ -122,7 +123,7 @@ def command(
         warn(["this machine has no instructions for bfloat16; float32 is faster here"])
     with FeatureWriter(out, provenance) as writer:
         plan = writer.plan(clips, retry_failed=retry_failed)
-        console.print(f"plan: {plan.summary()}", markup=False)
+        console.print("\n".join([f"plan: {plan.summary()}", *notes]), markup=False)
         if dry_run:
             return
         if plan.todo:
@@ -145,26 +146,33 @@ def command(
         writer.finish(clips)
         failures = writer.failures(clips)
     _list(failures, len(clips), out)
+    if plan.todo and notes:
+        console.print("\n".join(notes), markup=False)
     print(out)
     raise typer.Exit(1 if failures else 0)
 
 
-def _clips(videos: str | None, manifest: Path | None, *, follow_links: bool) -> "list[Clip]":
+def _clips(
+    videos: str | None, manifest: Path | None, *, follow_links: bool
+) -> "tuple[list[Clip], list[str]]":
+    """The clips, and what the user should know of the folder."""
     from preprocessing.catalog.contents import with_shared_sources
     from preprocessing.catalog.folders import scan_folder
     from preprocessing.catalog.manifest import read_manifest
     from preprocessing.remote import media_path
 
+    notes: list[str] = []
     if videos and not manifest:
         root = media_path(videos)
         root = root.resolve() if isinstance(root, Path) else root
-        clips = scan_folder(root, follow_links=follow_links)
+        scan = scan_folder(root, follow_links=follow_links)
+        clips, notes = list(scan.clips), scan.notes()
     elif manifest and not videos:
         clips = read_manifest(manifest.resolve())
     else:
         raise UsageError("give either --videos FOLDER or --manifest FILE.csv")
-    # Training will divide clips without splits, and must not divide copies of one file.
-    return clips if any(clip.split for clip in clips) else with_shared_sources(clips)
+    # Training divides clips without splits, and without val, and must not divide copies.
+    return with_shared_sources(clips), notes
 
 
 def _state(progress: "Progress") -> str:

@@ -5,19 +5,24 @@ rows of some network, such as ``NAME_resnet.npy``; ``NAME_timestamps_ms.npy`` (T
 one, the milliseconds of the visual rows.
 """
 
+import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocessing.catalog.folders import is_hidden
 from preprocessing.clips import Clip
-from preprocessing.errors import SetupError, UsageError
+from preprocessing.errors import SetupError, UsageError, faults_in
 from preprocessing.interchange.features import PublishedFeatures
 from preprocessing.networks.log_mel import EXAMPLE_SECONDS, example_times
 from preprocessing.store import Block, Rows
+
+_logger = logging.getLogger(__name__)
 
 _AUDIO_KEY = "vggish"
 _TIMES_KEY = "timestamps_ms"
@@ -29,7 +34,7 @@ _Arrays = Mapping[str, Path]
 
 def has_arrays(folder: Path) -> bool:
     """Whether there is any ``NAME_vggish.npy`` in a folder or below."""
-    return next(folder.rglob(f"*_{_AUDIO_KEY}.npy"), None) is not None
+    return bool(_below(folder, f"*_{_AUDIO_KEY}.npy"))
 
 
 def read_folder(
@@ -37,70 +42,129 @@ def read_folder(
 ) -> PublishedFeatures:
     """Read a folder; see :func:`preprocessing.interchange.read_published`.
 
-    Visual rows without time stamps are spread evenly over the audio.
+    Visual rows without time stamps are spread evenly over the audio. Clips with an array without
+    rows are left out, and named in a warning.
 
     Raises:
-        SetupError: arrays are missing, are not of two dimensions, or have no label.
+        AvcmrError: arrays are missing, have no label, or are not finite rows of one width (a few
+            are named).
     """
     named = _by_folder(folder) if manifest is None else _by_manifest(folder, manifest)
-    clips, visual, audio = [], [], []
+    found: list[_ClipRows] = []
+    empty, faults = [], []
     for clip, arrays in named:
-        path = _visual(clip, arrays, visual_key)
-        audio_rows, visual_rows = _rows(arrays[_AUDIO_KEY]), _rows(path)
-        # Rows of the whole file, whatever part of it the manifest names.
-        clips.append(replace(clip, path=path, start=None, end=None))
-        audio.append((audio_rows, example_times(len(audio_rows))))
-        seconds = EXAMPLE_SECONDS * len(audio_rows)
-        visual.append((visual_rows, _times(arrays, len(visual_rows), seconds=seconds)))
-    for name, streams in (("visual", visual), ("audio", audio)):
-        widths = {values.shape[1] for values, _ in streams}
-        if len(widths) > 1:
-            raise SetupError(
-                f"{folder}: {name} rows of different widths, {sorted(widths)}; "
-                "keep the output of one network in a folder"
-            )
+        try:
+            rows = _read_clip(clip, arrays, visual_key)
+        except ValueError as error:
+            faults.append(f"{clip.id}: {error}")
+            continue
+        if len(rows.visual) and len(rows.audio):
+            found.append(rows)
+        else:
+            empty.append(clip.id)
+    faults += _of_other_widths(found)
+    if faults:
+        raise faults_in(folder, faults, "write them again, or remove these clips' arrays")
+    if not found:
+        raise SetupError(f"{folder}: none of its {len(empty)} clips has a row; write them again")
+    if empty:
+        _logger.warning(
+            "%s: %d clips have an array without rows and are left out: %s%s",
+            folder,
+            len(empty),
+            ", ".join(empty[:5]),
+            " …" if len(empty) > 5 else "",
+        )
     block = Block(
-        Rows.join([values for values, _ in visual], [times for _, times in visual]),
-        Rows.join([values for values, _ in audio], [times for _, times in audio]),
+        Rows.join([one.visual for one in found], [one.visual_times for one in found]),
+        Rows.join([one.audio for one in found], [example_times(len(one.audio)) for one in found]),
     )
-    return PublishedFeatures(folder, "numpy", tuple(clips), (), block)
+    return PublishedFeatures(folder, "numpy", tuple(one.clip for one in found), (), block)
+
+
+@dataclass(frozen=True, slots=True)
+class _ClipRows:
+    """One clip's arrays.
+
+    Attributes:
+        clip: its path is that of the visual array.
+        visual: (T, D) float32; T may be 0.
+        audio: (S, 128) float32; S may be 0.
+        visual_times: (T,) float64, seconds.
+    """
+
+    clip: Clip
+    visual: NDArray[np.float32]
+    audio: NDArray[np.float32]
+    visual_times: NDArray[np.float64]
+
+
+def _read_clip(clip: Clip, arrays: _Arrays, visual_key: str | None) -> _ClipRows:
+    path = _visual(clip, arrays, visual_key)
+    audio, visual = _rows(arrays[_AUDIO_KEY]), _rows(path)
+    seconds = EXAMPLE_SECONDS * len(audio)
+    return _ClipRows(
+        # Rows of the whole file, whatever part of it the manifest names.
+        clip=replace(clip, path=path, start=None, end=None),
+        visual=visual,
+        audio=audio,
+        visual_times=_times(arrays, len(visual), seconds=seconds),
+    )
+
+
+def _of_other_widths(found: Sequence[_ClipRows]) -> Iterator[str]:
+    """The clips whose rows are not as wide as most."""
+    for name in ("visual", "audio"):
+        widths = [getattr(one, name).shape[1] for one in found]
+        usual = Counter(widths).most_common(1)[0][0] if widths else 0
+        for one, width in zip(found, widths, strict=True):
+            if width != usual:
+                yield f"{one.clip.id}: {name} rows of {width} numbers, where others have {usual}"
+
+
+def _below(root: Path, pattern: str) -> list[Path]:
+    """The files that fit, sorted, without hidden ones."""
+    return sorted(path for path in root.rglob(pattern) if not is_hidden(path, root))
 
 
 def _by_folder(root: Path) -> Iterator[tuple[Clip, _Arrays]]:
-    """_Arrays beside each other are of one clip; the folder below ``root`` is the label."""
-    for folder in sorted({path.parent for path in root.rglob(f"*_{_AUDIO_KEY}.npy")}):
+    """Arrays beside each other are of one clip; the folder below ``root`` is the label."""
+    for folder in sorted({path.parent for path in _below(root, f"*_{_AUDIO_KEY}.npy")}):
         if folder == root:
             raise SetupError(
                 f"{root}: arrays outside any class folder; move them to {root}/CLASS/, or give "
                 "the labels in a CSV file with --manifest (columns path,label[,id,split])"
             )
         relative = folder.relative_to(root)
-        for name, arrays in sorted(_grouped(sorted(folder.glob("*.npy"))).items()):
+        paths = [path for path in _below(folder, "*.npy") if path.parent == folder]
+        for name, arrays in sorted(_grouped(paths).items()):
             id_ = (relative / name).as_posix()
             yield Clip(id=id_, path=folder / name, label=relative.parts[0]), arrays
 
 
-def _by_manifest(root: Path, manifest: Sequence[Clip]) -> Iterator[tuple[Clip, _Arrays]]:
-    groups = _grouped(sorted(root.rglob("*.npy")))
-    listed: set[str] = set()
-    for clip in manifest:
-        name = clip.path.stem
-        if name not in groups:
-            raise SetupError(
-                f"{root}: no {name}_{_AUDIO_KEY}.npy for {clip.path}, which the manifest lists; "
-                "make it, or take the row out of the manifest"
-            )
-        if name in listed:
-            raise SetupError(
-                f"{root}: the manifest lists two files called {name}, whose arrays would have one "
-                "name; import them from two folders"
-            )
-        listed.add(name)
-        yield clip, groups[name]
+def _by_manifest(root: Path, manifest: Sequence[Clip]) -> list[tuple[Clip, _Arrays]]:
+    groups = _grouped(_below(root, "*.npy"))
+    counts = Counter(clip.path.stem for clip in manifest)
+    faults = [
+        f"no {clip.path.stem}_{_AUDIO_KEY}.npy for {clip.path}"
+        for clip in manifest
+        if clip.path.stem not in groups
+    ]
+    if faults:
+        raise faults_in(root, faults, "make them, or take the rows out of the manifest")
+    faults = [f"{count} files called {name}" for name, count in counts.items() if count > 1]
+    if faults:
+        raise faults_in(
+            root,
+            faults,
+            "the arrays of these files of the manifest would have one name; import them from "
+            "several folders",
+        )
+    return [(clip, groups[clip.path.stem]) for clip in manifest]
 
 
 def _grouped(paths: Sequence[Path]) -> dict[str, dict[str, Path]]:
-    """NAME → KEY → file, for each NAME with sound; the longest NAME that fits has the file."""
+    """NAME → KEY → file, for each NAME with audio; the longest NAME that fits has the file."""
     groups: dict[str, dict[str, Path]] = {
         path.stem.removesuffix(f"_{_AUDIO_KEY}"): {}
         for path in paths
@@ -120,15 +184,16 @@ def _grouped(paths: Sequence[Path]) -> dict[str, dict[str, Path]]:
 
 def _visual(clip: Clip, arrays: _Arrays, key: str | None) -> Path:
     keys = sorted(set(arrays) - _NOT_VISUAL)
-    if key is None and len(keys) == 1:
-        return arrays[keys[0]]
-    if key in keys:
-        return arrays[key]
-    known = f"there are {', '.join(keys)}" if keys else "there are no visual arrays"
-    wanted = (
-        f"no {clip.path.name}_{key}.npy" if key else "it is ambiguous which visual array is meant"
-    )
-    raise UsageError(f"{arrays[_AUDIO_KEY]}: {wanted}; {known} (choose with --visual-key KEY)")
+    if not keys:
+        raise ValueError(f"there is no visual array beside {arrays[_AUDIO_KEY].name}")
+    if key is not None and key not in keys:
+        raise ValueError(f"no {clip.path.stem}_{key}.npy; there are {', '.join(keys)}")
+    if key is None and len(keys) > 1:
+        raise UsageError(
+            f"{arrays[_AUDIO_KEY]}: it is ambiguous which visual array is meant; there are "
+            f"{', '.join(keys)} (choose with --visual-key KEY)"
+        )
+    return arrays[key or keys[0]]
 
 
 def _numbers(path: Path) -> NDArray[Any]:
@@ -136,34 +201,39 @@ def _numbers(path: Path) -> NDArray[Any]:
         values = np.load(path, allow_pickle=False)  # a pickle could run code
     except (OSError, ValueError, EOFError, SyntaxError) as error:
         reason = " ".join(str(error).split())
-        raise SetupError(
-            f"{path}: not a NumPy array of numbers ({reason}); write it again"
-        ) from None
+        raise ValueError(f"{path.name}: not a NumPy array of numbers ({reason})") from None
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu":
         what = getattr(values, "dtype", "an archive")
-        raise SetupError(f"{path}: not a NumPy array of numbers ({what}); write it again")
+        raise ValueError(f"{path.name}: not a NumPy array of numbers ({what})")
     return values
 
 
 def _rows(path: Path) -> NDArray[np.float32]:
+    """(R, D): R may be 0; a single row may lack the first axis."""
     values = _numbers(path)
-    if values.ndim != 2 or 0 in values.shape:
-        raise SetupError(
-            f"{path}: must be (rows ≥ 1, D) numbers, not {values.shape}; "
-            "write it again, or remove the clip's arrays"
+    if values.size == 0:
+        return np.empty((0, 0), np.float32)
+    if values.ndim not in (1, 2):
+        raise ValueError(f"{path.name}: {values.shape} numbers, not (rows, D)")
+    with np.errstate(over="ignore"):
+        rows: NDArray[np.float32] = np.atleast_2d(values).astype(np.float32)
+    invalid = int((~np.isfinite(rows)).any(axis=1).sum())
+    if invalid:
+        raise ValueError(
+            f"{path.name}: {invalid} of {len(rows)} rows are NaN, infinite or too large"
         )
-    rows: NDArray[np.float32] = values.astype(np.float32)
     return rows
 
 
 def _times(arrays: _Arrays, count: int, *, seconds: float) -> NDArray[np.float64]:
-    if _TIMES_KEY not in arrays:
-        return (np.arange(count, dtype=np.float64) + 0.5) * (seconds / count)
-    stamps = _numbers(arrays[_TIMES_KEY])
+    """Seconds of each visual row, (count,)."""
+    if _TIMES_KEY not in arrays or not count:
+        return (np.arange(count, dtype=np.float64) + 0.5) * (seconds / max(count, 1))
+    stamps = np.atleast_1d(_numbers(arrays[_TIMES_KEY]))
     if stamps.shape != (count,) or not np.isfinite(stamps).all():
         found = f"{stamps.shape}" if stamps.shape != (count,) else "NaN or infinite"
-        raise SetupError(
-            f"{arrays[_TIMES_KEY]}: {found} times for {count} visual rows; write it again, or "
-            "remove it to spread the rows evenly"
+        raise ValueError(
+            f"{arrays[_TIMES_KEY].name}: {found} times for {count} visual rows; without it, rows "
+            "are spread evenly"
         )
     return np.asarray(stamps, np.float64) / 1000

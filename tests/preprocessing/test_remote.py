@@ -299,7 +299,11 @@ def test_from_a_bucket(bucket: fsspec.AbstractFileSystem, tmp_path: Path) -> Non
         path = film(tmp_path / f"{Path(name).name}.mp4", seed=len(name))
         bucket.put_file(str(path), f"bucket/raw/{label}/{name}.mp4")
     bucket.pipe("bucket/raw/birds/notes.txt", b"no video")
-    clips = scan_folder(media_path("s3://bucket/raw"))
+    for hidden in ("birds/.trash/c.mp4", "birds/__MACOSX/c.mp4", "birds/._c.mp4", "@eaDir/c.mp4"):
+        bucket.pipe(f"bucket/raw/{hidden}", b"copy")
+    scan = scan_folder(media_path("s3://bucket/raw"))
+    clips = scan.clips
+    assert scan.passed_over == {".txt": 1}
     assert [(clip.id, clip.label) for clip in clips] == [
         ("birds/c", "birds"),
         ("dogs/a dog", "dogs"),

@@ -1,11 +1,12 @@
 """Listings of the user's own data: class folders, with or without split folders, or a CSV file."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from preprocessing.catalog.datasets.listing import Listing
-from preprocessing.catalog.folders import scan_folder
+from preprocessing.catalog.folders import FolderScan, is_hidden, scan_folder
 from preprocessing.catalog.manifest import read_manifest
 from preprocessing.clips import SPLITS, Clip
 from preprocessing.errors import NotFoundError, SetupError
@@ -25,12 +26,21 @@ def list_folder(root: Path, *, follow_links: bool = False) -> Listing:
             f"{root}: folders of splits ({', '.join(splits)}) beside others ({others[0]}"
             f"{' and so on' if len(others) > 1 else ''}); use root/CLASS or root/SPLIT/CLASS"
         )
+    scans = {
+        split: scan_folder(root / split if split else root, follow_links=follow_links)
+        for split in splits or ("",)
+    }
     clips = [
-        replace(clip, id=f"{split}/{clip.id}", split=split)
-        for split in splits
-        for clip in scan_folder(root / split, follow_links=follow_links)
+        replace(clip, id=f"{split}/{clip.id}", split=split) if split else clip
+        for split, scan in scans.items()
+        for clip in scan.clips
     ]
-    return _listing(clips or scan_folder(root, follow_links=follow_links))
+    whole = FolderScan(
+        clips=tuple(clips),
+        passed_over=sum((Counter(scan.passed_over) for scan in scans.values()), Counter()),
+        links=sum(scan.links for scan in scans.values()),
+    )
+    return replace(_listing(clips), notes=tuple(whole.notes()))
 
 
 def list_csv(path: Path) -> Listing:
@@ -64,7 +74,7 @@ def list_csv(path: Path) -> Listing:
 def _folders(root: Path) -> set[str]:
     if not root.is_dir():
         raise NotFoundError(f"{root}: no such folder of videos; check the path")
-    return {path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")}
+    return {path.name for path in root.iterdir() if path.is_dir() and not is_hidden(path, root)}
 
 
 def _listing(clips: Sequence[Clip]) -> Listing:

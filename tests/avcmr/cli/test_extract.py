@@ -75,7 +75,7 @@ def test_copies_are_of_one_source_unless_splits_are_given(raw: Path) -> None:
 
 
 def test_another_network_makes_features_stale(raw: Path, weights: Path, tmp_path: Path) -> None:
-    out, clips = tmp_path / "f.h5", scan_folder(raw)
+    out, clips = tmp_path / "f.h5", scan_folder(raw).clips
     networks = Networks(weights=weights)
     command = ("--videos", raw, "--out", out, "--weights", weights)
     with FeatureWriter(out, _as_extract_would(networks)) as writer:

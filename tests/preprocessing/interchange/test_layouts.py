@@ -283,6 +283,21 @@ def pickled(folder: Path) -> None:
     np.save(folder / "dog" / "a_resnet.npy", np.array([{"code": 1}]), allow_pickle=True)
 
 
+def of_many_faults(folder: Path) -> None:
+    """dog/a: a_resnet.*dog/b: b_resnet.*2 of 2 rows.*dog/c: .*dog/d: visual rows of 13.*; write"""
+    for name in "abcdefg":
+        save_arrays(folder / "dog", name, rows=1)
+    np.save(folder / "dog" / "a_resnet.npy", np.array([{}]), allow_pickle=True)
+    np.save(folder / "dog" / "b_resnet.npy", np.array([[np.nan, 1], [1e60, 0]]))
+    np.save(folder / "dog" / "c_vggish.npy", np.ones((1, 1, 8)))
+    np.save(folder / "dog" / "d_resnet.npy", np.ones((2, 13)))
+
+
+def without_rows(folder: Path) -> None:
+    save_arrays(folder / "dog", "a", rows=1)
+    np.save(folder / "dog" / "a_vggish.npy", np.ones((0, 8)))
+
+
 def unlabelled(folder: Path) -> None:
     save_arrays(folder, "a", rows=2)
 
@@ -305,7 +320,9 @@ def silent(folder: Path) -> None:
         (stamped(lambda path: np.save(path, np.full(4, np.nan))), r"NaN or infinite times for 4"),
         (stamped(lambda path: np.save(path, np.arange(3))), r"\(3,\) times for 4 visual rows"),
         (unlabelled, r"outside any class folder; move"),
-        (silent, r"there are no visual arrays"),
+        (silent, r"no visual array beside a_vggish"),
+        (of_many_faults, of_many_faults.__doc__),
+        (without_rows, r"none of its 1 clips has a row"),
     ],
 )
 def test_folders_that_cannot_be_read_are_named(tmp_path, make, message) -> None:
@@ -313,6 +330,29 @@ def test_folders_that_cannot_be_read_are_named(tmp_path, make, message) -> None:
     with pytest.raises(AvcmrError, match=message) as caught:
         read_published(tmp_path / "in")
     assert str(tmp_path / "in") in str(caught.value)
+
+
+def test_empty_arrays_are_left_out_and_single_rows_taken(tmp_path, caplog) -> None:
+    for name in "abcd":
+        save_arrays(tmp_path / "dog", name, rows=2, stamps=False)
+    np.save(tmp_path / "dog" / "a_vggish.npy", np.arange(8.0))
+    np.save(tmp_path / "dog" / "b_vggish.npy", np.ones((0, 8)))
+    np.save(tmp_path / "dog" / "c_resnet.npy", np.array([]))
+    save_arrays(tmp_path / "dog" / ".ipynb_checkpoints", "d", rows=2)
+    save_arrays(tmp_path / "__MACOSX" / "dog", "d", rows=2)
+    features = read_published(tmp_path)
+    assert features.ids.tolist() == ["dog/a", "dog/d"]
+    np.testing.assert_array_equal(features.block.audio.clip(0).values, [np.arange(8.0)])
+    assert "2 clips have an array without rows and are left out: dog/b, dog/c" in caplog.text
+
+
+def test_a_manifest_of_clips_without_arrays(tmp_path) -> None:
+    save_arrays(tmp_path, "a", rows=2)
+    clips = [Clip(name, Path(f"{name}.mp4"), "x") for name in "abc"]
+    with pytest.raises(AvcmrError, match=r"no b_vggish.npy for b.mp4; no c_vggish.npy .*; make"):
+        read_published(tmp_path, manifest=clips)
+    with pytest.raises(AvcmrError, match=r"2 files called a; the arrays"):
+        read_published(tmp_path, manifest=[clips[0], replace(clips[0], id="b")])
 
 
 @pytest.mark.parametrize(
