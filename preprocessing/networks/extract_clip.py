@@ -1,6 +1,7 @@
 """Features of clips in one process: no frame is copied between processes, or leaves the GPU."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
@@ -100,6 +101,7 @@ class DirectExtractor:
         self._sampling = sampling
         self._device = device
         self._own = threading.local()
+        self._began: dict[str, float] = {}
         make_decoder()  # raise its errors here and not inside the threads
         self._threads = ThreadPoolExecutor(
             clips_at_once, thread_name_prefix="decode", initializer=self._prepare
@@ -118,14 +120,26 @@ class DirectExtractor:
                 ]
         return outcomes
 
+    def at_work(self) -> dict[str, float]:
+        """Clips that are being fetched or decoded, by id, and for how many seconds.
+
+        For another thread than the one in :meth:`extract`.
+        """
+        now = time.monotonic()
+        return {clip_id: now - began for clip_id, began in self._began.copy().items()}
+
     def _prepare(self) -> None:
         """Set up a decoding thread: its decoder, and on a GPU its stream."""
         self._own.decoder = self._make_decoder()
         self._own.stream = torch.cuda.Stream(self._device) if self._device.type == "cuda" else None
 
     def _decode(self, fetched: Fetched, clip: Clip) -> Media | ClipError:
-        with torch.cuda.stream(self._own.stream):  # no-op without one
-            media = try_decode(self._own.decoder, clip, self._sampling, fetched)
-            if self._own.stream is not None:
-                self._own.stream.synchronize()  # the networks read the frames on another stream
-        return media
+        self._began[clip.id] = time.monotonic()
+        try:
+            with torch.cuda.stream(self._own.stream):  # no-op without one
+                media = try_decode(self._own.decoder, clip, self._sampling, fetched)
+                if self._own.stream is not None:
+                    self._own.stream.synchronize()  # the networks' stream reads the frames
+            return media
+        finally:
+            del self._began[clip.id]

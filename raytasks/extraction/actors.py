@@ -49,7 +49,7 @@ class DecodeActor:
         return (media, None) if isinstance(media, ClipError) else (None, media)
 
 
-@ray.remote(max_restarts=0)
+@ray.remote(max_restarts=0, max_concurrency=2)  # an extraction, and reports of it
 class ExtractActor:
     """Holds the networks on one device, and a decoder if it decodes as well.
 
@@ -99,6 +99,10 @@ class ExtractActor:
             MemoryError: they take too much memory, and this process must end.
         """
         return self._guard.run(lambda: self._extract(items))
+
+    def at_work(self) -> dict[str, float]:
+        """Clips that are being decoded here, by id, and for how many seconds."""
+        return self._direct.at_work() if self._direct else {}
 
     def _extract(self, items: Sequence[Clip | Media]) -> list[ClipFeatures | ClipError]:
         media = [item for item in items if isinstance(item, Media)]

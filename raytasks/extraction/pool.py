@@ -20,6 +20,7 @@ from ray.exceptions import (
 
 from preprocessing.errors import AvcmrError, SetupError
 from raytasks.cluster import free_resources
+from raytasks.extraction.reports import Reports
 
 Job = TypeVar("Job")
 Death = Literal["timeout", "crash", "error", "out_of_memory", "lost"]
@@ -45,6 +46,7 @@ class Outcome(Generic[Job]):
         refs: references to the others, which may be large and are not fetched.
         death: how its actor died, if it did; there is no value then,
         said: the error message in one line, if there is one.
+        overdue: names of the parts that took too long; the others are not to blame.
     """
 
     job: Job
@@ -52,6 +54,7 @@ class Outcome(Generic[Job]):
     refs: Sequence[ray.ObjectRef] = ()
     death: Death | None = None
     said: str = ""
+    overdue: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +68,26 @@ class _Busy(Generic[Job]):
     actor: _Named
     job: Job | None  # None while the actor starts
     refs: list[ray.ObjectRef]
-    deadline: float
+    seconds: float
     what: str = "starting"
+    reports: Reports | None = None
+    deadline: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.extend()
+
+    def extend(self) -> None:
+        """Give it all its time once more."""
+        self.deadline = time.monotonic() + self.seconds
+
+    def overdue(self) -> frozenset[str] | None:
+        """None while it is in time, else the parts of its job that are to blame."""
+        if self.reports:
+            if self.reports.update():
+                self.extend()
+            if self.reports.overdue or self.reports.frozen:
+                return self.reports.overdue
+        return frozenset() if self.deadline < time.monotonic() else None
 
 
 @dataclass
@@ -80,12 +101,17 @@ class SupervisedPool(Generic[Job]):
         size: how many actors.
         kind: what they are called: each is ``KIND NUMBER``. No two of a driver share a number, as
             Ray may take a while to forget those of an earlier run.
+        report: the method by which a working actor reports which parts of its job it is at, and
+            for how many seconds each, by name; the actor must be able to run it beside the job.
+        part_seconds: how long each part may take, if there are reports.
     """
 
     make_actor: Callable[[str], ActorHandle]
     method: str
     size: int
     kind: str = "actor"
+    report: str | None = None
+    part_seconds: float = math.inf
     _started: bool = False
     _failed_starts: int = 0
     _idle: list[_Named] = field(default_factory=list)
@@ -131,7 +157,8 @@ class SupervisedPool(Generic[Job]):
     def submit(
         self, job: Job, *arguments: object, seconds: float = math.inf, name: str = "working"
     ) -> None:
-        """Give a job to an idle actor, for at most so many seconds.
+        """Give a job to an idle actor, for at most so many seconds, or so many without news of one
+        of its parts.
 
         It has ended when its first reference is ready. Its name is for :attr:`doing`; Ray's own
         name of the call stays the method's, as for each name Ray keeps 27 KB in this process.
@@ -139,7 +166,9 @@ class SupervisedPool(Generic[Job]):
         actor = self._idle.pop()
         refs = getattr(actor.handle, self.method).remote(*arguments)
         refs = refs if isinstance(refs, list) else [refs]
-        self._busy[refs[0]] = _Busy(actor, job, refs, time.monotonic() + seconds, name)
+        ask = getattr(actor.handle, self.report).remote if self.report else None
+        reports = Reports(ask, self.part_seconds) if ask else None
+        self._busy[refs[0]] = _Busy(actor, job, refs, seconds, name, reports)
 
     def collect(self, ready: set[ray.ObjectRef]) -> Iterator[Outcome[Job]]:
         """Jobs that ended: those whose first reference is ``ready``, and those past deadline.
@@ -188,20 +217,21 @@ class SupervisedPool(Generic[Job]):
                     yield Outcome(busy.job, value, busy.refs[1:])
 
     def _overdue(self) -> Iterator[Outcome[Job]]:
-        now = time.monotonic()
-        for ref in [ref for ref, busy in self._busy.items() if busy.deadline < now]:
-            if self._busy[ref].job is None and (self._idle or self.working):
-                # The others do its work; it starts when there is room for it.
-                self._busy[ref].deadline = now + START_SECONDS
+        for ref, busy in list(self._busy.items()):
+            overdue = busy.overdue()
+            if overdue is None:
                 continue
-            busy = self._busy.pop(ref)
+            if busy.job is None and (self._idle or self.working):
+                busy.extend()  # the others do its work; it starts when there is room for it
+                continue
+            del self._busy[ref]
             if busy.job is None:
                 raise SetupError(
                     f"no process to {self.method} clips could start within "
                     f"{START_SECONDS:.0f} s; {free_resources()}"
                 )
             self._replace(busy.actor)
-            yield Outcome(busy.job, death="timeout")
+            yield Outcome(busy.job, death="timeout", overdue=overdue)
 
     def _not_started(self, cause: str) -> SetupError:
         return SetupError(
@@ -213,7 +243,7 @@ class SupervisedPool(Generic[Job]):
         actor: Any = self.make_actor(name)
         ref: ray.ObjectRef = actor.ready.remote()
         named = _Named(actor, name)
-        self._busy[ref] = _Busy(named, None, [ref], time.monotonic() + START_SECONDS)
+        self._busy[ref] = _Busy(named, None, [ref], START_SECONDS)
 
     def _replace(self, actor: _Named) -> None:
         ray.kill(actor.handle)  # also one that hangs in native code

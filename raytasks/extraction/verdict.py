@@ -7,9 +7,8 @@ from preprocessing.errors import ClipError, Reason
 from raytasks.extraction.pool import Death, Outcome
 
 ATTEMPTS = 2
-"""Processes that may die of a clip while they have no other: it is not tried a third time.
-
-A whole batch that is too slow counts as well, since nobody but its clips can have slowed it."""
+"""Processes that may die of a clip, be it alone or the one that took too long: it is not tried a
+third time."""
 
 
 def verdict(clip: Clip, outcome: Outcome[Any], clip_seconds: float) -> ClipError:

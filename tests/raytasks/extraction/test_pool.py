@@ -1,8 +1,10 @@
 """Actors that hang, die or fail, in a pool of real ones."""
 
+import ctypes
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +14,7 @@ import ray
 from ray import cloudpickle
 
 from preprocessing.errors import SetupError
-from raytasks.extraction.pool import Outcome, SupervisedPool
+from raytasks.extraction.pool import Job, Outcome, SupervisedPool
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
 
@@ -55,9 +57,9 @@ def pool_of(
     return pool
 
 
-def collect(pool: SupervisedPool[str], *, until: Callable[[], bool]) -> list[Outcome[str]]:
+def collect(pool: SupervisedPool[Job], *, until: Callable[[], bool]) -> list[Outcome[Job]]:
     """What ends until a condition holds; for as long as the machine takes."""
-    outcomes: list[Outcome[str]] = []
+    outcomes: list[Outcome[Job]] = []
     while not until():
         ready, _ = ray.wait(pool.watched, timeout=0.5)
         outcomes += pool.collect(set(ready))
@@ -162,3 +164,70 @@ def test_actors_that_die_while_they_start(tmp_path: Path, healthy: int, survives
     else:
         with pytest.raises(SetupError, match=r"died while starting \(.*\); free in the cluster"):
             until(2)
+
+
+class Reporter:
+    """Does its parts one by one, and reports which it is at."""
+
+    def __init__(self) -> None:
+        self.at: dict[str, float] = {}
+        self.reported = threading.Semaphore(0)
+
+    def ready(self) -> None: ...
+
+    def work(self, *parts: str) -> int:
+        for part in parts:
+            self.at = {part: time.monotonic()}
+            if part == "hang":
+                time.sleep(3600)
+            if part == "freeze":
+                ctypes.PyDLL(None).sleep(3600)  # while no other thread of Python may run
+            if part == "freeze once reported":
+                for _ in range(2):  # who asks again has had the first answer
+                    self.reported.acquire()
+                ctypes.PyDLL(None).sleep(3600)
+            if part == "take three reports":
+                for _ in range(3):
+                    self.reported.acquire()
+        self.at = {}
+        return len(parts)
+
+    def at_work(self) -> dict[str, float]:
+        report = {part: time.monotonic() - began for part, began in self.at.items()}
+        if report:
+            self.reported.release()
+        return report
+
+
+@pytest.mark.parametrize(
+    ("parts", "overdue"),
+    [
+        (("a", "hang", "b"), {"hang"}),
+        (("a", "freeze once reported", "b"), {"freeze once reported"}),
+        (("freeze",), set()),  # it may not have come to report it
+    ],
+)
+def test_a_part_that_hangs_is_to_blame_alone(
+    monkeypatch: pytest.MonkeyPatch, parts: tuple[str, ...], overdue: set[str]
+) -> None:
+    monkeypatch.setattr("raytasks.extraction.reports.SILENCE_SECONDS", 2.0)
+    actor = ray.remote(max_concurrency=2)(Reporter)
+    pool: SupervisedPool[tuple[str, ...]] = SupervisedPool(
+        lambda name: actor.options(num_cpus=0, name=name).remote(),
+        method="work",
+        size=1,
+        kind="reporter",
+        report="at_work",
+        part_seconds=5,
+    )
+    pool.start()
+    collect(pool, until=lambda: bool(pool.idle))
+    pool.submit(parts, *parts)
+    (outcome,) = collect(pool, until=lambda: not pool.working)
+    assert (outcome.job, outcome.death) == (parts, "timeout")
+    assert outcome.overdue in ({*overdue}, {*parts} & {"freeze"})
+    collect(pool, until=lambda: bool(pool.idle))  # another process
+    parts = ("a", "take three reports", "b", "take three reports")
+    pool.submit(parts, *parts, seconds=3600)
+    (outcome,) = collect(pool, until=lambda: not pool.working)
+    assert (outcome.value, outcome.death, outcome.overdue) == (4, None, frozenset())
