@@ -191,6 +191,12 @@ def _show(summary: "Summary") -> None:
     table.add_row("clips failed", f"{summary.failed:,}")
     for reason, count in sorted(summary.reasons.items()):
         table.add_row(f"  {reason}", f"{count:,}")
+    mended = summary.repairs["clips"]
+    if mended:
+        table.add_row("clips mended", f"{mended:,}")
+        for way, count in sorted(summary.repairs.items()):
+            if way != "clips":
+                table.add_row(f"  {way}", f"{count:,}")
     table.add_row("frames", f"{summary.frames:,}")
     table.add_row("sound", f"{summary.audio_seconds / 60:.1f} min")
     table.add_row("time", f"{summary.seconds:.0f} s, of which start {summary.starting:.0f} s")

@@ -119,6 +119,7 @@ def _sha256_here(folder: Path | None, name: str) -> str | None:
 
 def _facts(source: "FeatureStore | PublishedFeatures") -> dict[str, Any]:
     from preprocessing.interchange import PublishedFeatures
+    from preprocessing.media.repairs import count_repairs
 
     facts: dict[str, Any] = {"clips": len(source)}
     for stream, means in (("visual", source.visual_means), ("audio", source.audio_means)):
@@ -128,7 +129,11 @@ def _facts(source: "FeatureStore | PublishedFeatures") -> dict[str, Any]:
     facts["classes"] = dict(sorted(Counter(source.labels.tolist()).items()))
     if isinstance(source, PublishedFeatures):
         return facts | {"layout": source.layout}
-    return facts | {"failed": len(source.failures)} | asdict(source.provenance)
+    made = {
+        "failed": len(source.failures),
+        "damage": count_repairs(r.damage for r in source.records),
+    }
+    return facts | made | asdict(source.provenance)
 
 
 def _row_counts(source: "FeatureStore | PublishedFeatures", stream: str) -> list[int]:

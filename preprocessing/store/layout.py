@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.clips import Clip
+from preprocessing.media.damage import Damage
 from preprocessing.media.types import Source
 from preprocessing.remote import media_path
 from preprocessing.store.records import Failure, Record
@@ -48,15 +49,23 @@ _CLIP = {
     "source": TEXT,
 }
 _SOURCE = {"source_size": INT, "source_mtime": INT}  # bytes, nanoseconds since the epoch
-CLIPS = {**_CLIP, **_SOURCE, "codec": TEXT, "fps": FLOAT, "duration": FLOAT}
-ADDED_LATER: dict[str, Any] = {**dict.fromkeys(_EVENT, nan), "source": ""}
+_DAMAGE = {"damage_frames": FLOAT, "damage_sound": FLOAT, "damage_notes": TEXT}  # a note a line
+CLIPS = {**_CLIP, **_SOURCE, "codec": TEXT, "fps": FLOAT, "duration": FLOAT, **_DAMAGE}
+ADDED_LATER: dict[str, Any] = {
+    **dict.fromkeys(_EVENT, nan),
+    "source": "",
+    **dict.fromkeys(_DAMAGE, 0.0),
+    "damage_notes": "",
+}
 """Columns that older files lack, with their defaults."""
 FAILURES = {**_CLIP, **_SOURCE, "reason": TEXT, "message": TEXT, "attempts": INT}
 
 
 def clip_row(record: Record) -> tuple[Any, ...]:
-    source = record.source
-    return (*_shared(record.clip, source), source.codec, source.fps, record.duration)
+    source, damage = record.source, record.damage
+    damages = (damage.frames, damage.sound, "\n".join(damage.notes))
+    shared = _shared(record.clip, source)
+    return (*shared, source.codec, source.fps, record.duration, *damages)
 
 
 def failure_row(failure: Failure) -> tuple[Any, ...]:
@@ -72,8 +81,9 @@ def _shared(clip: Clip, source: Source) -> tuple[Any, ...]:
 
 
 def record_of(row: tuple[Any, ...], visual: tuple[int, int], audio: tuple[int, int]) -> Record:
-    *clip, size, mtime, codec, fps, duration = row
-    return Record(_clip(clip), Source(size, mtime, codec, fps), duration, visual, audio)
+    *clip, size, mtime, codec, fps, duration, frames, sound, notes = row
+    source, damage = Source(size, mtime, codec, fps), Damage(frames, sound, (*notes.splitlines(),))
+    return Record(_clip(clip), source, duration, visual, audio, damage)
 
 
 def failure_of(row: tuple[Any, ...]) -> Failure:

@@ -115,6 +115,7 @@ class FeatureStore:
             block.audio.times,
             record.duration,
             record.source,
+            record.damage,
         )
 
     def __repr__(self) -> str:

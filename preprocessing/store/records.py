@@ -7,6 +7,7 @@ from typing import Any
 
 from preprocessing.clips import Clip
 from preprocessing.errors import Reason
+from preprocessing.media.damage import UNDAMAGED, Damage
 from preprocessing.media.types import Source
 
 
@@ -55,6 +56,7 @@ class Record:
         duration: seconds of video.
         visual: shape (T, D) of its visual rows.
         audio: shape (S, 128) of its audio rows.
+        damage: what was replaced in it before they were computed.
     """
 
     clip: Clip
@@ -62,6 +64,7 @@ class Record:
     duration: float
     visual: tuple[int, int]
     audio: tuple[int, int]
+    damage: Damage = UNDAMAGED
 
     @property
     def nbytes(self) -> int:

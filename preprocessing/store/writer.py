@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
+import numpy as np
+
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipError
 from preprocessing.media.types import ClipFeatures, Source
@@ -112,14 +114,16 @@ class FeatureWriter:
         """Store a clip's features; they supersede what was stored of it.
 
         Raises:
+            ClipError: ``network_failed`` where a feature is NaN or infinite.
             ValueError: its rows differ in width from those of the clips before.
         """
+        _require_finite(clip, features)
         widths = features.visual.shape[1], features.audio.shape[1]
         self._widths = self._widths or widths
         if widths != self._widths:
             raise ValueError(f"{clip.id}: rows of width {widths}, not {self._widths} as before")
         shapes = features.visual.shape, features.audio.shape
-        record = Record(clip, features.source, features.duration, *shapes)
+        record = Record(clip, features.source, features.duration, *shapes, features.damage)
         self._wait(clip.id, (record, features), record.nbytes)
 
     def fail(self, clip: Clip, error: ClipError, *, attempts: int) -> None:
@@ -183,3 +187,14 @@ class FeatureWriter:
             self.flush()
         except Exception as error:
             _log.warning("%d finished clips could not be saved: %s", len(self._waiting), error)
+
+
+def _require_finite(clip: Clip, features: ClipFeatures) -> None:
+    for stream, rows in (("visual", features.visual), ("audio", features.audio)):
+        bad = int((~np.isfinite(rows).all(axis=1)).sum())
+        if bad:
+            raise ClipError(
+                "network_failed",
+                f"{clip.path}: the networks failed ({bad} of {len(rows)} {stream} rows with NaN "
+                "or infinity); try --precision float32, re-encode it, or leave it out",
+            )

@@ -13,6 +13,8 @@ from ray.actor import ActorHandle
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipError, SetupError
 from preprocessing.media import Sampling
+from preprocessing.media.damage import UNDAMAGED, Damage
+from preprocessing.media.repairs import count_repairs
 from preprocessing.media.types import ClipFeatures
 from preprocessing.networks.extract_clip import CLIPS_PER_FORWARD, Extractor
 from preprocessing.networks.log_mel import EXAMPLE_SECONDS
@@ -50,6 +52,8 @@ class Summary:
     """What an extraction did.
 
     Attributes:
+        reasons: clips that failed, by reason.
+        repairs: clips that were mended, as :func:`preprocessing.media.repairs.count_repairs` says.
         seconds: in all,
         starting: of those, until the first networks were loaded.
     """
@@ -57,6 +61,7 @@ class Summary:
     done: int
     failed: int
     reasons: dict[str, int]
+    repairs: dict[str, int]
     seconds: float
     starting: float
     frames: int
@@ -96,6 +101,7 @@ class Extraction:
     _decoded: deque[Item] = field(default_factory=deque)
     _deaths: Counter[str] = field(default_factory=Counter)  # by suspected clips
     _reasons: Counter[str] = field(default_factory=Counter)
+    _damages: list[Damage] = field(default_factory=list)
     _done: int = 0
     _frames: int = 0
     _audio_seconds: float = 0.0
@@ -149,6 +155,7 @@ class Extraction:
             done=self._done,
             failed=self._reasons.total(),
             reasons=dict(self._reasons),
+            repairs=count_repairs(self._damages),
             seconds=time.monotonic() - started,
             starting=starting,
             frames=self._frames,
@@ -169,6 +176,8 @@ class Extraction:
                 method="extract",
                 size=min(self.layout.extractors, clips),
                 kind="extractor",
+                report="at_work",
+                part_seconds=self.clip_seconds,
             ),
         )
 
@@ -196,8 +205,8 @@ class Extraction:
             decoders.submit(clip, clip, seconds=self.clip_seconds, name=clip.id)
         while extractors.idle and (batch := self._next_batch()):
             items = [item.media or item.clip for item in batch]
-            # Clips whose batch is too slow are tried again one by one, with a deadline each.
-            seconds = len(batch) * self.clip_seconds * (NETWORK_PATIENCE if batch[0].media else 1)
+            forward = min(len(batch), CLIPS_PER_FORWARD)
+            seconds = forward * self.clip_seconds * NETWORK_PATIENCE
             extractors.submit(batch, *items, seconds=seconds, name=_named(batch))
 
     def _next_batch(self) -> list[Item]:
@@ -255,10 +264,14 @@ class Extraction:
     def _after_death(self, item: Item, outcome: Outcome[list[Item]]) -> None:
         """An extractor has died with this clip, and perhaps with others.
 
-        A whole batch is under suspicion at first; only a clip alone can be convicted.
+        A clip that took too long is known, and the others of its batch start over. Of any other
+        death the whole batch is under suspicion at first; only a clip alone can be convicted.
         """
+        if outcome.overdue and item.clip.id not in outcome.overdue:
+            self._start_over(item.clip)
+            return
         alone = len(outcome.job) == 1 and item.media is not None
-        self._deaths[item.clip.id] += 1 if alone or outcome.death == "timeout" else 0
+        self._deaths[item.clip.id] += 1 if alone or outcome.overdue else 0
         if item.media is None:
             self._retries.append(item.clip)
         elif self._deaths[item.clip.id] < ATTEMPTS:
@@ -276,8 +289,14 @@ class Extraction:
         (self._retries if clip.id in self._deaths else self._todo).append(clip)
 
     def _store(self, clip: Clip, features: ClipFeatures) -> None:
-        self.writer.add(clip, features)
+        try:
+            self.writer.add(clip, features)
+        except ClipError as error:
+            self._fail(clip, error)
+            return
         self._done += 1
+        if features.damage != UNDAMAGED:
+            self._damages.append(features.damage)
         self._frames += len(features.visual)
         self._audio_seconds += len(features.audio) * EXAMPLE_SECONDS
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -13,10 +14,11 @@ from avcmr.cli import app
 from avcmr.config_files import load_config
 from avcmr.features.dataset import load_dataset
 from preprocessing.clips import Clip
-from preprocessing.media.types import Source
+from preprocessing.media.damage import UNDAMAGED, Damage
+from preprocessing.media.types import ClipFeatures, Source
 from preprocessing.networks.weights import SOURCES, PublishedFile
 from preprocessing.networks.weights.readers import read_npz
-from preprocessing.store import Block, Provenance, Record, Rows, write_store
+from preprocessing.store import Block, FeatureWriter, Provenance, Record, Rows, write_store
 
 
 def avcmr(*arguments: object) -> tuple[int, str, str]:
@@ -75,6 +77,24 @@ def test_round_trip_through_every_command(feature_file, tmp_path) -> None:
     avcmr("features", "subset", store, "--per-class", 3, "--class", 1, "--out", tmp_path / "few.h5")
     _, out, _ = avcmr("features", "info", tmp_path / "few.h5", "--json")
     assert json.loads(out)["classes"] == {"1": 3}
+
+
+def test_damage_is_said(tmp_path) -> None:
+    store = tmp_path / "store.h5"
+    one, time = np.ones((1, 8), np.float32), np.ones(1)
+    clips = [Clip(f"{number}", Path("a.mp4"), "dog") for number in range(3)]
+    damages = (UNDAMAGED, Damage(frames=0.1), Damage(sound=0.02, notes=("its clocks were joined",)))
+    with FeatureWriter(store, Provenance({}, {}, "test")) as writer:
+        for clip, damage in zip(clips, damages, strict=True):
+            writer.add(clip, ClipFeatures(one, time, one, time, 1.0, Source(1, 1), damage))
+        writer.finish(clips)
+    _, out, _ = avcmr("features", "info", store, "--json")
+    assert json.loads(out)["damage"] == {
+        "clips": 2,
+        "frames replaced by their neighbours": 1,
+        "sound replaced by silence": 1,
+        "its clocks were joined": 1,
+    }
 
 
 def test_findings_are_exit_code_1(feature_file, tmp_path) -> None:

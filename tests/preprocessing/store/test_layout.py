@@ -11,7 +11,9 @@ import pytest
 
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipError
+from preprocessing.media.damage import UNDAMAGED, Damage
 from preprocessing.store import FeatureStore, FeatureWriter, Provenance
+from preprocessing.store.combine import merge_stores
 
 
 def test_round_trip(kit: SimpleNamespace, path: Path, clips: list[Clip]) -> None:
@@ -107,6 +109,44 @@ def test_rows_of_another_width_are_refused(
 def test_config_must_be_json(config: dict[str, object]) -> None:
     with pytest.raises((TypeError, ValueError)):
         Provenance(config, {}, "fake")
+
+
+def test_damage_is_kept_with_the_clip_and_old_stores_have_none(kit, clips, path) -> None:
+    damages = [Damage(0.1, 0.05), Damage(notes=("clocks joined", "one channel")), *[UNDAMAGED] * 8]
+    with FeatureWriter(path, kit.provenance, max_clips=3) as writer:
+        for clip, damage in zip(clips, damages, strict=True):
+            writer.add(clip, replace(kit.features_of(clip), damage=damage))
+        writer.finish(clips)
+    kit.check_complete(path, clips)
+    with FeatureStore(path) as store:
+        assert [record.damage for record in store.records] == damages
+        assert store.clip(1).damage == damages[1]
+    merge_stores([path], path.with_name("merged.h5"))
+    with FeatureStore(path.with_name("merged.h5")) as store:
+        assert [record.damage for record in store.records] == damages
+    with h5py.File(path, "a") as file:
+        for name in ("damage_frames", "damage_sound", "damage_notes"):
+            del file["clips"][name]
+    with FeatureStore(path) as store:
+        assert {record.damage for record in store.records} == {UNDAMAGED}
+    assert not kit.extract(path, clips).todo
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("stream", ["visual", "audio"])
+def test_features_that_are_no_numbers_are_refused(kit, clips, path, stream, value) -> None:
+    features = kit.features_of(clips[0])
+    rows = getattr(features, stream)
+    rows[-1, 3] = value
+    with FeatureWriter(path, kit.provenance) as writer:
+        with pytest.raises(
+            ClipError, match=rf"1 of {len(rows)} {stream} rows with NaN or inf"
+        ) as e:
+            writer.add(clips[0], features)
+        assert e.value.reason == "network_failed"
+        writer.add(clips[1], kit.features_of(clips[1]))
+        writer.finish(clips)
+    kit.check_complete(path, clips[1:2])
 
 
 def test_events_come_from_the_manifest_and_old_stores_have_none(kit, clips, path) -> None:

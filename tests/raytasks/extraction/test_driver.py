@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,6 +22,7 @@ from ray.util.state import list_actors
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipError, SetupError
 from preprocessing.media import PyAVDecoder, Sampling
+from preprocessing.media.damage import UNDAMAGED, Damage
 from preprocessing.media.encode import write_clip
 from preprocessing.media.types import ClipFeatures, Media
 from preprocessing.networks.extractor import FeatureExtractor, Networks
@@ -152,6 +154,79 @@ def test_bad_clips_cost_nothing_but_themselves(cluster: Cluster, tmp_path: Path)
         re.fullmatch(r"\w.* and \d more", doing) for p in progress for doing in p.processes.values()
     )
     assert_named()
+
+
+class OddAverages(Averages):
+    """Has no numbers for some clips, and others that were damaged."""
+
+    def extract(self, clips: Sequence[Media]) -> list[ClipFeatures]:
+        damages = {4: Damage(frames=0.05, notes=("its clocks were joined",)), 5: Damage(sound=0.1)}
+        features = [
+            replace(features, damage=damages.get(round(media.duration), UNDAMAGED))
+            for media, features in zip(clips, super().extract(clips), strict=True)
+        ]
+        for clip in features:
+            if round(clip.duration) == 3:
+                clip.audio[0, 0] = np.nan
+        return features
+
+
+def odd_averages(_device: torch.device) -> Averages:
+    return OddAverages()
+
+
+def test_nothing_that_is_wrong_with_features_passes_in_silence(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    clips = [
+        make_clip(tmp_path, f"clip {n}", seconds=seconds)
+        for n, seconds in enumerate([2, 3, 4, 5, 5])
+    ]
+    with FeatureWriter(tmp_path / "features.h5", PROVENANCE) as writer:
+        summary = Extraction(writer, Sampling(), odd_averages, Layout.fitting(cluster)).run(clips)
+        writer.finish(clips)
+        (failure,) = writer.failures(clips)
+    assert (summary.done, summary.reasons) == (4, {"network_failed": 1})
+    assert failure.clip == clips[1]
+    assert "1 of 1 audio rows with NaN or infinity" in failure.message
+    assert summary.repairs == {
+        "clips": 3,
+        "frames replaced by their neighbours": 1,
+        "sound replaced by silence": 2,
+        "its clocks were joined": 1,
+    }
+    with FeatureStore(tmp_path / "features.h5") as store:
+        found = {record.clip.id: record.damage for record in store.records}
+    assert found["clip 0"] == UNDAMAGED
+    assert found["clip 2"] == Damage(0.05, notes=("its clocks were joined",))
+    assert found["clip 3"] == found["clip 4"] == Damage(sound=0.1)
+
+
+def test_a_clip_that_hangs_dies_alone(cluster: Cluster, tmp_path: Path) -> None:
+    """Its batch mates are not tried one by one, as suspects are."""
+    clips = [make_clip(tmp_path, name) for name in ("good 1", "hang", "good 2", "good 3")]
+    progress: list[Progress] = []
+    with FeatureWriter(tmp_path / "features.h5", PROVENANCE) as writer:
+        writer.plan(clips)
+        summary = Extraction(
+            writer=writer,
+            sampling=Sampling(),
+            load=averages,
+            layout=replace(Layout.fitting(cluster), extractors=1, clips_per_call=4),
+            decoding=Decoding(HostileDecoder, HostileDecoder),
+            clip_seconds=15,
+            on_progress=progress.append,
+        ).run(clips)
+        (failure,) = writer.failures(clips)
+    assert (summary.done, summary.reasons) == (3, {"decode_timeout": 1})
+    assert (failure.clip.id, failure.attempts) == ("hang", 2)
+    doing = [item for one in progress for item in one.processes.items()]
+    assert {what for name, what in doing if name.startswith("decoder")} <= {
+        "starting",
+        "idle",
+        "hang",
+    }
+    assert "good 1 and 2 more" in {what for _, what in doing}
 
 
 def assert_named() -> None:
