@@ -25,7 +25,7 @@ from preprocessing.errors import UsageError
 if TYPE_CHECKING:
     from preprocessing.clips import Clip
     from preprocessing.store import Failure
-    from raytasks.extraction.driver import Summary
+    from raytasks.extraction.summary import Summary
     from raytasks.monitoring.progress import Progress
 
 

@@ -49,7 +49,7 @@ class DecodeActor:
         return (media, None) if isinstance(media, ClipError) else (None, media)
 
 
-@ray.remote(max_restarts=0, max_concurrency=2)  # an extraction, and reports of it
+@ray.remote(max_restarts=0)
 class ExtractActor:
     """Holds the networks on one device, and a decoder if it decodes as well.
 

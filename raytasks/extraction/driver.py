@@ -13,17 +13,15 @@ from ray.actor import ActorHandle
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipError, SetupError
 from preprocessing.media import Sampling
-from preprocessing.media.damage import UNDAMAGED, Damage
-from preprocessing.media.repairs import count_repairs
 from preprocessing.media.types import ClipFeatures
 from preprocessing.networks.extract_clip import CLIPS_PER_FORWARD, Extractor
-from preprocessing.networks.log_mel import EXAMPLE_SECONDS
 from preprocessing.store import FeatureWriter
 from raytasks.cluster import on_cluster, require_ray
 from raytasks.extraction.actors import DecodeActor, ExtractActor
 from raytasks.extraction.decoding import Decoding
 from raytasks.extraction.layout import Layout
 from raytasks.extraction.pool import Outcome, SupervisedPool
+from raytasks.extraction.summary import Summary, Tally
 from raytasks.extraction.verdict import ATTEMPTS, verdict
 from raytasks.monitoring.metrics import Publisher
 from raytasks.monitoring.progress import Progress
@@ -45,27 +43,6 @@ class Item:
 
     clip: Clip
     media: ray.ObjectRef | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What an extraction did.
-
-    Attributes:
-        reasons: clips that failed, by reason.
-        repairs: clips that were mended, as :func:`preprocessing.media.repairs.count_repairs` says.
-        seconds: in all,
-        starting: of those, until the first networks were loaded.
-    """
-
-    done: int
-    failed: int
-    reasons: dict[str, int]
-    repairs: dict[str, int]
-    seconds: float
-    starting: float
-    frames: int
-    audio_seconds: float
 
 
 @dataclass(slots=True)
@@ -100,11 +77,7 @@ class Extraction:
     _retries: deque[Clip] = field(default_factory=deque)
     _decoded: deque[Item] = field(default_factory=deque)
     _deaths: Counter[str] = field(default_factory=Counter)  # by suspected clips
-    _reasons: Counter[str] = field(default_factory=Counter)
-    _damages: list[Damage] = field(default_factory=list)
-    _done: int = 0
-    _frames: int = 0
-    _audio_seconds: float = 0.0
+    _tally: Tally = field(default_factory=Tally)
 
     def run(self, clips: Sequence[Clip]) -> Summary:
         """Extract the clips; each is stored or recorded as failed when this returns.
@@ -125,7 +98,7 @@ class Extraction:
         extractors.start()
         if self.decoding.beside:
             decoders.start()
-        while self._done + self._reasons.total() < len(clips):
+        while self._tally.ended < len(clips):
             self._feed(decoders, extractors)
             if not starting and extractors.started:
                 starting = time.monotonic() - started
@@ -137,10 +110,10 @@ class Extraction:
                 self._after_extraction(extracted)
             self.writer.flush_if_due()  # also while one long clip keeps all others waiting
             progress = Progress(
-                done=self._done,
-                reasons=dict(self._reasons),
+                done=self._tally.done,
+                reasons=dict(self._tally.reasons),
                 total=len(clips),
-                frames=self._frames,
+                frames=self._tally.frames,
                 queues={
                     "decode": len(self._todo),
                     "network": len(self._decoded),
@@ -151,16 +124,7 @@ class Extraction:
             )
             publisher.publish(progress)
             self.on_progress(progress)
-        return Summary(
-            done=self._done,
-            failed=self._reasons.total(),
-            reasons=dict(self._reasons),
-            repairs=count_repairs(self._damages),
-            seconds=time.monotonic() - started,
-            starting=starting,
-            frames=self._frames,
-            audio_seconds=self._audio_seconds,
-        )
+        return self._tally.summary(seconds=time.monotonic() - started, starting=starting)
 
     def _pools(self, clips: int) -> tuple[SupervisedPool[Clip], SupervisedPool[list[Item]]]:
         """Decoders and extractors, no more of either than there are clips."""
@@ -189,6 +153,7 @@ class Extraction:
         options = ExtractActor.options(
             num_cpus=self.layout.extractor_cpus,
             num_gpus=self.layout.extractor_gpus,
+            max_concurrency=2,  # an extraction, and reports of it
             name=name,
         )
         return options.remote(self.load, self.layout, self.decoding.own_decoder, self.sampling)
@@ -276,7 +241,7 @@ class Extraction:
             self._retries.append(item.clip)
         elif self._deaths[item.clip.id] < ATTEMPTS:
             self._decoded.append(item)
-        elif outcome.death == "error" and not self._done:  # then it is hardly the clips' fault
+        elif outcome.death == "error" and not self._tally.done:  # hardly the clips' fault
             raise SetupError(
                 f"the networks fail with every clip so far ({outcome.said}); check this "
                 "machine with: avcmr doctor"
@@ -285,7 +250,7 @@ class Extraction:
             self._fail(item.clip, verdict(item.clip, outcome, self.clip_seconds))
 
     def _start_over(self, clip: Clip) -> None:
-        """A clip that was lost with its node starts over, without blame."""
+        """A clip that was lost with its node or through a batch mate starts over, without blame."""
         (self._retries if clip.id in self._deaths else self._todo).append(clip)
 
     def _store(self, clip: Clip, features: ClipFeatures) -> None:
@@ -294,14 +259,10 @@ class Extraction:
         except ClipError as error:
             self._fail(clip, error)
             return
-        self._done += 1
-        if features.damage != UNDAMAGED:
-            self._damages.append(features.damage)
-        self._frames += len(features.visual)
-        self._audio_seconds += len(features.audio) * EXAMPLE_SECONDS
+        self._tally.store(features)
 
     def _fail(self, clip: Clip, error: ClipError) -> None:
-        self._reasons[error.reason] += 1
+        self._tally.fail(error)
         self.writer.fail(clip, error, attempts=max(self._deaths[clip.id], 1))
         if self.fail_fast:
             raise SetupError(

@@ -139,11 +139,9 @@ def test_features_that_are_no_numbers_are_refused(kit, clips, path, stream, valu
     rows = getattr(features, stream)
     rows[-1, 3] = value
     with FeatureWriter(path, kit.provenance) as writer:
-        with pytest.raises(
-            ClipError, match=rf"1 of {len(rows)} {stream} rows with NaN or inf"
-        ) as e:
+        with pytest.raises(ClipError, match=f"1 of {len(rows)} {stream} rows with NaN") as error:
             writer.add(clips[0], features)
-        assert e.value.reason == "network_failed"
+        assert error.value.reason == "network_failed"
         writer.add(clips[1], kit.features_of(clips[1]))
         writer.finish(clips)
     kit.check_complete(path, clips[1:2])

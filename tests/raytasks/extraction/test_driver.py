@@ -178,10 +178,8 @@ def odd_averages(_device: torch.device) -> Averages:
 def test_nothing_that_is_wrong_with_features_passes_in_silence(
     cluster: Cluster, tmp_path: Path
 ) -> None:
-    clips = [
-        make_clip(tmp_path, f"clip {n}", seconds=seconds)
-        for n, seconds in enumerate([2, 3, 4, 5, 5])
-    ]
+    lengths = (2, 3, 4, 5, 5)
+    clips = [make_clip(tmp_path, f"clip {n}", seconds=s) for n, s in enumerate(lengths)]
     with FeatureWriter(tmp_path / "features.h5", PROVENANCE) as writer:
         summary = Extraction(writer, Sampling(), odd_averages, Layout.fitting(cluster)).run(clips)
         writer.finish(clips)
@@ -221,11 +219,8 @@ def test_a_clip_that_hangs_dies_alone(cluster: Cluster, tmp_path: Path) -> None:
     assert (summary.done, summary.reasons) == (3, {"decode_timeout": 1})
     assert (failure.clip.id, failure.attempts) == ("hang", 2)
     doing = [item for one in progress for item in one.processes.items()]
-    assert {what for name, what in doing if name.startswith("decoder")} <= {
-        "starting",
-        "idle",
-        "hang",
-    }
+    decoding = {what for name, what in doing if name.startswith("decoder")}
+    assert decoding <= {"starting", "idle", "hang"}
     assert "good 1 and 2 more" in {what for _, what in doing}
 
 
