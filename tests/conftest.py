@@ -62,6 +62,7 @@ MARKS: dict[str, tuple[str, ...]] = {
     "avcmr/web/test_page.py": ("browser", "slow"),
     "benchmarks": ("slow",),
     "end_to_end": ("ray", "slow"),
+    "fuzz": ("ray", "slow"),
     "preprocessing/media/test_clock.py": ("slow",),
     "preprocessing/media/test_decode.py": ("slow",),
     "preprocessing/media/test_frames_shown.py": ("slow",),

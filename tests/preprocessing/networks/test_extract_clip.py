@@ -1,5 +1,8 @@
 """Decoding and networks in one process."""
 
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,7 @@ from preprocessing.clips import Clip
 from preprocessing.errors import ClipError
 from preprocessing.media import PyAVDecoder, Sampling
 from preprocessing.media.encode import write_clip
+from preprocessing.media.types import ClipFeatures, Media
 from preprocessing.networks.extract_clip import DirectExtractor
 from preprocessing.networks.extractor import FeatureExtractor
 from preprocessing.networks.inception import untrained_inception
@@ -47,3 +51,33 @@ def test_many_clips_come_back_in_order_bad_ones_as_errors(
             assert alone.visual.shape == (1 + number, 2048)
             np.testing.assert_allclose(outcomes[number].visual, alone.visual, rtol=1e-3, atol=1e-4)
             np.testing.assert_allclose(outcomes[number].audio, alone.audio, rtol=1e-3, atol=1e-4)
+
+
+def test_clips_at_work_are_known_from_begin_to_end(tmp_path: Path) -> None:
+    step = threading.Barrier(3)  # two decoders and this test
+
+    class Waiting:
+        def decode(self, clip: Clip, sampling: Sampling) -> Media:
+            step.wait()
+            step.wait()
+            raise ClipError("corrupt", f"{clip.path}: as expected")
+
+    class NoNetworks:
+        def extract(self, clips: Sequence[Media]) -> list[ClipFeatures]:
+            raise AssertionError("no clip comes so far")
+
+    clips = [Clip(name, tmp_path / name, "label") for name in ("a", "b")]
+    cpu = torch.device("cpu")
+    direct = DirectExtractor(Waiting, NoNetworks(), Sampling(), cpu, clips_at_once=2)
+    with ThreadPoolExecutor(1) as thread:
+        assert not direct.at_work()
+        outcomes = thread.submit(direct.extract, clips)
+        step.wait()
+        first, second = direct.at_work(), direct.at_work()
+        assert {*first} == {*second} == {"a", "b"}
+        assert all(0 < first[name] < second[name] for name in first)
+        step.wait()
+        assert [str(error) for error in outcomes.result()] == [
+            f"corrupt: {tmp_path / name}: as expected" for name in ("a", "b")
+        ]
+        assert not direct.at_work()
