@@ -95,7 +95,7 @@ def main() -> None:
         first.write_bytes(bytes(1000))
         for number in range(1, count):
             os.link(first, videos / f"{number:06}.mp4")
-        clips = scan_folder(videos.parent)
+        clips = scan_folder(videos.parent).clips
         loop = plain_loop(clips, Path(folder) / "loop.h5")
         print(f"{count:,} clips, {len(os.sched_getaffinity(0))} cores")
         print(f"plain loop: {loop:.0f} clips/s")

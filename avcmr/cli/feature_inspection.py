@@ -129,10 +129,8 @@ def _facts(source: "FeatureStore | PublishedFeatures") -> dict[str, Any]:
     facts["classes"] = dict(sorted(Counter(source.labels.tolist()).items()))
     if isinstance(source, PublishedFeatures):
         return facts | {"layout": source.layout}
-    made = {
-        "failed": len(source.failures),
-        "damage": count_repairs(r.damage for r in source.records),
-    }
+    repairs = count_repairs(record.damage for record in source.records)
+    made = {"failed": len(source.failures), "damage": repairs}
     return facts | made | asdict(source.provenance)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from preprocessing.catalog.datasets.listing import Listing
 from preprocessing.catalog.folders import FolderScan, is_hidden, scan_folder
 from preprocessing.catalog.manifest import read_manifest
-from preprocessing.clips import SPLITS, Clip
+from preprocessing.clips import SPLITS, Clip, Split
 from preprocessing.errors import NotFoundError, SetupError
 
 
@@ -26,9 +26,9 @@ def list_folder(root: Path, *, follow_links: bool = False) -> Listing:
             f"{root}: folders of splits ({', '.join(splits)}) beside others ({others[0]}"
             f"{' and so on' if len(others) > 1 else ''}); use root/CLASS or root/SPLIT/CLASS"
         )
-    scans = {
+    scans: dict[Split, FolderScan] = {
         split: scan_folder(root / split if split else root, follow_links=follow_links)
-        for split in splits or ("",)
+        for split in splits or [""]
     }
     clips = [
         replace(clip, id=f"{split}/{clip.id}", split=split) if split else clip
