@@ -19,6 +19,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -177,14 +178,14 @@ def train_once(dataset: Dataset, config: Config, folder: Path) -> dict[int, list
     """Seconds of each epoch, by stage; on rank 0."""
     seconds: dict[int, list[float]] = {1: [], 2: []}
     run = RunFolder(folder)
-    if not dist.is_initialized() or dist.get_rank() == 0:
-        run.open(config, dataset)
-    train(
-        dataset,
-        config,
-        run,
-        on_epoch=lambda record: seconds[record["stage"]].append(record["seconds"]),
-    )
+    first = not dist.is_initialized() or dist.get_rank() == 0
+    with run.opened(config, dataset) if first else nullcontext():
+        train(
+            dataset,
+            config,
+            run,
+            on_epoch=lambda record: seconds[record["stage"]].append(record["seconds"]),
+        )
     return seconds
 
 

@@ -14,6 +14,10 @@ from preprocessing.errors import NotFoundError
 _Store = Annotated[Path, typer.Argument(help="Feature store.")]
 _Out = Annotated[Path, typer.Option(help="File to write; must not exist yet.")]
 
+FiniteOption = Annotated[
+    bool, typer.Option("--finite", help="Leave out clips with NaN, infinity or overflow.")
+]
+
 
 def import_(
     file: Annotated[Path, typer.Argument(help="HDF5 file, or folder of NumPy arrays.")],
@@ -23,6 +27,7 @@ def import_(
     made_by: Annotated[
         str | None, typer.Option(help="How they were made; by default the file's name.")
     ] = None,
+    finite: FiniteOption = False,
 ) -> None:
     """Turn published features into a feature store.
 
@@ -37,8 +42,18 @@ def import_(
         avcmr features import output/ --manifest clips.csv --visual-key resnet --out features.h5
     """
     from preprocessing.interchange import import_features
+    from preprocessing.store.validate import not_finite
 
     features = published(file.resolve(), manifest, visual_key)
+    bad = not_finite(features.ids.tolist(), features.blocks())
+    if finite:
+        features = features.only([i for i, clip in enumerate(features.clips) if clip.id not in bad])
+    elif bad:
+        console.print(
+            f"warning: NaN, infinity or overflow in the features of {len(bad):,} clips; --finite "
+            "leaves them out",
+            style="yellow",
+        )
     import_features(features, out, made_by=made_by)
     console.print(f"{file}: {len(features)} clips, layout {features.layout}", markup=False)
     print(out)
@@ -109,6 +124,7 @@ def subset(
     per_class: Annotated[
         int | None, typer.Option(help="Only the first N of each class.", min=1)
     ] = None,
+    finite: FiniteOption = False,
 ) -> None:
     """Write some clips of a store to a new one; clips must meet all conditions.
 
@@ -117,14 +133,18 @@ def subset(
         avcmr features subset features.h5 --class dog --class drum --out two.h5
 
         avcmr features subset features.h5 --split train --per-class 20 --out small.h5
+
+        avcmr features subset features.h5 --finite --out finite.h5
     """
     from preprocessing.store import FeatureStore, Record, subset_store
+    from preprocessing.store.validate import not_finite
 
     with FeatureStore(store) as opened:
         _require_known(store, "class", classes, set(opened.labels.tolist()))
         _require_known(store, "split", splits, set(opened.splits.tolist()))
         listed = ids.read_text(encoding="utf-8").splitlines() if ids else None
         _require_known(store, "clip", listed, set(opened.ids.tolist()))
+        bad = not_finite(opened.ids.tolist(), opened.blocks()) if finite else set()
     taken: Counter[str] = Counter()
 
     def wanted(record: Record) -> bool:
@@ -132,6 +152,8 @@ def subset(
         for chosen, value in ((classes, clip.label), (splits, clip.split), (listed, clip.id)):
             if chosen and value not in chosen:
                 return False
+        if clip.id in bad:
+            return False
         taken[clip.label] += 1
         return per_class is None or taken[clip.label] <= per_class
 

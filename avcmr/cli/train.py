@@ -77,17 +77,15 @@ def command(
     if known_workers and note:
         console.print(note)
     folder = RunFolder(runs / (run or path.stem))
-    folder.open(settings, dataset)
-    if folder.finished:
-        console.print("already trained; nothing to do")
-    else:
-        most_epochs = settings.stage1.max_epochs + settings.stage2.max_epochs
-        with ProgressLine("train", most_epochs) as line:
-            narrator = _Narrator(line, settings)
-            if needs_ray(workers, cpu=cpu, address=address):
+    most_epochs = settings.stage1.max_epochs + settings.stage2.max_epochs
+    with folder.opened(settings, dataset):
+        if folder.finished:
+            console.print("already trained; nothing to do")
+        elif needs_ray(workers, cpu=cpu, address=address):
+            with ProgressLine("train", most_epochs) as line:
                 _train_on_ray(
                     folder,
-                    narrator,
+                    _Narrator(line, settings),
                     workers=workers,
                     cpu=cpu,
                     address=address,
@@ -95,8 +93,9 @@ def command(
                         "" if known_workers else _batch_note(settings, dataset, count)
                     ),
                 )
-            else:
-                _train_here(folder, narrator, dataset, settings, cpu=cpu)
+        else:
+            with ProgressLine("train", most_epochs) as line:
+                _train_here(folder, _Narrator(line, settings), dataset, settings, cpu=cpu)
     best = folder.load("best").metadata
     console.print(
         f"best validation MAP {best['val_map']:.4f}, in stage {best['stage']}, "

@@ -147,7 +147,7 @@ def _trained(
         fingerprint=fingerprint(train_part, ["train"] * len(train_part))
         + fingerprint(val, ["val"] * len(val)),
     )
-    run.open(config, dataset)
-    train(dataset, config, run)
+    with run.opened(config, dataset):
+        train(dataset, config, run)
     network = trained_network(run)
     return Embedder(network.audio, network.visual)

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
 from torch import Tensor
 
 from avcmr.features.dataset import open_features
@@ -15,6 +14,7 @@ from avcmr.model.inference import embed
 from avcmr.training.run_folder import RunFolder
 from avcmr.training.trained import trained_network, training_data
 from preprocessing.clips import Clip
+from preprocessing.hdf5 import text_array
 from preprocessing.store import Provenance
 
 
@@ -82,9 +82,9 @@ def write_embeddings(path: Path, embedded: Embedded) -> None:
     aside = path.with_suffix(".tmp")
     with h5py.File(aside, "w") as file:
         file.attrs["format"] = "avcmr-embeddings"
-        file["id"] = np.array(embedded.ids, dtype=h5py.string_dtype())
+        file["id"] = text_array(embedded.ids)
         names = [embedded.class_names[label] for label in embedded.labels.tolist()]
-        file["label"] = np.array(names, dtype=h5py.string_dtype())
+        file["label"] = text_array(names)
         file["audio"] = embedded.audio.numpy()
         file["visual"] = embedded.visual.numpy()
     aside.replace(path)

@@ -14,10 +14,12 @@ from avcmr.config import DataConfig
 from avcmr.features.provenance import clips_of
 from avcmr.features.units import Units, units_of
 from preprocessing.catalog.splits import stratified_split
-from preprocessing.clips import Clip
+from preprocessing.clips import SPLITS, Clip
 from preprocessing.errors import NotFoundError, SetupError, UsageError
 from preprocessing.interchange import PublishedFeatures, layout_of, read_published
 from preprocessing.store import FeatureStore
+from preprocessing.store.blocks import usable
+from preprocessing.store.validate import refuse_not_finite
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ def load_dataset(path: Path, config: DataConfig) -> Dataset:
     if units is not None:
         clips, splits = _expanded(clips, splits, units)
         warnings += (units.warning,) if units.warning else ()
+    require_finite(path, source, clips.ids, clips.audio.numpy(), clips.visual.numpy())
     parts = {
         name: clips[[row for row, split in enumerate(splits) if split == name]]
         for name in ("train", "val", "test")
@@ -119,6 +122,26 @@ def load_dataset(path: Path, config: DataConfig) -> Dataset:
     return Dataset(
         **parts, class_names=class_names, warnings=warnings, fingerprint=fingerprint(clips, splits)
     )
+
+
+def require_finite(
+    path: Path,
+    source: FeatureStore | PublishedFeatures,
+    ids: Sequence[str],
+    *features: NDArray[np.float32],
+) -> None:
+    """Raise a SetupError that names the clips (or units) with NaN, infinity or overflow.
+
+    Args:
+        path: the file they are from.
+        source: what it was opened as.
+        ids: N ids.
+        features: (N, D) each.
+    """
+    bad = ~np.logical_and.reduce([usable(rows) for rows in features])
+    published = isinstance(source, PublishedFeatures)
+    named = [ids[row] for row in np.flatnonzero(bad).tolist()]
+    refuse_not_finite(path, named, "import" if published else "subset")
 
 
 def _check_trainable(parts: Mapping[str, PairedFeatures], path: Path) -> None:
@@ -218,6 +241,12 @@ def _complete_splits(
     clips: Sequence[Clip], splits: list[str], config: DataConfig, path: Path
 ) -> list[str]:
     present = set(splits)
+    unknown = sorted(present - {*SPLITS, ""})
+    if unknown:
+        raise SetupError(
+            f"{path}: a split called {unknown[0]!r}, and there are {', '.join(SPLITS)} only; "
+            "correct the split column of the manifest and give the same extract command again"
+        )
     undivided = present == {""}
     if "" in present and not undivided:
         raise SetupError(
@@ -244,5 +273,6 @@ def fingerprint(clips: PairedFeatures, splits: Sequence[str]) -> str:
     digest = hashlib.sha256()
     for array in (clips.audio, clips.visual, clips.labels):
         digest.update(np.ascontiguousarray(array.numpy()).data)
-    digest.update("\n".join(map("\t".join, zip(clips.ids, splits, strict=True))).encode())
+    rows = "\n".join(map("\t".join, zip(clips.ids, splits, strict=True)))
+    digest.update(rows.encode(errors="surrogateescape"))
     return digest.hexdigest()

@@ -6,6 +6,8 @@
 import hashlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from torch import Tensor
 
 from preprocessing.clips import NO_FILE, Clip
 from preprocessing.errors import SetupError
+from preprocessing.hdf5 import DamagedError, hdf5_errors, open_hdf5, read_texts, text_array
 from preprocessing.remote import MediaPath, media_path
 from preprocessing.store import Provenance
 
@@ -113,7 +116,7 @@ def write_collection(path: Path, collection: Collection, origin: Origin) -> None
             ("split", collection.splits),
             ("path", paths),
         ):
-            file[name] = np.array(texts, dtype=h5py.string_dtype())
+            file[name] = text_array(texts)
         file["start"], file["end"] = collection.starts, collection.ends
         file["audio"], file["visual"] = collection.audio.numpy(), collection.visual.numpy()
     aside.replace(path)
@@ -127,19 +130,16 @@ def read_origin(path: Path) -> Origin | None:
     """
     if not path.exists():
         return None
-    try:
-        with h5py.File(path) as file:
-            if file.attrs["format"] != _FORMAT:
-                raise ValueError(f"it is {file.attrs['format']}")
-            stored = json.loads(file.attrs["origin"])
-            made, warnings = stored.pop("made"), tuple(stored.pop("warnings"))
-            return Origin(
-                **stored | {"features": Path(stored["features"])},
-                made=Provenance(**made) if made else None,
-                warnings=warnings,
-            )
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise _not_an_index(path, error) from None
+    with _index_errors(path), open_hdf5(path) as file:
+        if file.attrs["format"] != _FORMAT:
+            raise ValueError(f"it is {file.attrs['format']}")
+        stored = json.loads(file.attrs["origin"])
+        made, warnings = stored.pop("made"), tuple(stored.pop("warnings"))
+        return Origin(
+            **stored | {"features": Path(stored["features"])},
+            made=Provenance(**made) if made else None,
+            warnings=warnings,
+        )
 
 
 def read_collection(path: Path) -> Collection:
@@ -148,24 +148,28 @@ def read_collection(path: Path) -> Collection:
     Raises:
         SetupError: not an index.
     """
+    with _index_errors(path), open_hdf5(path) as file:
+        ids, labels, splits, paths = (
+            tuple(read_texts(file[name])) for name in ("id", "label", "split", "path")
+        )
+        return Collection(
+            ids=ids,
+            labels=labels,
+            splits=splits,
+            paths=tuple(media_path(media) for media in paths),
+            starts=file["start"][()],
+            ends=file["end"][()],
+            audio=torch.from_numpy(file["audio"][()]),
+            visual=torch.from_numpy(file["visual"][()]),
+        )
+
+
+@contextmanager
+def _index_errors(path: Path) -> Iterator[None]:
     try:
-        with h5py.File(path) as file:
-            ids, labels, splits, paths = (
-                tuple(file[name].asstr()[()].tolist()) for name in ("id", "label", "split", "path")
-            )
-            return Collection(
-                ids=ids,
-                labels=labels,
-                splits=splits,
-                paths=tuple(media_path(media) for media in paths),
-                starts=file["start"][()],
-                ends=file["end"][()],
-                audio=torch.from_numpy(file["audio"][()]),
-                visual=torch.from_numpy(file["visual"][()]),
-            )
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise _not_an_index(path, error) from None
-
-
-def _not_an_index(path: Path, error: Exception) -> SetupError:
-    return SetupError(f"{path}: not an index of avcmr ({error}); remove it and it will be rebuilt")
+        with hdf5_errors(path):
+            yield
+    except DamagedError as error:
+        raise SetupError(
+            f"{path}: not an index of avcmr ({error.detail}); remove it and it will be rebuilt"
+        ) from None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from avcmr.features.dataset import Dataset, open_features
+from avcmr.features.dataset import Dataset, open_features, require_finite
 from avcmr.features.provenance import clips_of, provenance_of, seconds_of_file
 from avcmr.features.units import Units, units_of
 from avcmr.model.network import TwoBranchNetwork
@@ -93,6 +93,7 @@ def build_index(run: RunFolder, features: Path | None = None) -> Index:
         units = units_of(source, path, config.data.unit)
         clips = clips_of(source)
         labels, splits = source.labels.tolist(), source.splits.tolist()
+        require_finite(path, source, units.ids, units.audio, units.visual)
     if path == own:
         known = _as_trained(training_data(run))
     else:

@@ -8,7 +8,8 @@ optimiser and curriculum, to resume from). Nothing in it is ever unpickled.
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from avcmr.config import Config
 from avcmr.config_files import differences, load_config
 from avcmr.features.dataset import Dataset
 from preprocessing.errors import NotFoundError, SetupError
+from preprocessing.store.lock import FolderLock, HeldError
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,37 +63,74 @@ class RunFolder:
     def index_file(self) -> Path:
         return self.path / "index.h5"
 
-    def open(self, config: Config, dataset: Dataset) -> None:
-        """Create the folder, or check that it belongs to these settings and features.
+    @contextmanager
+    def opened(self, config: Config, dataset: Dataset) -> Iterator[None]:
+        """Create the folder, or check that it belongs to these settings and features; hold its
+        lock for this process and its workers.
+
+        Settings belong to a run as soon as it has a checkpoint.
 
         Raises:
-            SetupError: the folder holds a run with other settings or other features.
+            SetupError: the folder holds a run with other settings or other features, or another
+                process trains it.
         """
+        (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
+        self._require_own_files()
+        lock = FolderLock(self.path)
+        try:
+            lock.acquire()
+        except HeldError as owner:
+            raise SetupError(
+                f"{self.path}: is being trained by {owner}; wait for it to end or stop it, or use "
+                "another --run"
+            ) from None
+        try:
+            self._require_same(config, dataset)
+            write_whole(self.config_file, config.to_yaml().encode())
+            yield
+        finally:
+            lock.release()
+
+    def _require_same(self, config: Config, dataset: Dataset) -> None:
         remedy = "use another --run, or remove the folder"
-        if self.config_file.exists():
-            changed = differences(self.config(), config)
-            if changed:
-                raise SetupError(
-                    f"{self.path}: trained with other settings ({'; '.join(changed)}); {remedy}"
-                )
+        if not self.has("best") and not self.has("last"):
+            return
+        changed = differences(self.config(), config)
+        if changed:
+            raise SetupError(
+                f"{self.path}: trained with other settings ({'; '.join(changed)}); {remedy}"
+            )
         if self.has("last") and self.load("last").metadata["fingerprint"] != dataset.fingerprint:
             raise SetupError(
                 f"{self.path}: trained on other features than {config.features} now holds; {remedy}"
             )
-        (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
-        write_whole(self.config_file, config.to_yaml().encode())
+
+    def _require_own_files(self) -> None:
+        """Refuse links out of the folder: a run of somebody else's could read and overwrite any
+        file by them."""
+        home = self.path.resolve()
+        for folder, folders, files in os.walk(self.path):
+            folders[:] = [name for name in folders if not name.startswith(".")]  # such as Ray's
+            for file in (Path(folder, name) for name in (*folders, *files)):
+                if file.is_symlink() and not file.resolve().is_relative_to(home):
+                    raise SetupError(
+                        f"{file}: is a link out of the run folder, to {file.readlink()}; put a "
+                        "copy of the file there, or remove the link"
+                    )
 
     def config(self) -> Config:
         """The settings it was trained with.
 
         Raises:
             NotFoundError: not a run folder.
+            SetupError: files of it are links out of the folder.
         """
         if not self.config_file.is_file():
             raise NotFoundError(
                 f"{self.path}: not a run folder (no config.yaml); "
                 "train one with: avcmr train --features features.h5 --run NAME"
             )
+        self._require_own_files()
         return load_config(self.config_file)
 
     @property

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from sklearn.manifold import TSNE
 
 from avcmr.retrieval.collection import Collection
+from preprocessing.errors import SetupError
+from preprocessing.hdf5 import hdf5_errors, open_hdf5
 
 _logger = logging.getLogger(__name__)
 
@@ -39,11 +41,11 @@ def load_projection(collection: Collection, path: Path | None) -> Projection:
     made_from = _fingerprint(collection)
     if path is not None and path.exists():
         try:
-            with h5py.File(path) as file:
+            with hdf5_errors(path), open_hdf5(path) as file:
                 if file.attrs["made_from"] == made_from:
                     return Projection(file["rows"][()], file["audio"][()], file["visual"][()])
-        except (OSError, KeyError):
-            _logger.warning("%s: not a map; recomputing it", path)
+        except SetupError as error:
+            _logger.warning("%s; computing the map again", error)
     projection = project(collection)
     if path is not None:
         try:

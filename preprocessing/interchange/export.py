@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.errors import SetupError, UsageError
+from preprocessing.hdf5 import text_array
 from preprocessing.interchange.features import Layout, PublishedFeatures
 from preprocessing.media.types import Source
 from preprocessing.store import Block, FeatureStore, Provenance, Record, Rows, write_store
 from preprocessing.store.plan import source_of
+from preprocessing.store.validate import not_finite, refuse_not_finite
 
 _VISUAL_KEY = "visual"
 
@@ -33,6 +35,7 @@ def export(store: FeatureStore, layout: Layout, out: Path, *, sequences: bool = 
     """
     if out.exists():
         raise SetupError(f"{out}: exists already; choose another --out, or remove it")
+    refuse_not_finite(store.path, sorted(not_finite(store.ids.tolist(), store.blocks())))
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=".export-", dir=out.parent) as scratch:
         aside = Path(scratch) / out.name
@@ -62,22 +65,18 @@ def _write_hdf5(store: FeatureStore, layout: Layout, path: Path, *, sequences: b
         else (store.audio_means, store.visual_means)
     )
     with h5py.File(path, "w") as file:
-        file.attrs["classes"] = np.array(names, dtype=h5py.string_dtype())
+        file.attrs["classes"] = text_array(names)
         if layout == "flat":
             file["audio_feat"], file["visual_feat"] = audio, visual
             file["Label_ID"] = numbers
             file["Train_test"] = (store.splits == "train").astype(np.int64)
-            file["id"] = _texts(store.ids)
+            file["id"] = text_array(store.ids.tolist())
         else:
             for split in sorted(set(store.splits.tolist())):
                 rows = store.splits == split
                 file[f"audio_{split}"], file[f"visual_{split}"] = audio[rows], visual[rows]
                 file[f"lab_{split}"] = numbers[rows]
-                file[f"id_{split}"] = _texts(store.ids[rows])
-
-
-def _texts(ids: NDArray[np.str_]) -> NDArray[np.object_]:
-    return np.array(ids.tolist(), dtype=h5py.string_dtype())
+                file[f"id_{split}"] = text_array(store.ids[rows].tolist())
 
 
 def _sequences(store: FeatureStore, stream: str) -> NDArray[np.float32]:

@@ -1,7 +1,7 @@
 """Features read from a published file."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
@@ -76,6 +76,11 @@ class PublishedFeatures:
     def audio_means(self) -> NDArray[np.float32]:
         """(N, 128) float32, the mean of each clip's audio rows."""
         return self.block.audio.means()
+
+    def only(self, clips: Sequence[int]) -> Self:
+        """The features of some clips; at least one."""
+        block = Block(self.block.visual.take(clips), self.block.audio.take(clips))
+        return replace(self, clips=tuple(self.clips[index] for index in clips), block=block)
 
     def blocks(self) -> Iterator[tuple[int, Block]]:
         """All rows, in pieces: (index of the first clip, block)."""

@@ -12,19 +12,23 @@ from numpy.typing import NDArray
 
 from preprocessing.clips import SPLITS, Clip, Split
 from preprocessing.errors import SetupError
+from preprocessing.hdf5 import hdf5_errors, open_hdf5
 from preprocessing.interchange.features import Layout, PublishedFeatures
 from preprocessing.store import Block, Rows
 
 
 def hdf5_layout(path: Path) -> Layout | None:
-    """``split`` or ``flat``; None for any other file."""
-    try:
-        with h5py.File(path) as file:
-            if "audio_train" in file and "visual_train" in file:
-                return "split"
-            return "flat" if "audio_feat" in file and "visual_feat" in file else None
-    except (OSError, RuntimeError):
+    """``split`` or ``flat``; None for any other file.
+
+    Raises:
+        SetupError: it is HDF5, but cannot be read.
+    """
+    if not h5py.is_hdf5(path):
         return None
+    with hdf5_errors(path), open_hdf5(path) as file:
+        if "audio_train" in file and "visual_train" in file:
+            return "split"
+        return "flat" if "audio_feat" in file and "visual_feat" in file else None
 
 
 def read_hdf5(path: Path, layout: Layout) -> PublishedFeatures:
@@ -36,15 +40,9 @@ def read_hdf5(path: Path, layout: Layout) -> PublishedFeatures:
     Raises:
         SetupError: it is damaged or incomplete, or contradicts itself.
     """
-    try:
-        with h5py.File(path) as file:
-            read = _read_split if layout == "split" else _read_flat
-            return _assembled(path, layout, *read(path, file), _class_names(path, file))
-    except (OSError, RuntimeError) as error:  # HDF5's own
-        reason = str(error).splitlines()[0]
-        raise SetupError(
-            f"{path}: is damaged ({reason}); fetch it again, or write it again"
-        ) from None
+    with hdf5_errors(path), open_hdf5(path) as file:
+        read = _read_split if layout == "split" else _read_flat
+        return _assembled(path, layout, *read(path, file), _class_names(path, file))
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,8 +211,10 @@ def _assembled(
 def _one_row_a_second(values: NDArray[Any]) -> Rows:
     """(N, D) or (N, T, D) → the rows of N clips."""
     clips, rows = len(values), values.shape[1] if values.ndim == 3 else 1
+    with np.errstate(over="ignore"):  # becomes infinity
+        values = values.reshape(-1, values.shape[-1]).astype(np.float32)
     return Rows(
-        values=values.reshape(-1, values.shape[-1]).astype(np.float32),
+        values=values,
         times=np.tile(np.arange(rows) + 0.5, clips),
         offsets=np.arange(clips + 1, dtype=np.int64) * rows,
     )

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from preprocessing.media.types import ClipFeatures
 
+LARGEST = 1e12
+"""Sums of the squares of larger values overflow float32; no network outputs them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rows:
@@ -42,13 +45,19 @@ class Rows:
         offsets = np.array([0, span.stop - span.start], dtype=np.int64)
         return type(self)(self.values[span], self.times[span], offsets)
 
+    def take(self, clips: Sequence[int]) -> Self:
+        """The rows of some clips; at least one."""
+        taken = [self.clip(index) for index in clips]
+        return self.join([rows.values for rows in taken], [rows.times for rows in taken])
+
     def means(self) -> NDArray[np.float32]:
         """Mean row of each clip, (N, D) float32, summed in float64."""
         if len(self) == len(self.values):  # one row each
             return self.values
         # A loop, as np.add.reduceat takes ten times as long.
         spans = zip(self.offsets[:-1], self.offsets[1:], strict=True)
-        means = [self.values[a:b].mean(axis=0, dtype=np.float64) for a, b in spans]
+        with np.errstate(invalid="ignore"):  # of infinities, NaN
+            means = [self.values[a:b].mean(axis=0, dtype=np.float64) for a, b in spans]
         return np.stack(means).astype(np.float32)
 
 
@@ -66,6 +75,12 @@ class Block:
             Rows.join([clip.visual for clip in clips], [clip.visual_times for clip in clips]),
             Rows.join([clip.audio for clip in clips], [clip.audio_times for clip in clips]),
         )
+
+
+def usable(values: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Whether each row (N, D) is free of NaN, infinity and values that overflow in training."""
+    fits: NDArray[np.bool_] = np.logical_and.reduce(np.abs(values) <= LARGEST, axis=1)
+    return fits  # False for NaN
 
 
 def row_offsets(counts: Sequence[int]) -> NDArray[np.int64]:

@@ -1,17 +1,13 @@
 """The folder beside a store for unfinished work, and the lock of its one writer."""
 
-import json
 import logging
-import os
-import socket
+import shutil
 from contextlib import suppress
-from datetime import datetime
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from preprocessing.errors import SetupError
 from preprocessing.store.disk import disk_errors
+from preprocessing.store.lock import FolderLock, HeldError
 
 _log = logging.getLogger(__name__)
 
@@ -22,10 +18,7 @@ class Parts:
     def __init__(self, store: Path) -> None:
         self.store = store.resolve()  # one store has one lock, also if it is linked to
         self.folder = self.store.with_name(f"{self.store.name}.parts")
-        self._lock_file = self.folder / "lock"
-        self._owner_file = self.folder / "owner.json"
-        # The operating system releases this lock when the process ends, however it ends.
-        self._lock = FileLock(self._lock_file)
+        self._lock = FolderLock(self.folder)
 
     def paths(self) -> list[Path]:
         """Every complete part, oldest first."""
@@ -61,14 +54,13 @@ class Parts:
         with disk_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             try:
-                self._lock.acquire(blocking=False)
-            except Timeout:
+                self._lock.acquire()
+            except HeldError as owner:
                 raise SetupError(
-                    f"{self.store} is being written by {self._owner()}; "
+                    f"{self.store} is being written by {owner}; "
                     "wait for it to end or stop it, or choose another --out"
                 ) from None
             try:
-                self._sign()
                 for path in self.folder.glob("*.tmp"):
                     path.unlink()
             except BaseException:
@@ -78,23 +70,6 @@ class Parts:
     def release(self) -> None:
         """Let others write; removes the folder if no part is left in it."""
         with suppress(OSError):  # leftovers do no harm
-            self._owner_file.unlink()
-            if list(self.folder.iterdir()) == [self._lock_file]:
-                self._lock_file.unlink()
-                self.folder.rmdir()
+            if set(self.folder.iterdir()) <= self._lock.files:
+                shutil.rmtree(self.folder)
         self._lock.release()
-
-    def _sign(self) -> None:
-        owner = {
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "since": datetime.now().astimezone().isoformat(timespec="seconds"),
-        }
-        self._owner_file.write_text(json.dumps(owner))
-
-    def _owner(self) -> str:
-        try:
-            owner = json.loads(self._owner_file.read_text())
-        except (OSError, ValueError):  # it has the lock, but has not signed yet
-            return "another process"
-        return f"process {owner['pid']} on {owner['host']} since {owner['since']}"

@@ -13,7 +13,7 @@ from preprocessing.media.types import ClipFeatures
 from preprocessing.store.blocks import Block
 from preprocessing.store.parts import Parts
 from preprocessing.store.records import Failure, Provenance, Record
-from preprocessing.store.storefile import StoreFile
+from preprocessing.store.storefile import NotAStoreError, StoreFile
 
 
 class FeatureStore:
@@ -30,10 +30,19 @@ class FeatureStore:
         if not path.exists():
             raise _missing(path)
         self._file = StoreFile(path)
+        try:
+            self._require_sound()
+        except BaseException:
+            self.close()
+            raise
+
+    def _require_sound(self) -> None:
         if not len(self._file):
-            failures = self._file.failures()
-            self._file.close()
-            raise _empty(path, failures)
+            raise _empty(self.path, self._file.failures())
+        if faults := self._file.faults():
+            raise NotAStoreError(
+                self.path, f"is damaged: {faults[0]}", "give another file, or make it again"
+            )
 
     def close(self) -> None:
         self._file.close()

@@ -1,8 +1,6 @@
 """One file of the store, open for reading."""
 
-import errno
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -14,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.errors import SetupError
+from preprocessing.hdf5 import DamagedError, hdf5_errors, open_hdf5
 from preprocessing.store.blocks import Block, Rows
 from preprocessing.store.layout import (
     ADDED_LATER,
@@ -56,16 +55,11 @@ def in_the_way() -> Iterator[None]:
 def readable(path: Path) -> Iterator[None]:
     """Turn whatever HDF5 raises on a damaged or foreign file into one kind of error."""
     try:
-        yield
-    except (OSError, RuntimeError, LookupError, ValueError, TypeError) as error:
-        # Without a number it is HDF5's own; errors other than EIO are not the fault of the file.
-        number = getattr(error, "errno", None)
-        if number not in {None, errno.EIO}:
-            raise SetupError(f"cannot read {path}: {os.strerror(number)}") from error
-        reason, remedy = str(error).splitlines()[0], "give another file, or make it again"
-        if not h5py.is_hdf5(path):
-            raise NotAStoreError(path, f"not an HDF5 file: {reason}", remedy) from error
-        raise NotAStoreError(path, f"is damaged: {reason}", remedy) from error
+        with hdf5_errors(path):
+            yield
+    except DamagedError as error:
+        remedy = "give another file, or make it again"
+        raise NotAStoreError(path, error.detail, remedy) from error
 
 
 class StoreFile:
@@ -79,9 +73,7 @@ class StoreFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         with readable(self.path):
-            # Files are replaced atomically, so HDF5's own locks, which some network file
-            # systems lack, are not needed.
-            self._h5 = h5py.File(path, "r", locking=False)
+            self._h5 = open_hdf5(path)
         try:
             with readable(self.path):
                 self.provenance = self._read_provenance()
@@ -131,6 +123,21 @@ class StoreFile:
         with readable(self.path):
             return self._visual.width, self._audio.width
 
+    def faults(self) -> list[str]:
+        """Where tables and rows do not fit together, so that rows cannot be assigned to clips."""
+        with readable(self.path):
+            clips = len(self)
+            table = self._h5["clips"]
+            return [
+                *(
+                    f"/clips/{name} has {len(table[name])} rows for {clips} clips"
+                    for name in CLIPS
+                    if name in table and len(table[name]) != clips
+                ),
+                *self._visual.faults(clips),
+                *self._audio.faults(clips),
+            ]
+
     def __len__(self) -> int:
         with readable(self.path):
             return len(self._h5["clips"]["id"])
@@ -168,6 +175,7 @@ class _StreamReader:
     """One stream of an open file."""
 
     def __init__(self, group: h5py.Group) -> None:
+        self._name = group.name
         self._values = group["values"]
         self._times = group["times"]
         self._means = group["means"]
@@ -183,6 +191,35 @@ class _StreamReader:
         offsets = self._offsets[first : stop + 1]
         span = slice(offsets[0], offsets[-1])
         return Rows(self._values[span], self._times[span], offsets - offsets[0])
+
+    def faults(self, clips: int) -> Iterator[str]:
+        """Where its arrays do not fit together, or so many clips."""
+        offsets, rows = self._offsets, len(self._values)
+        expected: dict[str, tuple[h5py.Dataset | NDArray[np.int64], type, tuple[int, ...]]] = {
+            "values": (self._values, np.float32, (rows, self.width)),
+            "times": (self._times, np.float64, (rows,)),
+            "means": (self._means, np.float32, (clips, self.width)),
+            "offsets": (offsets, np.int64, (clips + 1,)),
+        }
+        wrong = [
+            f"{self._name}/{name} is {array.dtype} {array.shape}, not {np.dtype(dtype)} {shape}"
+            for name, (array, dtype, shape) in expected.items()
+            if (array.dtype, array.shape) != (np.dtype(dtype), shape)
+        ]
+        yield from wrong
+        if wrong:
+            return
+        if offsets[0] != 0 or offsets[-1] != rows:
+            yield (
+                f"{self._name}/offsets go from {offsets[0]} to {offsets[-1]} where there are "
+                f"{rows} rows"
+            )
+        elif (np.diff(offsets) < 1).any():
+            index = int(np.argmax(np.diff(offsets) < 1))
+            yield (
+                f"{self._name}/offsets give clip {index} no rows ({offsets[index]} to "
+                f"{offsets[index + 1]})"
+            )
 
     def means(self) -> NDArray[np.float32]:
         """(N, D) float32."""

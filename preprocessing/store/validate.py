@@ -1,27 +1,27 @@
 """Check a store for damage and for what has changed since, without trusting it."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from preprocessing.store.blocks import Block, Rows
-from preprocessing.store.layout import CLIPS
+from preprocessing.errors import SetupError
+from preprocessing.store.blocks import LARGEST, Block, Rows, usable
 from preprocessing.store.plan import ABSENT, source_of
 from preprocessing.store.records import Record
-from preprocessing.store.storefile import StoreFile, readable
+from preprocessing.store.storefile import StoreFile
 
 Kind = Literal["offsets", "duplicate_id", "not_finite", "zero_row", "mean", "changed", "weights"]
 
 REMEDIES: Mapping[Kind, str] = {
     "offsets": "the file is damaged: extract or import it again",
     "duplicate_id": "fix the program that wrote the file, so that each clip has an id of its own",
-    "not_finite": "leave these clips out (avcmr features subset), or extract their features again",
+    "not_finite": "leave these clips out (avcmr features subset or import, with --finite), or "
+    "extract their features again",
     "zero_row": "silence, black frames, or a fault of the extractor: look at these clips",
     "mean": "the file was changed after it was written: extract or import it again",
     "changed": "run avcmr extract again, which redoes these clips; or import them again",
@@ -39,9 +39,9 @@ class Finding:
 
     Attributes:
         kind: ``offsets`` (tables and rows do not fit together), ``duplicate_id``, ``not_finite``
-            (NaN or infinity), ``zero_row`` (a row of zeros only), ``mean`` (a stored mean is not
-            that of its rows), ``changed`` (the clip's file is another one now) or ``weights``
-            (a network has others now).
+            (NaN, infinity or overflow), ``zero_row`` (a row of zeros only), ``mean`` (a stored
+            mean is not that of its rows), ``changed`` (the clip's file is another one now) or
+            ``weights`` (a network has others now).
         id: the clip's id; empty where it is not about one clip.
         message: what, in one line.
     """
@@ -63,7 +63,7 @@ def validate_store(
         NotAStoreError: it is something else, or damaged beyond reading.
     """
     with StoreFile(path) as file:
-        findings = list(_structure(path))
+        findings = [Finding("offsets", "", fault) for fault in file.faults()]
         if findings:
             return findings  # rows cannot be assigned to clips then
         records = file.records()
@@ -86,16 +86,16 @@ def validate_store(
     return findings
 
 
-def row_findings(ids: list[str], block: Block) -> Iterator[Finding]:
-    """Values that no network outputs: NaN, infinities, and rows of zeros only."""
+def row_findings(ids: Sequence[str], block: Block) -> Iterator[Finding]:
+    """Values that no network outputs: NaN, infinity, overflow, and rows of zeros only."""
     for stream, rows in (("visual", block.visual), ("audio", block.audio)):
         counts = np.diff(rows.offsets)
         owners = np.repeat(np.arange(len(rows)), counts)  # (ΣT,)
         cases: tuple[tuple[Kind, NDArray[np.intp], str], ...] = (
             (
                 "not_finite",
-                np.flatnonzero(~np.isfinite(rows.values).all(axis=1)),
-                "with NaN or inf",
+                np.flatnonzero(~usable(rows.values)),
+                f"with NaN, infinity or beyond {LARGEST:g}",
             ),
             ("zero_row", np.flatnonzero(~rows.values.any(axis=1)), "of zeros only"),
         )
@@ -105,32 +105,39 @@ def row_findings(ids: list[str], block: Block) -> Iterator[Finding]:
                 yield Finding(kind, ids[index], message)
 
 
-def _structure(path: Path) -> Iterator[Finding]:
-    with readable(path), h5py.File(path, "r", locking=False) as file:
-        clips = len(file["clips"]["id"])
-        for name in CLIPS:
-            if name in file["clips"] and len(file["clips"][name]) != clips:
-                message = f"/clips/{name} has {len(file['clips'][name])} rows for {clips} clips"
-                yield Finding("offsets", "", message)
-        for stream in ("visual", "audio"):
-            for message in _stream_faults(file[stream], clips):
-                yield Finding("offsets", "", f"/{stream}/{message}")
+def not_finite(ids: Sequence[str], blocks: Iterable[tuple[int, Block]]) -> set[str]:
+    """Ids of the clips with NaN, infinity or overflow.
+
+    Args:
+        ids: of all clips.
+        blocks: their rows: (index of the first clip, block).
+    """
+    return {
+        finding.id
+        for first, block in blocks
+        for finding in row_findings(ids[first : first + len(block.visual)], block)
+        if finding.kind == "not_finite"
+    }
 
 
-def _stream_faults(group: h5py.Group, clips: int) -> Iterator[str]:
-    offsets: NDArray[Any] = group["offsets"][()]
-    rows = len(group["values"])
-    if len(offsets) != clips + 1:
-        yield f"offsets has {len(offsets)} numbers for {clips} clips, which need {clips + 1}"
-    elif offsets[0] != 0 or offsets[-1] != rows:
-        yield f"offsets go from {offsets[0]} to {offsets[-1]} where there are {rows} rows"
-    elif (np.diff(offsets) < 1).any():
-        index = int(np.argmax(np.diff(offsets) < 1))
-        yield f"offsets give clip {index} no rows ({offsets[index]} to {offsets[index + 1]})"
-    if len(group["times"]) != rows:
-        yield f"times has {len(group['times'])} numbers for {rows} rows"
-    if len(group["means"]) != clips:
-        yield f"means has {len(group['means'])} rows for {clips} clips"
+def refuse_not_finite(
+    path: Path, ids: Sequence[str], command: Literal["subset", "import"] = "subset"
+) -> None:
+    """Raise a SetupError that names these clips of a file, if there are any.
+
+    Args:
+        path: the file.
+        ids: of the clips with NaN, infinity or overflow.
+        command: the one that reads such a file and can leave the clips out.
+    """
+    if ids:
+        more = f" and {len(ids) - 5:,} more" if len(ids) > 5 else ""
+        raise SetupError(
+            f"{path}: NaN, infinity or overflow in the features of {len(ids):,} clips "
+            f"({', '.join(ids[:5])}{more}); list them: avcmr features validate {path}; extract "
+            f"them again, or leave them out: avcmr features {command} {path} --finite "
+            "--out finite.h5"
+        )
 
 
 def duplicates(ids: Iterable[str]) -> Iterator[Finding]:

@@ -25,6 +25,7 @@ ARGUMENTS = {
     "SetupError": slice(-1, None),
     "ClipError": slice(-1, None),
     "NotAStoreError": slice(1, 3),  # what it is, and the remedy
+    "DamagedError": slice(1, 2),
     "HTTPException": slice(1, 2),
 }
 """What makes an error → which of its arguments the user reads."""
@@ -49,6 +50,7 @@ RELAYED = {
         "f'{clip.file}: {video.cpu_fallback}'",
     },
     "NotAStoreError": {"error.detail"},
+    "DamagedError": set(),
     "HTTPException": set(),
 }
 """Arguments without words of their own: they pass on what is collected elsewhere, or what the
@@ -195,6 +197,7 @@ def explains(entry: str, message: str) -> bool:
         ("SetupError", 100),
         ("ClipError", 20),
         ("NotAStoreError", 5),
+        ("DamagedError", 2),
         ("HTTPException", 8),
         ("detail", 1),
         ("fault", 10),

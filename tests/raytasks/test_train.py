@@ -50,8 +50,8 @@ def open_run(folder: Path, *overrides: str) -> RunFolder:
             file[f"audio_{split}"], file[f"visual_{split}"] = values[:, :16], values[:, 16:]
     config = load_config(None, [*SETTINGS, *overrides]).model_copy(update={"features": features})
     run = RunFolder(folder)
-    run.open(config, load_dataset(features, config.data))
-    return run
+    with run.opened(config, load_dataset(features, config.data)):
+        return run  # whose settings the workers read
 
 
 def parameters(run: RunFolder) -> dict[str, torch.Tensor]:

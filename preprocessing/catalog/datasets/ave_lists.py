@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from preprocessing.catalog.text import read_text
 from preprocessing.clips import SPLITS, Split
 from preprocessing.errors import SetupError, faults_in
+from preprocessing.hdf5 import hdf5_errors, open_hdf5
 
 AVE_CLASSES = (
     "Church bell",
@@ -185,13 +185,10 @@ def _splits_of_lists(lists: dict[Split, Path], events: Sequence[Event]) -> list[
 def _splits_of_orders(orders: dict[Split, Path], events: Sequence[Event]) -> list[Split]:
     splits: list[Split] = [""] * len(events)
     for split, path in orders.items():
-        try:
-            with h5py.File(path) as file:
-                order = np.asarray(file["order"])
-        except (OSError, KeyError) as error:
-            raise SetupError(
-                f"{path}: not an HDF5 file with a data set 'order' ({error})"
-            ) from None
+        with hdf5_errors(path), open_hdf5(path) as file:
+            if "order" not in file:
+                raise SetupError(f"{path}: has no data set 'order'; fetch it again")
+            order = np.asarray(file["order"])
         if order.ndim != 1 or order.dtype.kind not in "iu":
             raise SetupError(f"{path}: 'order' must be a list of row numbers")
         faults = []

@@ -21,6 +21,6 @@ def trained_run(write_published, tmp_path_factory: pytest.TempPathFactory) -> Ru
     config = load_config(None, settings).model_copy(update={"features": features})
     run = RunFolder(folder / "run")
     dataset = load_dataset(features, config.data)
-    run.open(config, dataset)
-    train(dataset, config, run)
+    with run.opened(config, dataset):
+        train(dataset, config, run)
     return run

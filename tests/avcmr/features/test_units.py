@@ -146,8 +146,8 @@ def test_a_run_on_seconds_is_measured_on_seconds(tmp_path) -> None:
     )
     dataset = load_dataset(tmp_path / "store.h5", config.data)
     run = RunFolder(tmp_path / "run")
-    run.open(config, dataset)
-    train(dataset, config, run)
+    with run.opened(config, dataset):
+        train(dataset, config, run)
     embedded = embed_test_split(run)
     assert len(embedded.ids) == len(dataset.test) == 80
     assert all("@" in id_ for id_ in embedded.ids)

@@ -72,8 +72,8 @@ def trained(features: Path, folder: Path, *settings: str) -> RunFolder:
     config = load_config(None, [*small, *epochs, *settings])
     dataset = load_dataset(features, config.data)
     run = RunFolder(folder)
-    run.open(config, dataset)
-    train(dataset, config, run)
+    with run.opened(config, dataset):
+        train(dataset, config, run)
     return run
 
 

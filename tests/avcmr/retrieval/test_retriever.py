@@ -98,8 +98,8 @@ def train_run(features: Path, run: Path, *overrides: str) -> RunFolder:
     config = load_config(None, [*QUICK, *overrides]).model_copy(update={"features": features})
     dataset = load_dataset(features, config.data)
     folder = RunFolder(run)
-    folder.open(config, dataset)
-    train(dataset, config, folder)
+    with folder.opened(config, dataset):
+        train(dataset, config, folder)
     return folder
 
 

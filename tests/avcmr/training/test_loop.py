@@ -39,7 +39,6 @@ def run_training(
     config = load_config(None, [*QUICK, *overrides]).model_copy(update={"features": features})
     dataset = load_dataset(features, config.data)
     run = RunFolder(folder)
-    run.open(config, dataset)
     records: list[EpochRecord] = []
 
     def on_epoch(record: EpochRecord) -> None:
@@ -47,7 +46,8 @@ def run_training(
         if record["epoch"] == stop_after:
             raise KeyboardInterrupt
 
-    train(dataset, config, run, on_epoch=on_epoch)
+    with run.opened(config, dataset):
+        train(dataset, config, run, on_epoch=on_epoch)
     return records
 
 
@@ -217,8 +217,8 @@ def test_real_paired_features_beat_the_linear_baselines(assets, tmp_path) -> Non
     config = Config(features=features)
     dataset = load_dataset(features, config.data)
     run = RunFolder(tmp_path / "run")
-    run.open(config, dataset)
-    state = train(dataset, config, run)
+    with run.opened(config, dataset):
+        state = train(dataset, config, run)
     embedded = embed_test_split(run)
     result = evaluate(embedded.audio, embedded.visual, embedded.labels, embedded.class_names)
     assert min(result.audio_to_visual.map, result.visual_to_audio.map) > 0.61

@@ -34,8 +34,8 @@ def run(tmp_path: Path) -> RunFolder:
         fingerprint="made up",
     )
     run = RunFolder(tmp_path / "run")
-    run.open(load_config(None, short), dataset)
-    train(dataset, run.config(), run)
+    with run.opened(load_config(None, short), dataset):
+        train(dataset, run.config(), run)
     return run
 
 

@@ -1,6 +1,7 @@
 """One worker of a gloo group: ``train_worker.py FEATURES CONFIG RUN RANK WORLD RENDEZVOUS``."""
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -20,8 +21,7 @@ if __name__ == "__main__":
     config = load_config(Path(settings)).model_copy(update={"features": Path(features)})
     dataset = load_dataset(Path(features), config.data)
     run = RunFolder(Path(folder))
-    if rank == "0":
-        run.open(config, dataset)
-    dist.barrier()
-    train(dataset, config, run)
+    with run.opened(config, dataset) if rank == "0" else nullcontext():
+        dist.barrier()
+        train(dataset, config, run)
     dist.destroy_process_group()

@@ -255,8 +255,8 @@ def damaged_chunk(path: Path) -> None:
         (replaced("lab_test", np.array([0, -1, 1])), r"lab_test must hold whole .* has -1"),
         (replaced("lab_test", np.array([0, 1])), r"2 labels for 3 clips \(lab_test\)"),
         (unnamed_clip, r"2 ids for 3 clips \(id_test\)"),
-        (damaged_chunk, r"is damaged \(.*fetch it again"),
-        (cut_short, r"docs/features.md"),
+        (damaged_chunk, r"is damaged: .*fetch it again"),
+        (cut_short, r"is damaged: .*truncated.*fetch it again"),
     ],
 )
 def test_hdf5_that_cannot_be_read_is_named(split_file, tmp_path, damage, message) -> None:

@@ -396,8 +396,8 @@ def two_runs(feature_file: Any, tmp_path: Path) -> list[Path]:
         config = load_config(None, settings + epochs).model_copy(update={"features": features})
         dataset = load_dataset(features, config.data)
         run = RunFolder(tmp_path / "runs" / name)
-        run.open(config, dataset)
-        train(dataset, config, run)
+        with run.opened(config, dataset):
+            train(dataset, config, run)
         folders.append(run.path)
     return folders
 
