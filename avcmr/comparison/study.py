@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from joblib import Parallel, delayed
 
 from avcmr.comparison.ablations import run_folders
@@ -36,6 +35,7 @@ from avcmr.metrics.ranking import average_precisions
 from avcmr.training.history import collapse_of
 from avcmr.training.run_folder import write_whole
 from preprocessing.errors import SetupError
+from preprocessing.store.lock import FolderLock, HeldError
 
 _FORMAT = 3
 """Of ``comparison.json`` and ``results.jsonl``."""
@@ -65,12 +65,12 @@ class Comparison:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(self.folder / "lock", blocking=False):
+            with FolderLock(self.folder):
                 self._check(config.model_copy(update={"features": None}), dataset)
                 yield
-        except Timeout:
+        except HeldError as owner:
             raise SetupError(
-                f"{self.folder}: another comparison is running here; wait for it to end, "
+                f"{self.folder}: another comparison is running here, {owner}; wait for it to end, "
                 "or use another --out"
             ) from None
 

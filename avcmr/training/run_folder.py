@@ -76,20 +76,16 @@ class RunFolder:
         """
         (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
         self._require_own_files()
-        lock = FolderLock(self.path)
         try:
-            lock.acquire()
+            with FolderLock(self.path):
+                self._require_same(config, dataset)
+                write_whole(self.config_file, config.to_yaml().encode())
+                yield
         except HeldError as owner:
             raise SetupError(
                 f"{self.path}: is being trained by {owner}; wait for it to end or stop it, or use "
                 "another --run"
             ) from None
-        try:
-            self._require_same(config, dataset)
-            write_whole(self.config_file, config.to_yaml().encode())
-            yield
-        finally:
-            lock.release()
 
     def _require_same(self, config: Config, dataset: Dataset) -> None:
         remedy = "use another --run, or remove the folder"

@@ -6,6 +6,7 @@ import socket
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Self
 
 from filelock import FileLock, Timeout
 
@@ -15,7 +16,7 @@ class HeldError(Exception):
 
 
 class FolderLock:
-    """``lock`` in a folder, with ``owner.json`` beside it for the others to read.
+    """``lock`` in a folder, with ``owner.json`` beside it for the others to read; a context manager.
 
     The operating system releases it when the process ends, however it ends.
     """
@@ -51,6 +52,13 @@ class FolderLock:
         with suppress(OSError):  # leftovers do no harm
             self._owner_file.unlink()
         self._lock.release()
+
+    def __enter__(self) -> Self:
+        self.acquire()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
     def _owner(self) -> str:
         try:

@@ -39,10 +39,9 @@ class FeatureStore:
     def _require_sound(self) -> None:
         if not len(self._file):
             raise _empty(self.path, self._file.failures())
-        if faults := self._file.faults():
-            raise NotAStoreError(
-                self.path, f"is damaged: {faults[0]}", "give another file, or make it again"
-            )
+        for fault in self._file.faults():
+            remedy = "give another file, or make it again"
+            raise NotAStoreError(self.path, f"is damaged: {fault}", remedy)
 
     def close(self) -> None:
         self._file.close()

@@ -133,10 +133,10 @@ def refuse_not_finite(
     if ids:
         more = f" and {len(ids) - 5:,} more" if len(ids) > 5 else ""
         raise SetupError(
-            f"{path}: NaN, infinity or overflow in the features of {len(ids):,} clip{'s' * (len(ids) > 1)} "
-            f"({', '.join(ids[:5])}{more}); list them: avcmr features validate {path}; extract "
-            f"them again, or leave them out: avcmr features {command} {path} --finite "
-            "--out finite.h5"
+            f"{path}: NaN, infinity or overflow in the features of {len(ids):,} clip"
+            f"{'s' if len(ids) > 1 else ''} ({', '.join(ids[:5])}{more}); list them: avcmr features "
+            f"validate {path}; extract them again, or leave them out: avcmr features {command} "
+            f"{path} --finite --out finite.h5"
         )
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from avcmr.cli import app
 from avcmr.cli.train import needs_ray
 from avcmr.metrics.collapse import COLLAPSED_BELOW
 from avcmr.training.run_folder import RunFolder
+from preprocessing.store.lock import FolderLock
 from tests.patience import PATIENCE
 
 QUICK = [
@@ -41,6 +43,19 @@ def avcmr_train(folder: Path, features: Path, *arguments: str) -> "subprocess.Po
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def test_a_second_training_of_a_run_is_refused(feature_file, tmp_path) -> None:
+    run = tmp_path / "runs" / "a"
+    run.mkdir(parents=True)
+    with FolderLock(run):
+        training = avcmr_train(tmp_path, feature_file(), *QUICK)
+        _, said = training.communicate(timeout=PATIENCE)
+    assert training.returncode == 2
+    assert said.splitlines()[-1].startswith(
+        f"error: runs/a: is being trained by process {os.getpid()} on {socket.gethostname()} since"
+    )
+    assert not RunFolder(run).history()
 
 
 def test_one_worker_trains_without_ray_and_a_finished_run_is_left_alone(
