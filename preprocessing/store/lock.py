@@ -16,7 +16,7 @@ class HeldError(Exception):
 
 
 class FolderLock:
-    """``lock`` in a folder, with ``owner.json`` beside it for the others to read; a context manager.
+    """``lock`` in a folder, and ``owner.json`` for the others to read; a context manager.
 
     The operating system releases it when the process ends, however it ends.
     """

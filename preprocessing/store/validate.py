@@ -134,9 +134,9 @@ def refuse_not_finite(
         more = f" and {len(ids) - 5:,} more" if len(ids) > 5 else ""
         raise SetupError(
             f"{path}: NaN, infinity or overflow in the features of {len(ids):,} clip"
-            f"{'s' if len(ids) > 1 else ''} ({', '.join(ids[:5])}{more}); list them: avcmr features "
-            f"validate {path}; extract them again, or leave them out: avcmr features {command} "
-            f"{path} --finite --out finite.h5"
+            f"{'s' if len(ids) > 1 else ''} ({', '.join(ids[:5])}{more}); list them: avcmr "
+            f"features validate {path}; extract them again, or leave them out: avcmr features "
+            f"{command} {path} --finite --out finite.h5"
         )
 
 
