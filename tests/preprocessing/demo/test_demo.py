@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from preprocessing.demo import DEMO_CLASSES, demo_recording, write_demo_clips
-from preprocessing.media.encode import write_clip
 from preprocessing.demo.canvas import Canvas
 from preprocessing.demo.demo import EVENTS
 from preprocessing.demo.scenes import Painter
 from preprocessing.demo.timeline import Timeline
+from preprocessing.media.encode import write_clip
 
 RATE = 22_050
 
