@@ -21,7 +21,7 @@ from preprocessing.errors import ClipError, SetupError, UsageError
 MediaPath = Path | UPath
 """Where a media file is: on this machine, or elsewhere."""
 
-PROTOCOLS = ("http", "https", "s3", "gs", "az")
+_PROTOCOLS = ("http", "https", "s3", "gs", "az")
 """What a URL may begin with; all but the web's need a package that fsspec names."""
 
 MAX_BYTES = 4 << 30
@@ -39,13 +39,13 @@ def media_path(text: str) -> MediaPath:
     """The place of a media file, from its path or URL.
 
     Raises:
-        UsageError: a URL that begins with none of ``PROTOCOLS``.
+        UsageError: a URL that begins with none of ``_PROTOCOLS``.
     """
     url = re.match(r"([A-Za-z][A-Za-z0-9+.:-]*)://", text)
     if not url:
         return Path(text)
-    if url[1].lower() not in PROTOCOLS:
-        known = ", ".join(f"{protocol}://" for protocol in PROTOCOLS)
+    if url[1].lower() not in _PROTOCOLS:
+        known = ", ".join(f"{protocol}://" for protocol in _PROTOCOLS)
         raise UsageError(f"{text}: clips cannot be fetched by {url[1]}://; take one of {known}")
     return UPath(text)
 

@@ -99,7 +99,7 @@ def _start() -> Any:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if not users_token():  # Ray would leave one in the user's home, for all clusters to come
-        os.environ["RAY_AUTH_TOKEN"] = OWN_TOKEN
+        os.environ["RAY_AUTH_TOKEN"] = _OWN_TOKEN
     with time_to_start(), short_folders() as environment:
         return ray.init(
             address="local",  # and not any that "ray start" has left on this machine
@@ -245,11 +245,11 @@ def _dashboard(url: str | None, *, local: bool) -> str:
     if not local or not _asks_for_token():
         return f"http://{url}"
     # The user's own token opens more than this Ray, and does not belong in logs.
-    shown = "as `ray get-auth-token` tells" if users_token() != OWN_TOKEN else OWN_TOKEN
+    shown = "as `ray get-auth-token` tells" if users_token() != _OWN_TOKEN else _OWN_TOKEN
     return f"http://{url} (token {shown})"
 
 
-OWN_TOKEN = secrets.token_hex(16)
+_OWN_TOKEN = secrets.token_hex(16)
 """The token for Rays that this process starts, where the user has none."""
 
 

@@ -41,10 +41,10 @@ START_SECONDS = 180.0
 PATIENT_SECONDS = 5.0
 """How long that is waited for without a word."""
 
-RESTART_WAITS = 9
+_RESTART_WAITS = 9
 """Minutes that a job under way may wait for room, such as for a node in place of a lost one."""
 
-ABORT_SECONDS = 1.0
+_ABORT_SECONDS = 1.0
 """What Ray Train may take to stop a job by itself at Ctrl-C."""
 
 
@@ -186,7 +186,7 @@ class _InterruptibleTrainer(TorchTrainer):
         except KeyboardInterrupt:
             if self._controller is not None:
                 with suppress(GetTimeoutError, RayActorError):
-                    ray.get(self._controller.abort.remote(), timeout=ABORT_SECONDS)
+                    ray.get(self._controller.abort.remote(), timeout=_ABORT_SECONDS)
                 ray.kill(self._controller)  # and with it its workers
             raise
 
@@ -226,7 +226,7 @@ def _trainer(run: RunFolder, plan: WorkerPlan, epochs: Queue, scratch: Path) -> 
             storage_path=str(scratch.resolve()),
             failure_config=FailureConfig(
                 max_failures=RESTARTS,
-                controller_failure_limit=RESTART_WAITS,  # type: ignore[call-arg]
+                controller_failure_limit=_RESTART_WAITS,  # type: ignore[call-arg]
             ),
         ),
     )

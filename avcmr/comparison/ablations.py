@@ -18,10 +18,10 @@ from avcmr.training.loop import train
 from avcmr.training.run_folder import RunFolder
 from avcmr.training.trained import trained_network
 
-ENSEMBLE = 5
+_ENSEMBLE = 5
 """Runs of our method that ``ours-ensemble`` joins."""
 
-SOURCE = "Zeng & Ikeda 2023 (abstract)"
+_SOURCE = "Zeng & Ikeda 2023 (abstract)"
 
 
 def variants(base: Config) -> dict[str, Config]:
@@ -65,16 +65,17 @@ def variants(base: Config) -> dict[str, Config]:
 
 def methods(folder: Path) -> tuple[Method, ...]:
     """Our method and its ablations; :func:`run_folders` are in ``folder``."""
+    ours = partial(Method, category="ours", source=_SOURCE)
     return (
-        *(Method(name, "ours", SOURCE, partial(_fit, name, folder)) for name in variants(Config())),
-        Method("ours-ensemble", "ours", SOURCE, partial(_fit_ensemble, folder), seeded=False),
+        *(ours(name, fit=partial(_fit, name, folder)) for name in variants(Config())),
+        ours("ours-ensemble", fit=partial(_fit_ensemble, folder), seeded=False),
     )
 
 
 def run_folders(folder: Path, name: str, seed: int) -> list[RunFolder]:
     """The run folders of our method or an ablation; none for other methods."""
     if name == "ours-ensemble":
-        return [RunFolder(folder / f"{name}-{member}") for member in range(ENSEMBLE)]
+        return [RunFolder(folder / f"{name}-{member}") for member in range(_ENSEMBLE)]
     return [RunFolder(folder / f"{name}-{seed}")] if name in variants(Config()) else []
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from avcmr.metrics.ranking import average_precisions, check_embeddings, cosine_rankings
 
-CUTOFFS = (1, 5, 10, 50, 100)
+_CUTOFFS = (1, 5, 10, 50, 100)
 """The k of precision@k and recall@k."""
 
 RECALL_LEVELS = tuple(level / 100 for level in range(101))
@@ -101,7 +101,7 @@ def evaluate_retrieval(
     gallery_labels: Tensor,
     num_classes: int,
     *,
-    ks: Sequence[int] = CUTOFFS,
+    ks: Sequence[int] = _CUTOFFS,
 ) -> DirectionResult:
     """(Q, D) and (G, D) embeddings with (Q,) and (G,) integer labels → all metrics.
 

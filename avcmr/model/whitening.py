@@ -10,7 +10,7 @@ from avcmr.config import ModelConfig
 from preprocessing.errors import SetupError, UsageError
 from preprocessing.networks.quantization import QUANTIZE_RANGE, dequantize
 
-EIGENVALUE_FLOOR = 1e-4
+_EIGENVALUE_FLOOR = 1e-4
 """Added to each eigenvalue before the square root, as in YouTube-8M's feature extractor."""
 
 
@@ -88,7 +88,7 @@ class WhiteningPCA(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         low, high = QUANTIZE_RANGE
         whitened = (features - self.mean) @ self.components.T
-        whitened = whitened / (self.eigenvalues + EIGENVALUE_FLOOR).sqrt()
+        whitened = whitened / (self.eigenvalues + _EIGENVALUE_FLOOR).sqrt()
         # YouTube-8M rounds where VGGish's own post-processor cuts off.
         codes = ((whitened.clamp(low, high) - low) * (255 / (high - low))).round()
         return dequantize(codes)

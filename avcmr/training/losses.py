@@ -80,7 +80,7 @@ def _memory_bank(network: TwoBranchNetwork, clips: PairedFeatures) -> tuple[Tens
         return torch.cat(network(clips.audio, clips.visual)), clips.labels.repeat(2)
 
 
-def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
+def _cosine_distance(a: Tensor, b: Tensor) -> Tensor:
     """1 − cosine of embeddings of unit length, (A, D) and (B, D) → (A, B), in [0, 2]."""
     return torch.addmm(a.new_ones(()), a, b.T, alpha=-1)  # 1 − a @ b.T in one pass
 
@@ -172,7 +172,7 @@ def _one_direction(
 ) -> TripletLoss:
     mine = _MINERS[type(stage)]
     same = labels[:, None] == labels[None, :]
-    to_candidates = cosine_distance(anchors, candidates)  # (B, B)
+    to_candidates = _cosine_distance(anchors, candidates)  # (B, B)
     if not stage.interpolation_points:
         mined = mine(to_candidates, to_candidates, same, ~same)
         to_mined = to_candidates[mined.anchor, mined.negative]
@@ -183,7 +183,7 @@ def _one_direction(
         negatives = torch.cat([candidates, synthetic])  # (N, D)
         # Of these many distances few are mined: only those are worth a gradient.
         with torch.no_grad():
-            to_negatives = cosine_distance(anchors, negatives)  # (B, N)
+            to_negatives = _cosine_distance(anchors, negatives)  # (B, N)
             is_negative = labels[:, None] != torch.cat([labels, synthetic_labels])
         to_positives = to_negatives[:, : len(candidates)]
         mined = mine(to_positives, to_negatives, same, is_negative)

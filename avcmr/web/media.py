@@ -21,8 +21,8 @@ from preprocessing.errors import ClipError
 from preprocessing.media import previews
 from preprocessing.remote import Fetched, MediaPath
 
-Argument = TypeVar("Argument")
-Preview = TypeVar("Preview")
+_Argument = TypeVar("_Argument")
+_Preview = TypeVar("_Preview")
 
 _THUMBNAIL = 400
 """Longer side of a thumbnail, in pixels."""
@@ -111,11 +111,11 @@ class ClipMedia:
         return row
 
     async def _in_thread(
-        self, function: Callable[[Argument], Preview], argument: Argument
-    ) -> Preview:
+        self, function: Callable[[_Argument], _Preview], argument: _Argument
+    ) -> _Preview:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, argument)
 
-    def _preview(self, row: int, preview: Callable[[Clip], Preview]) -> Preview:
+    def _preview(self, row: int, preview: Callable[[Clip], _Preview]) -> _Preview:
         clip = self._collection.clip(row)
         local = clip.path
         try:

@@ -48,8 +48,8 @@ EVENTS: Mapping[str, Event] = {
 DEMO_CLASSES: tuple[str, ...] = tuple(EVENTS)
 
 SIZES = ((192, 144), (256, 144), (144, 192), (240, 240), (160, 120))
-FRAME_RATES = tuple(map(Fraction, ("12", "15", "24", "25", "30000/1001")))
-SAMPLE_RATES = (22_050, 44_100, 48_000)
+_FRAME_RATES = tuple(map(Fraction, ("12", "15", "24", "25", "30000/1001")))
+_SAMPLE_RATES = (22_050, 44_100, 48_000)
 
 
 def write_demo_clips(
@@ -97,7 +97,7 @@ def demo_recording(label: str, number: int, *, seed: int = 0) -> Recording:
         draw_timeline(rng, duration=duration, period=EVENTS[name].period)
         for name in (label, seen, heard)
     )
-    fps, sample_rate = FRAME_RATES[rng.integers(5)], int(rng.choice(SAMPLE_RATES))
+    fps, sample_rate = _FRAME_RATES[rng.integers(5)], int(rng.choice(_SAMPLE_RATES))
     size, channels = SIZES[rng.integers(5)], int(rng.integers(1, 3))
     voices = [
         EVENTS[heard].sound(heard_timeline, sample_rate, rng),

@@ -36,7 +36,7 @@ def seconds_of(timeline: Timeline, rate: int) -> Waveform:
     return np.arange(round(timeline.duration * rate)) / rate
 
 
-def on_beats(
+def _on_beats(
     timeline: Timeline, rate: int, hits: list[Waveform], rng: np.random.Generator
 ) -> Waveform:
     """Play the hits in turn, one per beat, at slightly varying loudness."""
@@ -49,7 +49,7 @@ def on_beats(
     return track
 
 
-def breath(timeline: Timeline, rate: int) -> Waveform:
+def _breath(timeline: Timeline, rate: int) -> Waveform:
     """Rises to 1 on every beat and falls to -1 between two."""
     passed = np.interp(seconds_of(timeline, rate), timeline.beats, np.arange(len(timeline.beats)))
     return np.cos(2 * math.pi * passed)
@@ -61,7 +61,7 @@ def ball(timeline: Timeline, rate: int, rng: np.random.Generator) -> Waveform:
     note = rng.uniform(110, 220) / timeline.size
     thud = tone(note * (1 + np.exp(-t / 0.03)), t, {1: 1, 2.3: 0.3})
     slap = noise(rng, len(t), rate, 300, 2500)
-    return on_beats(
+    return _on_beats(
         timeline, rate, [thud * np.exp(-t / 0.07) + 0.3 * slap * np.exp(-t / 0.015)], rng
     )
 
@@ -75,7 +75,7 @@ def bell(timeline: Timeline, rate: int, rng: np.random.Generator) -> Waveform:
         tone(note * ratio, t, {1: level * rng.uniform(0.5, 1)}) * np.exp(-t * ratio / ring / 2)
         for ratio, level in ratios.items()
     ]
-    return on_beats(timeline, rate, [np.sum(partials, axis=0)], rng)
+    return _on_beats(timeline, rate, [np.sum(partials, axis=0)], rng)
 
 
 def bird(timeline: Timeline, rate: int, rng: np.random.Generator) -> Waveform:
@@ -86,7 +86,7 @@ def bird(timeline: Timeline, rate: int, rng: np.random.Generator) -> Waveform:
     bend = base * (1 + sweep * t / length + 0.08 * np.sin(2 * math.pi * 40 * t))
     chirp = tone(bend, t, {1: 1, 2: 0.15}) * np.hanning(len(t))
     song = np.tile(np.pad(chirp, (0, len(chirp) // 3)), int(rng.integers(2, 5)))
-    return on_beats(timeline, rate, [song], rng)
+    return _on_beats(timeline, rate, [song], rng)
 
 
 def clock(timeline: Timeline, rate: int, rng: np.random.Generator) -> Waveform:
@@ -98,7 +98,7 @@ def clock(timeline: Timeline, rate: int, rng: np.random.Generator) -> Waveform:
         * np.exp(-t / ring)
         for pitch in (note, note * rng.uniform(0.7, 0.9))
     ]
-    return on_beats(timeline, rate, clicks, rng)
+    return _on_beats(timeline, rate, clicks, rng)
 
 
 def drum(timeline: Timeline, rate: int, rng: np.random.Generator) -> Waveform:
@@ -109,7 +109,7 @@ def drum(timeline: Timeline, rate: int, rng: np.random.Generator) -> Waveform:
     snares = noise(rng, len(t), rate, 1200, 5000) * np.exp(-t / 0.07)
     body = skin * np.exp(-t / decay)
     rattle = rng.uniform(0.2, 0.6)
-    return on_beats(
+    return _on_beats(
         timeline, rate, [body + 0.3 * rattle * snares, body * 0.7 + rattle * snares], rng
     )
 
@@ -138,7 +138,7 @@ def fireworks(timeline: Timeline, rate: int, rng: np.random.Generator) -> Wavefo
     whistle = rng.uniform(0.05, 0.3) * tone(pitch, rise, {1: 1}) * np.hanning(len(rise))
     rockets = Timeline(timeline.duration, timeline.period, timeline.beats - 0.5, timeline.size)
     hit = np.concatenate([whistle, bang + rng.uniform(0.2, 0.8) * tail])
-    return on_beats(rockets, rate, [hit], rng)
+    return _on_beats(rockets, rate, [hit], rng)
 
 
 def rain(timeline: Timeline, rate: int, rng: np.random.Generator) -> Waveform:
@@ -148,14 +148,14 @@ def rain(timeline: Timeline, rate: int, rng: np.random.Generator) -> Waveform:
     hiss = noise(rng, samples, rate, low, low * rng.uniform(3, 8))
     drops = (rng.random(samples) < rng.uniform(20, 120) / rate) * rng.uniform(1, 5, size=samples)
     patter = np.convolve(drops, np.sin(np.arange(90) * 0.4) * np.exp(-np.arange(90) / 20), "same")
-    return hiss * (1 + 0.3 * breath(timeline, rate)) + patter
+    return hiss * (1 + 0.3 * _breath(timeline, rate)) + patter
 
 
 def siren(timeline: Timeline, rate: int, rng: np.random.Generator) -> Waveform:
     """A wail that sweeps up and down once a beat, or jumps between two notes."""
     t = seconds_of(timeline, rate)
     base, width = rng.uniform(450, 800) / timeline.size, rng.uniform(0.15, 0.4)
-    sweep = breath(timeline, rate)
+    sweep = _breath(timeline, rate)
     if rng.random() < 0.4:
         sweep = np.sign(sweep)
     strength = rng.uniform(0.1, 0.5)
@@ -168,5 +168,5 @@ def waves(timeline: Timeline, rate: int, rng: np.random.Generator) -> Waveform:
     low = rng.uniform(80, 300)
     depths = noise(rng, samples, rate, low, low * 4)
     foam = noise(rng, samples, rate, low * 4, low * rng.uniform(10, 30))
-    swell = (1 + breath(timeline, rate)) / 2
+    swell = (1 + _breath(timeline, rate)) / 2
     return depths * (0.25 + swell) + rng.uniform(0.3, 1) * foam * swell**2

@@ -3,7 +3,7 @@
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
-INPUT_SIZE = 299
+_INPUT_SIZE = 299
 """Pixels on each side of Inception-v3's input."""
 
 
@@ -23,10 +23,10 @@ def resize(frames: Tensor) -> Tensor:
         raise ValueError(
             f"frames must be (B, H, W, 3) uint8, not {tuple(frames.shape)} {frames.dtype}"
         )
-    if frames.shape[1:3] == (INPUT_SIZE, INPUT_SIZE):
+    if frames.shape[1:3] == (_INPUT_SIZE, _INPUT_SIZE):
         return frames
     images = frames.permute(0, 3, 1, 2)
-    resized: Tensor = functional.resize(images, [INPUT_SIZE, INPUT_SIZE], antialias=True)
+    resized: Tensor = functional.resize(images, [_INPUT_SIZE, _INPUT_SIZE], antialias=True)
     return resized.permute(0, 2, 3, 1)
 
 

@@ -25,8 +25,6 @@ from torchvision.models.inception import (
 from preprocessing.networks.loading import pretrained, untrained
 from preprocessing.networks.weights import resolve
 
-POOL3_SIZE = 2048
-
 InceptionName = Literal["inception_v3_2015", "inception_v3_imagenet"]
 
 

@@ -14,24 +14,24 @@ from torch import Tensor
 
 from preprocessing.media.types import SAMPLE_RATE
 
-WINDOW = 400
+_WINDOW = 400
 """Samples of one analysis window: 25 ms."""
 
-HOP = 160
+_HOP = 160
 """Samples from one window to the next: 10 ms."""
 
-FFT_LENGTH = 512
+_FFT_LENGTH = 512
 """The least power of two that holds a window."""
 
-MEL_BANDS = 64
-MEL_RANGE = (125.0, 7500.0)
+_MEL_BANDS = 64
+_MEL_RANGE = (125.0, 7500.0)
 """Hz; lower edge of the first band, upper edge of the last."""
 
-LOG_OFFSET = 0.01
+_LOG_OFFSET = 0.01
 """Added before the logarithm, so that silence is log 0.01 and not −∞."""
 
-EXAMPLE_FRAMES = 96
-EXAMPLE_SECONDS = EXAMPLE_FRAMES * HOP / SAMPLE_RATE
+_EXAMPLE_FRAMES = 96
+EXAMPLE_SECONDS = _EXAMPLE_FRAMES * _HOP / SAMPLE_RATE
 """0.96 s from one example to the next; they do not overlap."""
 
 
@@ -48,14 +48,14 @@ def log_mel(waveform: Tensor) -> Tensor:
         raise ValueError(
             f"waveform must be (S,) floating, not {tuple(waveform.shape)} {waveform.dtype}"
         )
-    if len(waveform) < WINDOW:
-        return torch.zeros(0, MEL_BANDS, device=waveform.device)
+    if len(waveform) < _WINDOW:
+        return torch.zeros(0, _MEL_BANDS, device=waveform.device)
     window, mel_matrix = _constants(waveform.device)
-    frames = waveform.double().unfold(0, WINDOW, HOP)  # (F, 400)
+    frames = waveform.double().unfold(0, _WINDOW, _HOP)  # (F, 400)
     # Not torch.stft: that centres a window shorter than the FFT in zeros, where the original
     # puts all zeros after it. rfft's own padding does as the original.
-    magnitudes = torch.fft.rfft(frames * window, n=FFT_LENGTH).abs()  # (F, 257)
-    return torch.log(magnitudes @ mel_matrix + LOG_OFFSET).float()  # (F, 64)
+    magnitudes = torch.fft.rfft(frames * window, n=_FFT_LENGTH).abs()  # (F, 257)
+    return torch.log(magnitudes @ mel_matrix + _LOG_OFFSET).float()  # (F, 64)
 
 
 def vggish_examples(waveform: Tensor) -> Tensor:
@@ -68,8 +68,8 @@ def vggish_examples(waveform: Tensor) -> Tensor:
         (N, 1, 96, 64) float32; N is 0 where S < 15,600.
     """
     frames = log_mel(waveform)
-    count = len(frames) // EXAMPLE_FRAMES
-    return frames[: count * EXAMPLE_FRAMES].reshape(count, 1, EXAMPLE_FRAMES, MEL_BANDS)
+    count = len(frames) // _EXAMPLE_FRAMES
+    return frames[: count * _EXAMPLE_FRAMES].reshape(count, 1, _EXAMPLE_FRAMES, _MEL_BANDS)
 
 
 def example_times(count: int) -> NDArray[np.float64]:
@@ -87,7 +87,7 @@ def example_times(count: int) -> NDArray[np.float64]:
 @lru_cache
 def _constants(device: torch.device) -> tuple[Tensor, Tensor]:
     """The window, (400,), and the mel matrix, (257, 64), float64 on ``device``."""
-    window = torch.hann_window(WINDOW, periodic=True, dtype=torch.float64)
+    window = torch.hann_window(_WINDOW, periodic=True, dtype=torch.float64)
     return window.to(device), _mel_matrix().to(device)
 
 
@@ -97,9 +97,9 @@ def _mel_matrix() -> Tensor:
     torchaudio's ``melscale_fbanks`` has triangles straight in Hz; the original's are straight in
     mel, which differs by up to 0.0044.
     """
-    bins = _mel(torch.linspace(0, SAMPLE_RATE / 2, FFT_LENGTH // 2 + 1, dtype=torch.float64))
-    first, last = _mel(torch.tensor(MEL_RANGE, dtype=torch.float64)).tolist()
-    edges = torch.linspace(first, last, MEL_BANDS + 2, dtype=torch.float64)
+    bins = _mel(torch.linspace(0, SAMPLE_RATE / 2, _FFT_LENGTH // 2 + 1, dtype=torch.float64))
+    first, last = _mel(torch.tensor(_MEL_RANGE, dtype=torch.float64)).tolist()
+    edges = torch.linspace(first, last, _MEL_BANDS + 2, dtype=torch.float64)
     lower, centre, upper = edges[:-2], edges[1:-1], edges[2:]  # each (64,)
     rising = (bins[:, None] - lower) / (centre - lower)  # (257, 64)
     falling = (upper - bins[:, None]) / (upper - centre)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from preprocessing.networks.loading import pretrained, untrained
 from preprocessing.networks.weights import resolve
 
-EMBEDDING_SIZE = 128
+_EMBEDDING_SIZE = 128
 
 
 class VGGish(nn.Module):
@@ -32,7 +32,7 @@ class VGGish(nn.Module):
             nn.ReLU(),
             nn.Linear(4096, 4096),
             nn.ReLU(),
-            nn.Linear(4096, EMBEDDING_SIZE),
+            nn.Linear(4096, _EMBEDDING_SIZE),
             nn.ReLU() if final_relu else nn.Identity(),
         )
 

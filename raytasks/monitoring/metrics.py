@@ -26,11 +26,11 @@ if TYPE_CHECKING:  # each takes seconds to import, and no process needs both
     from avcmr.training.history import EpochRecord
     from preprocessing.networks.extract_clip import Extractor
 
-PUBLISHED_EVERY = 1.0
+_PUBLISHED_EVERY = 1.0
 """Seconds between two publications."""
 
 
-class ExtractionBoard:
+class _ExtractionBoard:
     """The metrics of an extraction that its driver knows."""
 
     def __init__(self) -> None:
@@ -73,16 +73,16 @@ class Publisher:
         self._due = 0.0
         self._remote = client.is_connected()
         self._board: Any = (
-            ray.remote(ExtractionBoard).options(num_cpus=0, name="avcmr board").remote()
+            ray.remote(_ExtractionBoard).options(num_cpus=0, name="avcmr board").remote()
             if self._remote
-            else ExtractionBoard()
+            else _ExtractionBoard()
         )
 
     def publish(self, progress: Progress) -> None:
         """Show how far the extraction is, and its end in any case; does not wait."""
         if progress.left and time.monotonic() < self._due:
             return
-        self._due = time.monotonic() + PUBLISHED_EVERY
+        self._due = time.monotonic() + _PUBLISHED_EVERY
         self._announce(progress.summary())
         if self._remote:
             self._board.publish.remote(progress)
@@ -178,7 +178,7 @@ def _every_second(set_gauges: Callable[[], None]) -> None:
     def keep_setting() -> None:
         while True:
             set_gauges()
-            time.sleep(PUBLISHED_EVERY)
+            time.sleep(_PUBLISHED_EVERY)
 
     threading.Thread(target=keep_setting, daemon=True).start()
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 KINDS = ("decoder", "extractor")
-PHASES = ("starting", "idle", "working")
+_PHASES = ("starting", "idle", "working")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,12 @@ class Progress:
 
     @property
     def phases(self) -> dict[str, dict[str, int]]:
-        """How many processes are in each of ``PHASES``, for each of ``KINDS``."""
+        """How many processes are in each of ``_PHASES``, for each of ``KINDS``."""
         counts = Counter(
-            (name.partition(" ")[0], doing if doing in PHASES else "working")
+            (name.partition(" ")[0], doing if doing in _PHASES else "working")
             for name, doing in self.processes.items()
         )
-        return {kind: {phase: counts[kind, phase] for phase in PHASES} for kind in KINDS}
+        return {kind: {phase: counts[kind, phase] for phase in _PHASES} for kind in KINDS}
 
     def summary(self) -> dict[str, Any]:
         """What ``avcmr status`` shows, as JSON takes it."""

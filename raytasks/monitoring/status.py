@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 from uuid import uuid4
 
-NAMESPACE = "avcmr"
+_NAMESPACE = "avcmr"
 """Of the actors that hold records."""
 
 ANSWER_SECONDS = 5.0
@@ -126,7 +126,7 @@ def _actor() -> Any:
             return self.record
 
     actor = ray.remote(num_cpus=0, max_restarts=-1)(Record)
-    return actor.options(name=uuid4().hex, namespace=NAMESPACE).remote()
+    return actor.options(name=uuid4().hex, namespace=_NAMESPACE).remote()
 
 
 def _records_on_cluster() -> Iterator[str]:
@@ -135,8 +135,8 @@ def _records_on_cluster() -> Iterator[str]:
     from ray.util import list_named_actors
 
     for actor in list_named_actors(all_namespaces=True):
-        if actor["namespace"] == NAMESPACE:
+        if actor["namespace"] == _NAMESPACE:
             with suppress(ValueError, RayActorError, GetTimeoutError):  # it has just ended
-                handle: Any = ray.get_actor(actor["name"], NAMESPACE)
+                handle: Any = ray.get_actor(actor["name"], _NAMESPACE)
                 if record := ray.get(handle.read.remote(), timeout=ANSWER_SECONDS):
                     yield record

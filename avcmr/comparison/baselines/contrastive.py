@@ -35,7 +35,7 @@ def _one_direction(similarity: Tensor, positive: Tensor) -> Tensor:
     return -((likelihood * positive).sum(dim=1) / positive.sum(dim=1)).mean()
 
 
-class Contrastive(TwoBranchLearner):
+class _Contrastive(TwoBranchLearner):
     """Attracts the two embeddings of a clip, or those of a class, and repels all others."""
 
     def __init__(self, train: PairedFeatures, config: Config, *, class_positives: bool) -> None:
@@ -56,12 +56,12 @@ METHODS = (
         "infonce",  # labels are not used
         "trained",
         "Radford et al. 2021, section 2.3",
-        by_gradient(partial(Contrastive, class_positives=False)),
+        by_gradient(partial(_Contrastive, class_positives=False)),
     ),
     Method(
         "infonce-classes",
         "trained",
         "Khosla et al. 2020, eq. 2",
-        by_gradient(partial(Contrastive, class_positives=True)),
+        by_gradient(partial(_Contrastive, class_positives=True)),
     ),
 )

@@ -14,14 +14,14 @@ from avcmr.comparison.baselines.method import Embedder, Method
 from avcmr.config import Config
 from avcmr.features.dataset import PairedFeatures
 
-RIDGE = 1e-3
+_RIDGE = 1e-3
 """Added to the outputs' covariances, as the paper's r₁ and r₂."""
 
-BATCH_SIZE = 512
+_BATCH_SIZE = 512
 """Small batches give poor estimates of the covariances."""
 
 
-def correlation_loss(x: Tensor, y: Tensor, ridge: float = RIDGE) -> Tensor:
+def correlation_loss(x: Tensor, y: Tensor, ridge: float = _RIDGE) -> Tensor:
     """(B, D) outputs of both networks → minus the sum of their D canonical correlations.
 
     That is −‖T‖ₜᵣ of section 3 with k = D. Instead of Σ^(−1/2), whose gradient diverges where
@@ -56,7 +56,7 @@ class DeepCCA(TwoBranchLearner):
         x, y = self.network.audio.project(train.audio), self.network.visual.project(train.visual)
         mean_x, mean_y = x.mean(dim=0), y.mean(dim=0)
         spectra = covariances((x - mean_x).double(), (y - mean_y).double())
-        found = canonical_directions(*spectra, RIDGE)
+        found = canonical_directions(*spectra, _RIDGE)
         self.audio_mean, self.visual_mean = mean_x, mean_y
         self.audio_directions = (found.x * found.correlations).float()
         self.visual_directions = (found.y * found.correlations).float()
@@ -77,6 +77,6 @@ METHODS = (
         "dcca",
         "trained",
         "Andrew et al. 2013, section 3",
-        by_gradient(DeepCCA, batch_size=BATCH_SIZE),
+        by_gradient(DeepCCA, batch_size=_BATCH_SIZE),
     ),
 )

@@ -23,7 +23,7 @@ def pairwise_likelihood_loss(a: Tensor, b: Tensor, same: Tensor) -> Tensor:
     return (-logsigmoid(-gamma) - same * gamma).mean()
 
 
-def distance_loss(a: Tensor, b: Tensor) -> Tensor:
+def _distance_loss(a: Tensor, b: Tensor) -> Tensor:
     """(B, D) twice → mean Euclidean distance of their rows."""
     distances: Tensor = torch.linalg.vector_norm(a - b, dim=1)
     return distances.mean()
@@ -43,14 +43,14 @@ class DSCMR(TwoBranchLearner):
         u, v = self.network.audio.project(audio), self.network.visual.project(visual)
         target = one_hot(labels, self.classes).to(u)
         same = (labels[:, None] == labels[None, :]).to(u)
-        to_labels = distance_loss(self.classifier(u), target) + distance_loss(
+        to_labels = _distance_loss(self.classifier(u), target) + _distance_loss(
             self.classifier(v), target
         )
         similarity = sum(
             (pairwise_likelihood_loss(a, b, same) for a, b in ((u, v), (u, u), (v, v))),
             start=torch.zeros(()),
         )
-        return to_labels + SIMILARITY_WEIGHT * similarity + PAIR_WEIGHT * distance_loss(u, v)
+        return to_labels + SIMILARITY_WEIGHT * similarity + PAIR_WEIGHT * _distance_loss(u, v)
 
     def embedder(self) -> Embedder:
         return Embedder(self.network.audio.project, self.network.visual.project)

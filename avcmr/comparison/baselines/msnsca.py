@@ -26,12 +26,12 @@ from avcmr.config import Config, ModelConfig
 from avcmr.features.dataset import PairedFeatures
 from avcmr.model.network import mean_and_std
 
-KERNELS = (3, 5, 7)
-CHANNELS, WIDTH, HEADS = 4, 128, 4
+_KERNELS = (3, 5, 7)
+_CHANNELS, _WIDTH, _HEADS = 4, 128, 4
 
 
 class MultiScale(nn.Module):
-    """Features (B, input_dim) → (B, 3, WIDTH): a token for each kernel size."""
+    """Features (B, input_dim) → (B, 3, _WIDTH): a token for each kernel size."""
 
     mean: Tensor
     std: Tensor
@@ -44,14 +44,14 @@ class MultiScale(nn.Module):
         self.dropout = nn.Dropout(shape.input_dropout)
         self.scales = nn.ModuleList(
             nn.Sequential(
-                nn.Conv1d(1, CHANNELS, kernel, padding=kernel // 2),
+                nn.Conv1d(1, _CHANNELS, kernel, padding=kernel // 2),
                 nn.GELU(),
                 nn.Flatten(),
-                nn.Linear(CHANNELS * features.shape[1], WIDTH),
+                nn.Linear(_CHANNELS * features.shape[1], _WIDTH),
                 nn.GELU(),
                 nn.Dropout(shape.dropout),
             )
-            for kernel in KERNELS
+            for kernel in _KERNELS
         )
 
     def forward(self, features: Tensor) -> Tensor:
@@ -68,16 +68,16 @@ class MSNSCA(Learner):
         shape = config.model
         self.audio_scales = MultiScale(train.audio, shape)
         self.visual_scales = MultiScale(train.visual, shape)
-        self.attention = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)
-        self.norm = nn.LayerNorm(WIDTH)
+        self.attention = nn.MultiheadAttention(_WIDTH, _HEADS, batch_first=True)
+        self.norm = nn.LayerNorm(_WIDTH)
         self.audio_out, self.visual_out = (
-            nn.Sequential(nn.Flatten(), nn.Linear(len(KERNELS) * WIDTH, shape.embedding_dim))
+            nn.Sequential(nn.Flatten(), nn.Linear(len(_KERNELS) * _WIDTH, shape.embedding_dim))
             for _ in range(2)
         )
         self.classifier = nn.Linear(shape.embedding_dim, class_count(train))
 
     def attend(self, tokens: Tensor, context: Tensor) -> Tensor:
-        """(B, 3, WIDTH) twice → tokens plus the shared attention to the context, normalised."""
+        """(B, 3, _WIDTH) twice → tokens plus the shared attention to the context, normalised."""
         attention, _ = self.attention(tokens, context, context, need_weights=False)
         attended: Tensor = self.norm(tokens + attention)
         return attended

@@ -67,7 +67,7 @@ def gaussian(features: Tensor) -> Lift:
     return NystroemFeatures.of(features, gaussian_kernel, LANDMARKS)
 
 
-def fit_lifted(
+def _fit_lifted(
     train: PairedFeatures, val: PairedFeatures, config: Config, lift: Callable[[Tensor], Lift]
 ) -> Choice:
     """Ridge and temperature are shared by both modalities and chosen on validation."""
@@ -94,12 +94,12 @@ def fit_lifted(
 
 def fit(train: PairedFeatures, val: PairedFeatures, config: Config) -> Choice:
     """Linear regression."""
-    return fit_lifted(train, val, config, Scaling.of)
+    return _fit_lifted(train, val, config, Scaling.of)
 
 
 def fit_kernel(train: PairedFeatures, val: PairedFeatures, config: Config) -> Choice:
     """With a Gaussian kernel as wide as the typical distance of two clips."""
-    return fit_lifted(train, val, config, gaussian)
+    return _fit_lifted(train, val, config, gaussian)
 
 
 def _softmax(scores: Encoder, temperature: float) -> Encoder:
