@@ -35,14 +35,10 @@ _METRICS_EVERY_MS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """The Ray that work runs on.
+    """The Ray that work runs on: its CPUs and GPUs, and bytes of memory for processes, in all.
 
-    Attributes:
-        cpus: in the whole cluster.
-        gpus: likewise.
-        memory: bytes for processes, in the whole cluster.
-        dashboard: how to reach the dashboard, or empty where Ray has none.
-        cpus_beside_gpu: CPUs per GPU, on the machine with GPUs where these are fewest.
+    ``dashboard`` says how to reach the dashboard, and is empty where Ray has none;
+    ``cpus_beside_gpu`` are CPUs per GPU, on the machine with GPUs where these are fewest.
     """
 
     cpus: int

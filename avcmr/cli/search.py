@@ -18,6 +18,7 @@ Examples:
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -31,7 +32,6 @@ from avcmr.cli.options import DeviceOption, GalleryOption, JsonOption, RunArgume
 
 if TYPE_CHECKING:
     from avcmr.retrieval.retriever import Hit
-    from avcmr.training.run_folder import RunFolder
 
 _PIPE_WIDTH = 200
 """Width of the table where the output is no terminal."""
@@ -60,10 +60,11 @@ def command(
     as_json: JsonOption = False,
 ) -> None:
     from avcmr.retrieval.retriever import Retriever
-    from avcmr.training.run_folder import RunFolder
 
-    _announce_indexing(RunFolder(run), features)
-    retriever = Retriever.load(run, features=features, weights=weights, device=device)
+    report = partial(console.print, markup=False)
+    retriever = Retriever.load(
+        run, features=features, weights=weights, device=device, report=report
+    )
     warn(retriever.warnings)
     hits = retriever.search(
         audio=audio, video=video, image=image, id=id_, find=find, top=top, label=label, split=split
@@ -72,16 +73,6 @@ def command(
         print(json.dumps([asdict(hit) | {"path": _path(hit) or None} for hit in hits]))
     else:
         _show(hits)
-
-
-def _announce_indexing(run: "RunFolder", features: Path | None) -> None:
-    from avcmr.retrieval.collection import read_origin
-    from avcmr.retrieval.index import is_current
-
-    run.config()  # first of all, refuse what is not a run
-    origin = read_origin(run.index_file)
-    if origin is None or not is_current(run, origin, features):
-        console.print(f"indexing {run.path} …", markup=False)
 
 
 def _show(hits: "Sequence[Hit]") -> None:

@@ -20,14 +20,9 @@ PRESETS: dict[Preset, int] = {"ave": 28, "ave15": 15, "vegas": 10}
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """One method's MAP.
+    """One method's MAP in both directions, and where the number was read.
 
-    Attributes:
-        method: its name, as published.
-        category: "joint input" if both modalities of a test pair enter its embeddings.
-        audio_to_visual: MAP.
-        visual_to_audio: MAP.
-        read_in: where the number was read.
+    Its category is "joint input" if both modalities of a test pair enter its embeddings.
     """
 
     method: str

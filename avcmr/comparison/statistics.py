@@ -98,20 +98,14 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A method over its seeds.
+    """A method over its seeds: MAP in both directions and their average, and mean training time.
 
     Attributes:
-        method: its name.
-        category: see ``Method``.
         source: the publication that describes it.
         runs: number of seeds; 1 if the seed changes nothing.
         collapsed: number of runs whose embedding space collapsed.
-        audio_to_visual: MAP.
-        visual_to_audio: MAP.
-        average: of the two directions.
         by_cosine: average MAP, ranked by cosine.
         against_ours: difference of the average MAP; None for ours, and if ours was not measured.
-        seconds: mean training time.
     """
 
     method: str

@@ -17,13 +17,7 @@ RESULTS = 5
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A query and its first results, as rows of the test clips.
-
-    Attributes:
-        query: row of the query.
-        average_precision: of its full ranking.
-        results: rows of the first ``RESULTS``, best first; fewer if there are fewer clips.
-    """
+    """A query and its first ``RESULTS`` results, best first, as rows of the test clips."""
 
     query: int
     average_precision: float

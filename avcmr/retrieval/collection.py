@@ -84,15 +84,10 @@ class Collection:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a collection was built from.
+    """What a collection was built from: the sha256 of the run's best weights, and the features.
 
-    Attributes:
-        checkpoint: sha256 of the run's best weights.
-        features: the file of features.
-        size: its bytes.
-        mtime: when it was last changed, nanoseconds since the epoch.
-        made: how the features were extracted; None where unknown.
-        warnings: caveats of every result, such as untrained networks.
+    ``mtime`` is in nanoseconds since the epoch; ``made`` says how the features were extracted, if
+    known; ``warnings`` are caveats of every result, such as untrained networks.
     """
 
     checkpoint: str

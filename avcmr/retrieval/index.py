@@ -21,7 +21,7 @@ from avcmr.training.run_folder import RunFolder
 from avcmr.training.trained import trained_network, training_data
 from preprocessing.clips import Clip
 from preprocessing.errors import SetupError
-from preprocessing.networks.weights import sha256
+from preprocessing.networks.weights import Report, sha256
 from preprocessing.store import Provenance
 
 _logger = logging.getLogger(__name__)
@@ -35,18 +35,22 @@ class Index:
     origin: Origin
 
 
-def load_index(run: RunFolder, features: Path | None = None) -> Index:
+def load_index(
+    run: RunFolder, features: Path | None = None, *, report: Report = _logger.info
+) -> Index:
     """The run's index, rebuilt and saved where it is missing or stale.
 
-    By default of the features that were indexed before, or else of the run's own.
+    By default of the features that were indexed before, or else of the run's own. ``report`` takes
+    a line before clips are indexed.
 
     Raises:
         NotFoundError, SetupError: as :func:`build_index`.
     """
     run.config()  # first of all, refuse what is not a run
     origin = read_origin(run.index_file)
-    if origin is not None and is_current(run, origin, features):
+    if origin is not None and _is_current(run, origin, features):
         return Index(read_collection(run.index_file), origin)
+    report(f"indexing {run.path} …")
     index = build_index(run, features or (origin.features if origin else None))
     try:
         write_collection(run.index_file, index.collection, index.origin)
@@ -55,7 +59,7 @@ def load_index(run: RunFolder, features: Path | None = None) -> Index:
     return index
 
 
-def is_current(run: RunFolder, origin: Origin, features: Path | None = None) -> bool:
+def _is_current(run: RunFolder, origin: Origin, features: Path | None = None) -> bool:
     """Whether an index is of these features, and neither they nor the weights have changed since.
 
     Features that no longer exist count as unchanged: a search does not need them.

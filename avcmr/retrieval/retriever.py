@@ -1,5 +1,6 @@
 """Cross-modal search with a trained run: pictures by sound, and sounds by picture."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,10 @@ from avcmr.training.trained import trained_network
 from preprocessing.errors import NotFoundError, SetupError, UsageError
 from preprocessing.media.outcome import try_file
 from preprocessing.media.sampling import MAX_SECONDS
+from preprocessing.networks.weights import Report
 from preprocessing.remote import MediaPath
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,7 @@ class Retriever:
         device: str = "auto",
         decoding: Decoding = try_file,
         max_seconds: float = MAX_SECONDS,
+        report: Report = _logger.info,
     ) -> Self:
         """Open a run; its clips are indexed first if there is no index or they have changed.
 
@@ -95,6 +100,7 @@ class Retriever:
             device: where queries are computed: cpu, cuda, or auto for a GPU if there is one.
             decoding: where query files are decoded; by default in this process.
             max_seconds: longer query files are refused.
+            report: takes a line before clips are indexed.
 
         Raises:
             NotFoundError: not a run, or no such features.
@@ -103,7 +109,7 @@ class Retriever:
         """
         folder = RunFolder(Path(run))
         computing = _device(device)
-        index = load_index(folder, features)
+        index = load_index(folder, features, report=report)
         return cls(
             index.collection,
             trained_network(folder),

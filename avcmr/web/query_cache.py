@@ -19,12 +19,7 @@ _CAPACITY = 256
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedQuery:
-    """An uploaded file.
-
-    Attributes:
-        kind: its kind of media.
-        embeddings: (D,) by what they find; a video with sound has two.
-    """
+    """An uploaded file, and its embeddings (D,) by what they find; a video with sound has two."""
 
     kind: Kind
     embeddings: dict[Find, Tensor]

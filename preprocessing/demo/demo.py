@@ -19,13 +19,7 @@ from preprocessing.media.encode import write_clip
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One class of clips.
-
-    Attributes:
-        scene: how it looks.
-        sound: how it sounds.
-        period: range of the seconds from beat to beat.
-    """
+    """One class of clips: its look, its sound, and the range of the seconds from beat to beat."""
 
     scene: Scene
     sound: Sound

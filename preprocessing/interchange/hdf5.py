@@ -47,14 +47,7 @@ def read_hdf5(path: Path, layout: Layout) -> PublishedFeatures:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """What a file says of n clips: all of them, or those of a split.
-
-    Attributes:
-        audio: (n, D) or (n, T, D), one row a clip or T.
-        visual: likewise.
-        labels: (n,) int64.
-        ids: n texts; None where the file gives none.
-    """
+    """n clips: features (n, D) or (n, T, D), labels (n,), and ids unless the file gives none."""
 
     audio: NDArray[Any]
     visual: NDArray[Any]

@@ -39,12 +39,7 @@ _VIDEOS_AT_ONCE = 256
 class Video:
     """One video of a shard, without its features.
 
-    Attributes:
-        id: the four characters that replace the YouTube id.
-        labels: numbers of its classes.
-        shard: its file.
-        shapes: of its visual and its audio rows.
-        digests: hashes of its visual and its audio rows.
+    ``id`` replaces the YouTube id; ``shapes`` and ``digests`` are of its visual and its audio rows.
     """
 
     id: str
@@ -56,13 +51,10 @@ class Video:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The videos of the benchmark.
+    """The videos of the benchmark, each with the number of its one class.
 
-    Attributes:
-        videos: each with the number of its one class.
-        classes: numbers of the classes, most frequent first.
-        read: how many videos there were.
-        shared: how many were dropped because they share a feature vector with another.
+    ``classes`` come most frequent first; of the ``read`` videos ``shared`` were dropped because
+    they share a feature vector with another.
     """
 
     videos: tuple[tuple[Video, int], ...]

@@ -39,12 +39,7 @@ run by TorchScript."""
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One comparison.
-
-    Attributes:
-        what: was compared, with both values.
-        passed: whether they agree.
-    """
+    """What was compared, with both values, and whether they agree."""
 
     what: str
     passed: bool

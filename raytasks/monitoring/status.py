@@ -24,13 +24,10 @@ ANSWER_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """An extraction or a training that runs now.
+    """An extraction to a feature store, or the training of a run, that runs now.
 
-    Attributes:
-        kind: which of them.
-        name: of the feature store, or of the run.
-        state: ``Progress.summary()`` of an extraction, the last line of ``metrics.jsonl`` of a
-            training; empty until there is one.
+    ``state`` is the ``Progress.summary()`` of an extraction, the last line of ``metrics.jsonl`` of
+    a training; empty until there is one.
     """
 
     kind: Literal["extraction", "training"]

@@ -20,10 +20,8 @@ COMMANDS = ("extract", "train", "evaluate", "search", "search by file")
 class Check:
     """One look at the machine.
 
-    Attributes:
-        name: of its row.
-        needed_by: commands that cannot run with their defaults if it fails.
-        look: returns what it found in one line, or raises a :class:`CheckError`.
+    ``look`` returns what it found in one line, or raises a :class:`CheckError`; ``needed_by`` are
+    the commands that cannot run with their defaults then.
     """
 
     name: str
@@ -33,14 +31,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What a check has found.
-
-    Attributes:
-        name: of the check.
-        status: ``error`` if commands that need it cannot run.
-        found: in one line.
-        remedy: what to do about it; empty if nothing has to be done.
-    """
+    """What a check has found; ``remedy`` says what to do about it, if anything."""
 
     name: str
     status: Literal["ok", "warning", "error"]

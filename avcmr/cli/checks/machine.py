@@ -15,13 +15,7 @@ DASHBOARD_PORT = 8265
 
 
 class CheckError(Exception):
-    """Something is not as it should be.
-
-    Attributes:
-        found: what, in one line.
-        remedy: what to do about it.
-        status: ``error`` if the commands that need it cannot run.
-    """
+    """Something is not as it should be; an ``error`` if commands that need it cannot run."""
 
     def __init__(
         self, found: str, remedy: str, status: Literal["warning", "error"] = "error"

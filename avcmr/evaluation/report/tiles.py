@@ -21,12 +21,8 @@ HEIGHT = 90
 class _Tile:
     """One clip in one modality.
 
-    Attributes:
-        id: of the clip.
-        label: name of its class.
-        kind: whether its picture or its sound is shown.
-        content: a data URI of the picture, or the waveform as an SVG path; empty if the clip's
-            file cannot be read.
+    ``content`` is a data URI of its picture, or its waveform as an SVG path; empty if the clip's
+    file cannot be read.
     """
 
     id: str

@@ -29,13 +29,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A file on this machine, checked to be what its source published.
-
-    Attributes:
-        path: the file.
-        sha256: of the file.
-        read: reads the file.
-    """
+    """A file on this machine, checked to be what its source published, and what reads it."""
 
     path: Path
     sha256: str
