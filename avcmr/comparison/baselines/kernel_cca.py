@@ -26,11 +26,6 @@ Kernel = Callable[[Tensor, Tensor], Tensor]
 """(N, D), (L, D) → (N, L)."""
 
 
-def linear_kernel(x: Tensor, y: Tensor) -> Tensor:
-    """Inner products, with which kernel CCA is CCA."""
-    return x @ y.T
-
-
 def gaussian_kernel(x: Tensor, y: Tensor) -> Tensor:
     """D·exp(−‖x − y‖² / 2D).
 
