@@ -124,36 +124,31 @@ class Summary:
 def summarise(outcomes: Sequence[Outcome], precisions: Precisions) -> list[Summary]:
     """Each method over its seeds, by category and then by average MAP, best first."""
     known = all_methods(Path())
-    names = list(dict.fromkeys(outcome.method for outcome in outcomes))
+    runs_of: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        runs_of.setdefault(outcome.method, []).append(outcome)
     differences = differences_from_ours(
         {
-            name: np.stack(
-                [precisions[one.method, one.seed] for one in outcomes if one.method == name]
-            ).mean(axis=1)
-            for name in names
+            name: np.stack([precisions[name, run.seed] for run in runs]).mean(axis=1)
+            for name, runs in runs_of.items()
         }
     )
-    summaries = []
-    for name in names:
-        runs = [outcome for outcome in outcomes if outcome.method == name]
-        audio_to_visual = [run.audio_to_visual for run in runs]
-        visual_to_audio = [run.visual_to_audio for run in runs]
-        both = zip(audio_to_visual, visual_to_audio, strict=True)
-        summaries.append(
-            Summary(
-                method=name,
-                category=runs[0].category,
-                source=known[name].source,
-                runs=len(runs),
-                collapsed=sum(run.collapsed for run in runs),
-                audio_to_visual=Estimate.of(audio_to_visual),
-                visual_to_audio=Estimate.of(visual_to_audio),
-                average=Estimate.of([(a + b) / 2 for a, b in both]),
-                by_cosine=Estimate.of([run.by_cosine for run in runs]),
-                against_ours=differences.get(name),
-                seconds=mean(run.seconds for run in runs),
-            )
+    summaries = [
+        Summary(
+            method=name,
+            category=runs[0].category,
+            source=known[name].source,
+            runs=len(runs),
+            collapsed=sum(run.collapsed for run in runs),
+            audio_to_visual=Estimate.of([run.audio_to_visual for run in runs]),
+            visual_to_audio=Estimate.of([run.visual_to_audio for run in runs]),
+            average=Estimate.of([(run.audio_to_visual + run.visual_to_audio) / 2 for run in runs]),
+            by_cosine=Estimate.of([run.by_cosine for run in runs]),
+            against_ours=differences.get(name),
+            seconds=mean(run.seconds for run in runs),
         )
+        for name, runs in runs_of.items()
+    ]
     return sorted(summaries, key=lambda one: (_CATEGORIES.index(one.category), -one.average.mean))
 
 
