@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipError, SetupError
-from preprocessing.media import Sampling, decode_frames, decode_image, decode_waveform
+from preprocessing.media import Kind, Sampling, decode_frames, decode_image, decode_waveform
 from preprocessing.media.outcome import Decoded, try_file
 from preprocessing.media.sampling import MAX_SECONDS
 from preprocessing.networks.extractor import FeatureExtractor, Networks
@@ -53,36 +53,24 @@ class QueryExtractor:
         self._loading = threading.Lock()
         self._loaded: tuple[FeatureExtractor, Sampling] | None = None
 
-    def audio(self, path: Path) -> NDArray[np.float32]:
-        """The mean audio features (128,) of a sound file or a video.
+    def features(self, kind: Kind, path: Path) -> NDArray[np.float32]:
+        """The mean audio features (128,) of a sound file or of a video, if ``kind`` is audio.
+
+        Else the mean visual features (D,) of a video, which needs no sound, or of an image.
 
         Raises:
             ClipError: the file is unusable.
             SetupError: the networks that made the features are not available.
         """
         extractor, sampling = self.load()
-        waveform = self._decoded(path, partial(decode_waveform, _whole(path), sampling))
-        return _mean(extractor.extract_audio(waveform))
-
-    def video(self, path: Path) -> NDArray[np.float32]:
-        """The mean visual features (D,) of a video, which needs no sound.
-
-        Raises:
-            ClipError, SetupError: as for :meth:`audio`.
-        """
-        extractor, sampling = self.load()
-        frames = self._decoded(path, partial(decode_frames, _whole(path), sampling))
-        return _mean(extractor.extract_visual(frames))
-
-    def image(self, path: Path) -> NDArray[np.float32]:
-        """The visual features (D,) of an image.
-
-        Raises:
-            ClipError, SetupError: as for :meth:`audio`.
-        """
-        extractor, sampling = self.load()
-        frame = self._decoded(path, partial(decode_image, path, sampling.frame_size))
-        return _mean(extractor.extract_visual(frame))
+        clip = Clip(id="query", path=path, label="")
+        if kind == "audio":
+            waveform = self._decoded(path, partial(decode_waveform, clip, sampling))
+            return _mean(extractor.extract_audio(waveform))
+        frames = partial(decode_frames, clip, sampling)
+        image = partial(decode_image, path, sampling.frame_size)
+        decoded = self._decoded(path, image if kind == "image" else frames)
+        return _mean(extractor.extract_visual(decoded))
 
     def load(self) -> tuple[FeatureExtractor, Sampling]:
         """The networks and how to sample; loaded at the first call.
@@ -132,7 +120,3 @@ def _mean(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Summed in float64, as in the feature store."""
     mean: NDArray[np.float64] = rows.mean(axis=0, dtype=np.float64)
     return mean.astype(np.float32)
-
-
-def _whole(path: Path) -> Clip:
-    return Clip(id="query", path=path, label="")

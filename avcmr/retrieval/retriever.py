@@ -1,7 +1,7 @@
 """Cross-modal search with a trained run: pictures by sound, and sounds by picture."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -21,6 +21,7 @@ from avcmr.retrieval.top_k import top_k
 from avcmr.training.run_folder import RunFolder
 from avcmr.training.trained import trained_network
 from preprocessing.errors import NotFoundError, SetupError, UsageError
+from preprocessing.media import Kind
 from preprocessing.media.outcome import try_file
 from preprocessing.media.sampling import MAX_SECONDS
 from preprocessing.networks.weights import Report
@@ -164,23 +165,17 @@ class Retriever:
             SetupError: the networks that made the features are not available.
             ClipError: the file is unusable.
         """
-        given: dict[str, tuple[Path | str | None, Find, bool]] = {
-            "audio": (audio, "picture", False),
-            "video": (video, "sound", True),
-            "image": (image, "sound", False),
-            "id": (id, "picture", True),
-        }
-        queries = [kind for kind, (value, _, _) in given.items() if value is not None]
+        given = {"audio": audio, "video": video, "image": image, "id": id}
+        queries = [(kind, value) for kind, value in given.items() if value is not None]
         if len(queries) != 1:
             raise UsageError(
                 f"a search needs one query, and there are {len(queries)}; give a sound (audio), a "
                 "video, an image or the id of a clip"
             )
-        kind = queries[0]
-        value, usual, either = given[kind]
-        assert value is not None
+        ((kind, value),) = queries
+        usual: Find = "sound" if kind in {"video", "image"} else "picture"
         find = find or usual
-        if find != usual and not either:
+        if find != usual and kind in {"audio", "image"}:
             raise UsageError(
                 f"an {kind} query finds {usual}s, not {find}s; a video or an id can find both"
             )
@@ -215,7 +210,7 @@ class Retriever:
             ClipError: the file is unusable.
             SetupError: the networks that made the features are not available.
         """
-        return self._through_branch(self._network.embed_audio, self._extractor.audio(Path(path)))
+        return self._embed_file("audio", path)
 
     def embed_video_file(self, path: Path | str) -> Tensor:
         """The visual embedding (D,) of a video, which needs no sound.
@@ -223,7 +218,7 @@ class Retriever:
         Raises:
             ClipError, SetupError: as for :meth:`embed_audio_file`.
         """
-        return self._through_branch(self._network.embed_visual, self._extractor.video(Path(path)))
+        return self._embed_file("video", path)
 
     def embed_image_file(self, path: Path | str) -> Tensor:
         """The visual embedding (D,) of an image.
@@ -231,7 +226,7 @@ class Retriever:
         Raises:
             ClipError, SetupError: as for :meth:`embed_audio_file`.
         """
-        return self._through_branch(self._network.embed_visual, self._extractor.image(Path(path)))
+        return self._embed_file("image", path)
 
     def row(self, id: str) -> int:  # noqa: A002
         """The row of a clip in the collection.
@@ -252,10 +247,10 @@ class Retriever:
         return self.embed_audio_file(value) if find == "picture" else self.embed_video_file(value)
 
     @torch.no_grad()
-    def _through_branch(
-        self, branch: Callable[[Tensor], Tensor], features: NDArray[np.float32]
-    ) -> Tensor:
-        return branch(torch.from_numpy(features)[None])[0]
+    def _embed_file(self, kind: Kind, path: Path | str) -> Tensor:
+        features = torch.from_numpy(self._extractor.features(kind, Path(path)))
+        branch = self._network.embed_audio if kind == "audio" else self._network.embed_visual
+        return branch(features[None])[0]
 
     def _allowed(self, label: str | None, split: str | None) -> Tensor | None:
         """(N,) bool, the clips of a class and a split; None allows all."""

@@ -13,7 +13,7 @@ from avcmr.cli.checks.machine import CheckError
 __all__ = ["COMMANDS", "Check", "CheckError", "Row", "all_checks", "run"]
 
 COMMANDS = ("extract", "train", "evaluate", "search", "search by file")
-"""Of all of them is said whether they can run. Search by id needs neither decoder nor weights."""
+"""What is checked for. Search by id needs neither decoder nor weights."""
 
 
 @dataclass(frozen=True, slots=True)
