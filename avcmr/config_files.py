@@ -65,11 +65,8 @@ def _config_file(path: Path) -> Path:
     """A file is itself, a run's folder its ``config.yaml``, and a bare name a preset."""
     if (path / "config.yaml").is_file():
         return path / "config.yaml"
-    return preset(path.name) if _is_bare(path) and not path.is_file() else path
-
-
-def _is_bare(path: Path) -> bool:
-    return not path.suffix and path.name == str(path)
+    is_bare = not path.suffix and path.name == str(path)
+    return preset(path.name) if is_bare and not path.is_file() else path
 
 
 def differences(old: Config, new: Config) -> list[str]:

@@ -63,7 +63,9 @@ def command(
     from avcmr.training.run_folder import RunFolder
 
     options = [f"data.unit={unit}"] if unit else []
-    settings = load_config(config, [*options, *_pca_settings(yt8m_pca), *(overrides or ())])
+    if yt8m_pca:
+        options += ["model.visual_pca=1024", f"model.yt8m_pca={yt8m_pca.resolve()}"]
+    settings = load_config(config, [*options, *(overrides or ())])
     path = features or settings.features
     if path is None:
         raise UsageError("give --features FILE, such as the one that avcmr extract wrote")
@@ -103,13 +105,6 @@ def command(
         markup=False,
     )
     print(folder.path)
-
-
-def _pca_settings(yt8m_pca: Path | None) -> list[str]:
-    """YouTube-8M's own PCA, unless later overrides say otherwise."""
-    if yt8m_pca is None:
-        return []
-    return ["model.visual_pca=1024", f"model.yt8m_pca={yt8m_pca.resolve()}"]
 
 
 def needs_ray(workers: int | None, *, cpu: bool, address: str | None) -> bool:

@@ -195,15 +195,9 @@ def evaluate(
     check_embeddings("audio", audio_embeddings, labels)
     check_embeddings("visual", visual_embeddings, labels)
     names = tuple(class_names)
-    return Evaluation(
-        audio_to_visual=evaluate_retrieval(
-            audio_embeddings, visual_embeddings, labels, labels, len(names)
-        ),
-        visual_to_audio=evaluate_retrieval(
-            visual_embeddings, audio_embeddings, labels, labels, len(names)
-        ),
-        class_names=names,
-    )
+    pairs = (audio_embeddings, visual_embeddings), (visual_embeddings, audio_embeddings)
+    forth, back = (evaluate_retrieval(*pair, labels, labels, len(names)) for pair in pairs)
+    return Evaluation(audio_to_visual=forth, visual_to_audio=back, class_names=names)
 
 
 def chance_level(relevant: Tensor, items: int) -> Tensor:

@@ -10,7 +10,7 @@ How the gallery is ranked is not up to the method but a setting for all of them,
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, overload
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -100,12 +100,6 @@ def class_count(train: PairedFeatures) -> int:
     return int(train.labels.max()) + 1
 
 
-@overload
-def with_class_posterior(embedder: Embedder, train: PairedFeatures, config: Config) -> Embedder: ...
-@overload
-def with_class_posterior(
-    embedder: PairEmbedder, train: PairedFeatures, config: Config
-) -> PairEmbedder: ...
 @torch.no_grad()
 def with_class_posterior(
     embedder: PairEmbedder, train: PairedFeatures, config: Config
