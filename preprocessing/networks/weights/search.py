@@ -9,7 +9,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from http.client import HTTPException
 from importlib import metadata
 from pathlib import Path
@@ -78,15 +77,12 @@ def find(name: WeightsName, directory: Path | None = None) -> Weights | None:
     for folder in _user_folders(directory):
         if found := _in_folder(name, folder):
             return found
-    packaged = [(path, source) for source in SOURCES[name] for path in _packaged(source)]
-    candidates: list[Callable[[], Weights | None]] = [
-        partial(_in_folder, name, cache_directory()),
-        *(partial(_checked, path, source) for path, source in packaged),
-    ]
-    for candidate in candidates:
+    elsewhere = [(cache_directory() / source.file, source) for source in SOURCES[name]]
+    elsewhere += [(path, source) for source in SOURCES[name] for path in _packaged(source)]
+    for path, source in elsewhere:
         try:
-            if found := candidate():
-                return found
+            if path.is_file():
+                return _checked(path, source)
         except SetupError as error:
             _logger.warning("%s; it is ignored", error)
     return None
@@ -139,8 +135,7 @@ def _packaged(source: PublishedFile) -> list[Path]:
         files = metadata.files(source.package) if source.package else None
     except metadata.PackageNotFoundError:
         files = None
-    paths = [Path(str(file.locate())) for file in files or () if file.name == source.file]
-    return [path for path in paths if path.is_file()]
+    return [Path(str(file.locate())) for file in files or () if file.name == source.file]
 
 
 def _checked(path: Path, source: PublishedFile) -> Weights:
