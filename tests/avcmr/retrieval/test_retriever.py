@@ -346,10 +346,10 @@ def test_queries_go_the_way_of_their_collection(made) -> None:
     (expected,) = query.load()[0].extract([media])
     assert expected.visual.shape == (2, 2048)
     np.testing.assert_allclose(
-        query.video(clip.path), expected.visual.mean(axis=0), rtol=1e-3, atol=1e-4
+        query.features("video", clip.path), expected.visual.mean(axis=0), rtol=1e-3, atol=1e-4
     )
     np.testing.assert_allclose(
-        query.audio(clip.path), expected.audio.mean(axis=0), rtol=1e-3, atol=1e-4
+        query.features("audio", clip.path), expected.audio.mean(axis=0), rtol=1e-3, atol=1e-4
     )
     assert expected.audio.min() < 0 <= made.rows[2].audio.min()
 
@@ -370,11 +370,11 @@ def test_other_weights_than_the_stores_are_refused(made) -> None:
     other = Provenance(config, origins | {NETWORKS.visual: "0" * 64}, "PyAV")
     query = QueryExtractor(made.features, other, None, torch.device("cpu"))
     with pytest.raises(SetupError, match="made with other weights of inception_v3_2015"):
-        query.video(made.clips[0].path)
+        query.features("video", made.clips[0].path)
     later = Provenance(config | {"invented": 1}, origins, "PyAV")
     query = QueryExtractor(made.features, later, None, torch.device("cpu"))
     with pytest.raises(SetupError, match="made by another version of avcmr"):
-        query.audio(made.clips[0].path)
+        query.features("audio", made.clips[0].path)
 
 
 def test_published_features_are_searched_by_id_alone(feature_file, tmp_path) -> None:
