@@ -3,15 +3,18 @@
     python benchmarks/cross_validate.py FEATURES [--config NAME] [--folds N] [--jobs N] \\
         'ours' 'semi-hard-only' 'ours stage2.temperature=0.3 stage2.members=1' ...
 
-Training and validation clips are divided into class-balanced folds, the same for all rows. Each
-fold is evaluated once with a model trained on the others, of which a tenth is kept for validation.
-A row is a method of ``avcmr compare`` with any settings. Its figures are means over the folds of
-average MAP, ranked by class-posterior similarity and by cosine; the difference is that of the
-first figure from the first row's, fold by fold, with its standard error.
+Training and validation clips are divided into class-balanced folds, the same for all rows; clips
+of one file or source are never divided. Each fold is evaluated once with a model trained on the
+others, of which a tenth is kept for validation. A row is a method of ``avcmr compare`` with any
+settings. Its figures are means over the folds of average MAP, ranked by class-posterior similarity
+and by cosine; the difference is that of the first figure from the first row's, fold by fold, with
+its standard error.
 """
 
 import argparse
 import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
 from math import sqrt
 from pathlib import Path
 from statistics import mean, stdev
@@ -19,13 +22,16 @@ from statistics import mean, stdev
 import numpy as np
 import torch
 from joblib import Parallel, delayed
+from numpy.typing import NDArray
 
 from avcmr.comparison.baselines.method import average_map
 from avcmr.comparison.registry import all_methods, check_names
 from avcmr.config_files import load_config, preset
-from avcmr.features.dataset import PairedFeatures, load_dataset
-from preprocessing.catalog.splits import balanced_folds, stratified_split
-from preprocessing.clips import NO_FILE, Clip
+from avcmr.features.dataset import PairedFeatures, load_dataset, open_features
+from avcmr.features.provenance import clips_of
+from avcmr.features.units import units_of
+from preprocessing.catalog.splits import balanced_folds, stratified_split, with_sources
+from preprocessing.clips import Clip
 
 
 def learning_clips(features: Path, config: Path) -> PairedFeatures:
@@ -40,25 +46,40 @@ def learning_clips(features: Path, config: Path) -> PairedFeatures:
     )
 
 
+def origins(features: Path, config: Path) -> dict[str, Clip]:
+    """Id of each clip or unit → its clip, with a source that ties it to others of one origin."""
+    unit = load_config(config).data.unit
+    with open_features(features) as source:
+        units = units_of(source, features, unit)
+        clips = {clip.id: clip for clip in with_sources(list(clips_of(source).values()))}
+    return {
+        id_: replace(clips[owner], id=id_, source=clips[owner].source or owner)
+        for id_, owner in zip(units.ids, units.owners, strict=True)
+    }
+
+
+def divided(
+    members: Sequence[Clip], fold: int, folds: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of the clips for training, validation and test; none of one origin are in two."""
+    held_out = balanced_folds(members, folds=folds) == fold
+    kept = np.flatnonzero(~held_out)
+    rest = [members[row] for row in kept.tolist()]
+    parts = stratified_split(rest, val=0.1, test=0, seed=fold)
+    is_val = np.array([part == "val" for part in parts])
+    return kept[~is_val], kept[is_val], np.flatnonzero(held_out)
+
+
 def measure(
-    clips: PairedFeatures, row: str, config: Path, fold: int, folds: int
+    clips: PairedFeatures, members: Sequence[Clip], row: str, config: Path, fold: int, folds: int
 ) -> tuple[float, float]:
     """Average MAP on a fold, ranked by class-posterior similarity and by cosine."""
     torch.set_num_threads(1)
     name, *overrides = row.split()
-    members = [
-        Clip(id=id_, path=NO_FILE, label=str(label))
-        for id_, label in zip(clips.ids, clips.labels.tolist(), strict=True)
-    ]
-    held_out = balanced_folds(members, folds=folds) == fold
-    kept = np.flatnonzero(~held_out)
-    rest = clips[kept]
-    parts = np.array(stratified_split([members[row] for row in kept], val=0.1, test=0, seed=fold))
-    train, val = (rest[np.flatnonzero(parts == part)] for part in ("train", "val"))
+    train, val, test = (clips[rows] for rows in divided(members, fold, folds))
     with tempfile.TemporaryDirectory() as folder:
         method = all_methods(Path(folder))[name]
         choice = method.learn(train, val, load_config(config, [*overrides, f"seed={fold}"]))
-    test = clips[np.flatnonzero(held_out)]
     return average_map(choice.by_posterior, test), average_map(choice.by_cosine, test)
 
 
@@ -75,12 +96,17 @@ def main() -> None:
         check_names([name])
         load_config(config, overrides)
     clips = learning_clips(arguments.features, config)
+    of_id = origins(arguments.features, config)
+    members = [
+        replace(of_id[id_], label=str(label))
+        for id_, label in zip(clips.ids, clips.labels.tolist(), strict=True)
+    ]
     print(f"{len(clips)} clips in {arguments.folds} folds, {arguments.config}")
     print("posterior  cosine  difference        settings")
     first: list[float] = []
     for row in arguments.rows:
         found = Parallel(n_jobs=arguments.jobs)(
-            delayed(measure)(clips, row, config, fold, arguments.folds)
+            delayed(measure)(clips, members, row, config, fold, arguments.folds)
             for fold in range(arguments.folds)
         )
         by_posterior, by_cosine = zip(*found, strict=True)

@@ -156,9 +156,10 @@ def _clips(
     videos: str | None, manifest: Path | None, *, follow_links: bool
 ) -> "tuple[list[Clip], list[str]]":
     """The clips, and what the user should know of the folder."""
-    from preprocessing.catalog.contents import with_shared_sources
+    from preprocessing.catalog.contents import contents
     from preprocessing.catalog.folders import scan_folder
     from preprocessing.catalog.manifest import read_manifest
+    from preprocessing.catalog.splits import with_sources
     from preprocessing.remote import media_path
 
     notes: list[str] = []
@@ -172,7 +173,7 @@ def _clips(
     else:
         raise UsageError("give either --videos FOLDER or --manifest FILE.csv")
     # Training divides clips without splits, and without val, and must not divide copies.
-    return with_shared_sources(clips), notes
+    return with_sources(clips, contents(clips)), notes
 
 
 def _state(progress: "Progress") -> str:

@@ -4,7 +4,6 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 from preprocessing.clips import Clip
@@ -50,24 +49,6 @@ def contents(clips: Sequence[Clip], progress: Progress | None = None) -> dict[st
         return str(path) if file is None else name_of.get(file, f"{file[0]}:{file[1]}")
 
     return {clip.id: name(clip.path) for clip in clips}
-
-
-def with_shared_sources(clips: Sequence[Clip]) -> list[Clip]:
-    """The clips, those of equal files given one ``source``, so that no split divides them.
-
-    A source that is named already is kept, and given to the copies without one.
-    """
-    content = contents(clips)
-    paths: dict[str, set[str]] = defaultdict(set)
-    named: dict[str, str] = {}
-    for clip in clips:
-        paths[content[clip.id]].add(str(clip.path))
-        if clip.source:
-            named.setdefault(content[clip.id], clip.source)
-    source_of = {name: min(files) for name, files in paths.items() if len(files) > 1} | named
-    return [
-        replace(clip, source=clip.source or source_of.get(content[clip.id], "")) for clip in clips
-    ]
 
 
 def _sha256(path: Path) -> str | None:

@@ -6,6 +6,7 @@ seed alone, not on their order.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -80,6 +81,23 @@ def balanced_folds(
     for number, group in enumerate(groups):  # a class goes on at the fold where the last one ended
         fold_of.update(dict.fromkeys(group, number % folds))
     return np.array([fold_of[clip.id] for clip in clips], dtype=np.int64)
+
+
+def with_sources(clips: Sequence[Clip], content: Mapping[str, str] | None = None) -> list[Clip]:
+    """The clips, those that must stay together given one ``source``.
+
+    What is stored of them then keeps them together, also where file and content are not known.
+    Where a group has several sources, the first by name is given to all.
+    """
+    clip_of = {clip.id: clip for clip in clips}
+    source_of: dict[str, str] = {}
+    for group in _undivided(clips, content or {}):
+        if len(group) > 1:
+            members = [clip_of[id_] for id_ in group]
+            named = min((clip.source for clip in members if clip.source), default="")
+            source = named or min(str(clip.path) for clip in members)
+            source_of.update(dict.fromkeys(group, source))
+    return [replace(clip, source=source_of.get(clip.id, clip.source)) for clip in clips]
 
 
 def _shuffled_classes(

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from preprocessing.catalog.splits import with_sources
 from preprocessing.errors import SetupError, UsageError
 from preprocessing.hdf5 import text_array
 from preprocessing.interchange.features import Layout, PublishedFeatures
@@ -64,6 +65,7 @@ def _write_hdf5(store: FeatureStore, layout: Layout, path: Path, *, sequences: b
         if sequences
         else (store.audio_means, store.visual_means)
     )
+    sources = np.array(_sources(store))
     with h5py.File(path, "w") as file:
         file.attrs["classes"] = text_array(names)
         if layout == "flat":
@@ -71,12 +73,19 @@ def _write_hdf5(store: FeatureStore, layout: Layout, path: Path, *, sequences: b
             file["Label_ID"] = numbers
             file["Train_test"] = (store.splits == "train").astype(np.int64)
             file["id"] = text_array(store.ids.tolist())
+            file["source"] = text_array(sources.tolist())
         else:
             for split in sorted(set(store.splits.tolist())):
                 rows = store.splits == split
                 file[f"audio_{split}"], file[f"visual_{split}"] = audio[rows], visual[rows]
                 file[f"lab_{split}"] = numbers[rows]
                 file[f"id_{split}"] = text_array(store.ids[rows].tolist())
+                file[f"source_{split}"] = text_array(sources[rows].tolist())
+
+
+def _sources(store: FeatureStore) -> list[str]:
+    """What keeps clips of one origin together; the files that they are from are not exported."""
+    return [clip.source for clip in with_sources([record.clip for record in store.records])]
 
 
 def _sequences(store: FeatureStore, stream: str) -> NDArray[np.float32]:
@@ -101,10 +110,11 @@ def _write_folder(store: FeatureStore, folder: Path) -> None:
             _write_arrays(folder, names[first + index], block, index)
     with (folder / "manifest.csv").open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
-        table.writerow(["path", "label", "id", "split", "event_start", "event_end"])
+        table.writerow(["path", "label", "id", "split", "source", "event_start", "event_end"])
         events = [["" if np.isnan(time) else time for time in pair] for pair in store.events]
-        columns = (names, store.labels.tolist(), store.ids.tolist(), store.splits.tolist(), events)
-        table.writerows([*texts, *pair] for *texts, pair in zip(*columns, strict=True))
+        texts = (store.labels.tolist(), store.ids.tolist(), store.splits.tolist(), _sources(store))
+        rows = zip(names, *texts, events, strict=True)
+        table.writerows([*cells, *pair] for *cells, pair in rows)
 
 
 def _write_arrays(folder: Path, name: str, block: Block, index: int) -> None:

@@ -1,5 +1,6 @@
 """The two HDF5 layouts."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,7 +36,9 @@ def read_hdf5(path: Path, layout: Layout) -> PublishedFeatures:
     """Read features (N, D), one row a clip, or (N, T, D), read as one row per second.
 
     Datasets ``id_SPLIT`` or ``id`` name the clips, if each has an id of its own; else their rows
-    do. An attribute ``classes`` names the labels, from 0 on.
+    do. Datasets ``source_SPLIT`` or ``source`` name the recordings that clips are from; without
+    them clips of one id, or of ids such as ``VIDEO#3`` and ``VIDEO#4``, are from one. An attribute
+    ``classes`` names the labels, from 0 on.
 
     Raises:
         SetupError: it is damaged or incomplete, or contradicts itself.
@@ -47,12 +50,13 @@ def read_hdf5(path: Path, layout: Layout) -> PublishedFeatures:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """n clips: features (n, D) or (n, T, D), labels (n,), and ids unless the file gives none."""
+    """n clips: features (n, D) or (n, T, D), labels (n,); ids and sources if the file has them."""
 
     audio: NDArray[Any]
     visual: NDArray[Any]
     labels: NDArray[np.int64]
     ids: list[str] | None
+    sources: list[str] | None
 
 
 def _read_split(path: Path, file: h5py.File) -> tuple[list[Split], list[str], _Part]:
@@ -71,7 +75,7 @@ def _read_split(path: Path, file: h5py.File) -> tuple[list[Split], list[str], _P
     parts = {}
     for name in present:
         clips = len(_numbers(path, file, f"visual_{name}"))
-        names = (f"{kind}_{name}" for kind in ("audio", "visual", "lab", "id"))
+        names = (f"{kind}_{name}" for kind in ("audio", "visual", "lab", "id", "source"))
         parts[name] = _read_part(path, file, clips, *names)
         splits += [name] * clips
     rows = [f"{split}/{row}" for row, split in enumerate(splits)]
@@ -88,11 +92,13 @@ def _joined(path: Path, parts: dict[Split, _Part]) -> _Part:
                 "network: get the whole file, or fix the program that wrote it"
             )
     ids = [part.ids for part in parts.values()]
+    sources = [part.sources for part in parts.values()]
     return _Part(
         np.concatenate([part.audio for part in parts.values()]),
         np.concatenate([part.visual for part in parts.values()]),
         np.concatenate([part.labels for part in parts.values()]),
         None if None in ids else [id_ for part in ids for id_ in part or ()],
+        None if None in sources else [one for part in sources for one in part or ()],
     )
 
 
@@ -108,13 +114,20 @@ def _read_flat(path: Path, file: h5py.File) -> tuple[list[Split], list[str], _Pa
         invalid = marks[~np.isin(marks, (0, 1))][0]
         raise SetupError(f"{path}: {column} must be 1 (train) or 0 (test), found {invalid}")
     splits: list[Split] = ["train" if mark else "test" for mark in marks]
-    names = ("audio_feat", "visual_feat", "Label_ID", "id")
+    names = ("audio_feat", "visual_feat", "Label_ID", "id", "source")
     rows = [str(row) for row in range(len(splits))]
     return splits, rows, _read_part(path, file, len(splits), *names)
 
 
 def _read_part(
-    path: Path, file: h5py.File, clips: int, audio: str, visual: str, label: str, id_: str
+    path: Path,
+    file: h5py.File,
+    clips: int,
+    audio: str,
+    visual: str,
+    label: str,
+    id_: str,
+    source: str,
 ) -> _Part:
     """The data sets of these names, which must be of so many clips."""
     for kind, name in (("audio", audio), ("visual", visual)):
@@ -133,12 +146,10 @@ def _read_part(
             f"{path}: {label} must hold whole numbers from 0 on, that of each clip's class, and "
             f"has {invalid[0]}; correct it, or remove the clip"
         )
-    ids = _texts(path, file, id_) if id_ in file else None
-    if ids is not None and len(ids) != clips:
-        raise SetupError(
-            f"{path}: {len(ids)} ids for {clips} clips ({id_}); correct it or remove it"
-        )
-    return _Part(file[audio][()], file[visual][()], labels.astype(np.int64), ids)
+    ids, sources = (
+        _texts(path, file, name, clips) if name in file else None for name in (id_, source)
+    )
+    return _Part(file[audio][()], file[visual][()], labels.astype(np.int64), ids, sources)
 
 
 def _dataset(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
@@ -156,8 +167,13 @@ def _numbers(path: Path, file: h5py.File, name: str) -> h5py.Dataset:
     return found
 
 
-def _texts(path: Path, file: h5py.File, name: str) -> list[str]:
-    return [_text(item) for item in _dataset(path, file, name)[()].ravel().tolist()]
+def _texts(path: Path, file: h5py.File, name: str, clips: int) -> list[str]:
+    found = [_text(item) for item in _dataset(path, file, name)[()].ravel().tolist()]
+    if len(found) != clips:
+        raise SetupError(
+            f"{path}: {len(found)} entries for {clips} clips ({name}); correct it or remove it"
+        )
+    return found
 
 
 def _text(item: Any) -> str:
@@ -193,12 +209,24 @@ def _assembled(
     counts = Counter(part.ids or ())
     repeated = tuple(id_ for id_ in part.ids or () if counts[id_] > 1)
     ids = rows if repeated or part.ids is None else part.ids
+    sources = part.sources or [_source_of(id_) for id_ in part.ids or [""] * len(rows)]
     clips = tuple(
-        Clip(id=id_, path=path, label=names[number] if names else str(number), split=split)
-        for id_, split, number in zip(ids, splits, numbers, strict=True)
+        Clip(
+            id=id_,
+            path=path,
+            label=names[number] if names else str(number),
+            split=split,
+            source=source,
+        )
+        for id_, split, number, source in zip(ids, splits, numbers, sources, strict=True)
     )
     block = Block(visual=_one_row_a_second(part.visual), audio=_one_row_a_second(part.audio))
     return PublishedFeatures(path, layout, clips, names, block, repeated)
+
+
+def _source_of(id_: str) -> str:
+    """The recording that an id names: all of it, or what is before ``#3``, the number of a row."""
+    return re.sub(r"#\d+$", "", id_)
 
 
 def _one_row_a_second(values: NDArray[Any]) -> Rows:

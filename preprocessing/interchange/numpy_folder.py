@@ -219,9 +219,7 @@ def _rows(path: Path) -> NDArray[np.float32]:
         rows: NDArray[np.float32] = np.atleast_2d(values).astype(np.float32)
     invalid = int((~np.isfinite(rows)).any(axis=1).sum())
     if invalid:
-        raise ValueError(
-            f"{path.name}: {invalid} of {len(rows)} rows are NaN, infinite or too large"
-        )
+        raise ValueError(f"{path.name}: {invalid} of {len(rows)} rows are not finite")
     return rows
 
 

@@ -19,7 +19,7 @@ def list_folder(root: Path, *, follow_links: bool = False) -> Listing:
         AvcmrError: as :func:`scan_folder`; or split folders and class folders are mixed.
     """
     names = _folders(root)
-    splits = [split for split in SPLITS if split in names]
+    splits: list[Split] = [split for split in SPLITS if split in names]
     others = sorted(names - set(splits))
     if splits and others:
         raise SetupError(

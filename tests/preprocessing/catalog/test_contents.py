@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from preprocessing.catalog.contents import contents, with_shared_sources
+from preprocessing.catalog.contents import contents
+from preprocessing.catalog.splits import with_sources
 from preprocessing.clips import Clip
 
 
@@ -31,7 +32,7 @@ def test_equal_files_have_one_name(files: list[Path]) -> None:
     progress = []
     clips = [Clip(path.name, path, "a") for path in files]
     content = contents(clips, lambda *done: progress.append(done))
-    source_of = {clip.id: clip.source for clip in with_shared_sources(clips)}
+    source_of = {clip.id: clip.source for clip in with_sources(clips, content)}
     for one, other in itertools.combinations(files, 2):
         readable = one.is_file() and other.is_file() and one.stat().st_size > 0
         same = readable and one.read_bytes() == other.read_bytes()
@@ -46,4 +47,4 @@ def test_a_source_is_given_to_copies(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / name).write_bytes(b"one content")
     clips = [Clip("1", tmp_path / "a", "x"), Clip("2", tmp_path / "b", "x", source="film")]
-    assert [clip.source for clip in with_shared_sources(clips)] == ["film", "film"]
+    assert [clip.source for clip in with_sources(clips, contents(clips))] == ["film", "film"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from preprocessing.catalog.splits import balanced_folds, stratified_split
+from preprocessing.catalog.splits import balanced_folds, stratified_split, with_sources
 from preprocessing.clips import NO_FILE, Clip
 
 
@@ -91,7 +91,10 @@ def test_no_origin_is_ever_divided(seed: int) -> None:
     content = {clip.id: maybe("sha") for clip in clips}
     splits: list[object] = list(stratified_split(clips, content, val=0.2, test=0.3, seed=seed))
     folds: list[object] = balanced_folds(clips, content, folds=3, seed=seed).tolist()
-    for parts in (splits, folds):
+    # Sources alone, such as a feature file knows, keep them together too.
+    stored = [replace(clip, path=NO_FILE) for clip in with_sources(clips, content)]
+    again: list[object] = list(stratified_split(stored, val=0.2, test=0.3, seed=seed + 1))
+    for parts in (splits, folds, again):
         parts_of: dict[tuple[str, str], set[object]] = defaultdict(set)
         for clip, part in zip(clips, parts, strict=True):
             shared = {"source": clip.source, "file": str(clip.path), "content": content[clip.id]}

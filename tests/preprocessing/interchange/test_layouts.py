@@ -14,7 +14,7 @@ from preprocessing.clips import Clip
 from preprocessing.errors import AvcmrError
 from preprocessing.interchange import export, import_features, layout_of, read_published
 from preprocessing.media.types import ClipFeatures, Source
-from preprocessing.store import FeatureStore, FeatureWriter, Provenance
+from preprocessing.store import FeatureStore, FeatureWriter, Provenance, merge_stores, subset_store
 
 
 def rng() -> np.random.Generator:
@@ -80,6 +80,32 @@ def test_ids_that_repeat_are_not_taken(split_file, tmp_path) -> None:
     assert len(set(ids)) == 9
     assert "a" not in ids
     assert features.repeated_ids == ("a", "a")
+    assert [clip.source for clip in features.clips] == list("abcdefxya")
+
+
+def test_rows_of_one_video_are_of_one_source(split_file, tmp_path) -> None:
+    split_file(tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        file["id_train"] = np.array(["v#0", "v#1", "w#1", "v", "x#y", "z"], dtype="S3")
+        file["id_test"] = np.array(list("opq"), dtype="S1")
+    features = read_published(tmp_path / "a.h5")
+    assert [clip.source for clip in features.clips] == ["v", "v", "w", "v", "x#y", *"zopq"]
+
+
+@pytest.mark.parametrize("layout", ["split", "flat", "numpy"])
+def test_clips_of_one_file_or_source_stay_together_after_export(tmp_path, layout) -> None:
+    make_store(tmp_path / "store.h5", sources=("", "film", "film", ""))  # of one file
+    out = tmp_path / "out"
+    with FeatureStore(tmp_path / "store.h5") as store:
+        export(store, layout, out)
+    manifest = read_manifest(out / "manifest.csv") if layout == "numpy" else None
+    features = read_published(out, manifest=manifest)
+    assert [clip.source for clip in features.clips] == ["film"] * 4
+    import_features(features, tmp_path / "again.h5")
+    merge_stores([tmp_path / "again.h5"], tmp_path / "merged.h5")
+    subset_store(tmp_path / "merged.h5", tmp_path / "part.h5", lambda record: True)
+    with FeatureStore(tmp_path / "part.h5") as store:
+        assert [record.clip.source for record in store.records] == ["film"] * 4
 
 
 def save_arrays(folder: Path, name: str, *, rows: int, key: str = "resnet", stamps: bool = True):
@@ -123,9 +149,18 @@ def test_numpy_folders_of_several_networks_with_a_manifest(tmp_path) -> None:
     assert features.block.visual.values.shape == (12, 5)
 
 
-def make_store(path: Path, *, rows: tuple[int, ...] = (3, 3, 3, 3), splits: str = "train") -> None:
+def make_store(
+    path: Path,
+    *,
+    rows: tuple[int, ...] = (3, 3, 3, 3),
+    splits: str = "train",
+    sources: tuple[str, ...] = ("",) * 4,
+) -> None:
     draw = rng()
-    clips = [Clip(f"c{i % 2}/{i}", path, f"c{i % 2}", splits) for i in range(len(rows))]
+    clips = [
+        Clip(f"c{i % 2}/{i}", path, f"c{i % 2}", splits, source=sources[i])
+        for i in range(len(rows))
+    ]
     clips[1] = replace(clips[1], event_start=0.5, event_end=2.0)
     with FeatureWriter(path, Provenance({}, {}, "fake")) as writer:
         for clip, count in zip(clips, rows, strict=True):
@@ -254,7 +289,7 @@ def damaged_chunk(path: Path) -> None:
         (replaced("lab_test", np.array([0, 1.7, 1])), r"lab_test must hold whole .* has 1.7"),
         (replaced("lab_test", np.array([0, -1, 1])), r"lab_test must hold whole .* has -1"),
         (replaced("lab_test", np.array([0, 1])), r"2 labels for 3 clips \(lab_test\)"),
-        (unnamed_clip, r"2 ids for 3 clips \(id_test\)"),
+        (unnamed_clip, r"2 entries for 3 clips \(id_test\)"),
         (damaged_chunk, r"is damaged: .*fetch it again"),
         (cut_short, r"is damaged: .*truncated.*fetch it again"),
     ],
