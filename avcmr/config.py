@@ -8,9 +8,13 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
+    )
 
 
 class DataConfig(_Section):
@@ -29,7 +33,7 @@ class DataConfig(_Section):
 
     val_fraction: float = Field(0.1, gt=0, lt=0.5)
     test_fraction: float = Field(0.2, gt=0, lt=0.5)
-    split_seed: int = 0
+    split_seed: Seed = 0
     unit: Literal["clip", "second", "event"] = "clip"
     classes: tuple[str, ...] | None = None
 
@@ -192,7 +196,7 @@ class Config(_Section):
     """
 
     features: Path | None = None
-    seed: int = 0
+    seed: Seed = 0
     batch_size: int = Field(256, ge=2)
     classes_per_batch: int = Field(0, ge=0)
     weight_decay: float = Field(1e-2, ge=0)

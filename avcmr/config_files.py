@@ -50,7 +50,7 @@ def preset(name: str) -> Path:
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}? " if near else ""
-        raise NotFoundError(f"there is no preset {name}; {hint}There are: {', '.join(known)}")
+        raise NotFoundError(f"there is no preset {name}; {hint}there are: {', '.join(known)}")
     return known[name]
 
 

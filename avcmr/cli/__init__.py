@@ -1,6 +1,8 @@
 """The command line, on top of all three packages: a module for each command or group of them."""
 
+import errno
 import os
+import re
 import traceback
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -33,6 +35,22 @@ from preprocessing.errors import AvcmrError, ClipError
 
 __all__ = ["app", "main"]
 
+_REMEDIES = {
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "a file is where a folder is needed: check the path",
+    errno.EEXIST: "a file is where a folder is needed: check the path",
+    errno.EISDIR: "a folder is where a file is needed: check the path",
+    errno.EACCES: "change its permissions, or use another path",
+    errno.EROFS: "use a path that can be written",
+    errno.ENOSPC: "free some space, and run the same command again",
+    errno.EDQUOT: "free some space, and run the same command again",
+    errno.ENAMETOOLONG: "use a shorter name",
+}
+"""What to do about what the system says."""
+
+_OUT_OF_MEMORY = re.compile("out of memory|allocate memory")
+"""In the words of CUDA and of torch's CPU allocator."""
+
 _debug = ContextVar("debug", default=False)
 
 
@@ -43,10 +61,13 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
     def guarded(*arguments: Any, **options: Any) -> None:
         try:
             command(*arguments, **options)
-        except (AvcmrError, ClipError, OSError) as error:
+        except (AvcmrError, ClipError, OSError, MemoryError, RuntimeError) as error:
+            message = _message(error)
+            if message is None:
+                raise
             if _debug.get():
                 traceback.print_exc()
-            console.print(f"error: {_message(error)}", style="bold red", markup=False)
+            console.print(f"error: {message}", style="bold red", markup=False)
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
             console.print("interrupted; the same command goes on from here")
@@ -55,12 +76,23 @@ def _guarded(command: Callable[..., None]) -> Callable[..., None]:
     return guarded
 
 
-def _message(error: Exception) -> str:
+def _message(error: Exception) -> str | None:
+    """What to tell the user; None of an error that is a fault of ours."""
     match error:
         case ClipError():
             return error.message
         case OSError(filename=str() | bytes() | Path() as file, strerror=str(reason)):
-            return f"{os.fsdecode(file)}: {reason}"
+            remedy = _REMEDIES.get(error.errno or 0, "")
+            return f"{os.fsdecode(error.filename2 or file)}: {reason}{remedy and f'; {remedy}'}"
+        case MemoryError() | RuntimeError():
+            reason = str(error).partition("\n")[0]
+            if isinstance(error, RuntimeError) and not _OUT_OF_MEMORY.search(reason):
+                return None
+            return (
+                f"not enough memory{reason and f' ({reason})'}; use a smaller network "
+                "(model.hidden, model.embedding_dim) or batch_size, end other programs, or use "
+                "another machine"
+            )
     return str(error) or type(error).__name__
 
 

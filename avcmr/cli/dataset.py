@@ -171,7 +171,7 @@ def yt8m(
     out: Annotated[Path, typer.Option(help="The feature store to write.")] = Path("yt8m.h5"),
     val: Annotated[float, typer.Option(help="Fraction for validation.", min=0.01, max=0.4)] = 0.1,
     test: Annotated[float, typer.Option(help="Fraction for testing.", min=0.01, max=0.4)] = 0.1,
-    seed: Annotated[int, typer.Option(help="Of the random division.")] = 0,
+    seed: _Seed = 0,
 ) -> None:
     """Build a benchmark from YouTube-8M's published features, without videos or networks.
 
@@ -233,6 +233,8 @@ def _survey_and_write(
     from preprocessing.catalog.datasets import survey
     from preprocessing.catalog.manifest import write_manifest
 
+    if out.is_dir():
+        raise UsageError(f"{out}: is a folder; --out wants a file, such as {out / 'clips.csv'}")
     with ProgressLine("examine clips", len(listing.clips)) as line:
         found = survey(
             listing,

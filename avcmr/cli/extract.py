@@ -77,7 +77,8 @@ def command(
     ] = False,
     follow_links: FollowLinksOption = False,
     clip_timeout: Annotated[
-        float, typer.Option(help="Seconds after which decoding a clip is aborted.", min=1)
+        float,
+        typer.Option(help="Seconds after which decoding a clip is aborted.", min=1, max=86_400),
     ] = 300.0,
     address: AddressOption = None,
 ) -> None:

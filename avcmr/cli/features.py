@@ -1,6 +1,7 @@
 """Feature files: import, export, inspect, validate, merge and subset them."""
 
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,7 +10,7 @@ import typer
 from avcmr.cli.console import console
 from avcmr.cli.feature_inspection import existing, info, published, validate
 from avcmr.cli.options import ManifestOption, VisualKeyOption
-from preprocessing.errors import NotFoundError
+from preprocessing.errors import NotFoundError, SetupError
 
 _Store = Annotated[Path, typer.Argument(help="Feature store.")]
 _Out = Annotated[Path, typer.Option(help="File to write; must not exist yet.")]
@@ -140,17 +141,17 @@ def subset(
     from preprocessing.store.validate import not_finite
 
     with FeatureStore(store) as opened:
-        _require_known(store, "class", classes, set(opened.labels.tolist()))
-        _require_known(store, "split", splits, set(opened.splits.tolist()))
-        listed = ids.read_text(encoding="utf-8").splitlines() if ids else None
-        _require_known(store, "clip", listed, set(opened.ids.tolist()))
+        _require_known(store, "class", classes, opened.labels.tolist())
+        _require_known(store, "split", splits, opened.splits.tolist())
+        listed = _listed_in(ids) if ids else None
+        _require_known(store, "clip", listed, opened.ids.tolist())
         bad = not_finite(opened.ids.tolist(), opened.blocks()) if finite else set()
     taken: Counter[str] = Counter()
 
     def wanted(record: Record) -> bool:
         clip = record.clip
         for chosen, value in ((classes, clip.label), (splits, clip.split), (listed, clip.id)):
-            if chosen and value not in chosen:
+            if chosen is not None and value not in chosen:
                 return False
         if clip.id in bad:
             return False
@@ -164,10 +165,23 @@ def subset(
 COMMANDS = (import_, export, info, validate, merge, subset)
 
 
-def _require_known(store: Path, what: str, chosen: list[str] | None, known: set[str]) -> None:
-    absent = [name for name in chosen or () if name not in known]
+def _listed_in(ids: Path) -> set[str]:
+    from preprocessing.catalog.text import read_text
+
+    listed = set(read_text(ids, "list of ids").split("\n")) - {""}
+    if not listed:
+        raise SetupError(f"{ids}: lists no ids; write one on each line")
+    return listed
+
+
+def _require_known(
+    store: Path, what: str, chosen: Collection[str] | None, present: list[str]
+) -> None:
+    known = dict.fromkeys(present)
+    absent = sorted(set(chosen or ()) - set(known))
     if absent:
+        names = ", ".join(name or "none" for name in list(known)[:10])
         raise NotFoundError(
-            f"{store}: no {what} {', '.join(absent[:5])}; "
-            f"avcmr features info {store} lists what it has"
+            f"{store}: no {what} {', '.join(absent[:5])}{' …' if len(absent) > 5 else ''}; "
+            f"there are {names}{' …' if len(known) > 10 else ''}"
         )

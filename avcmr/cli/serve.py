@@ -11,6 +11,7 @@ Examples:
     avcmr serve runs/NAME --host 0.0.0.0     (for everybody on the network)
 """
 
+import errno
 import ipaddress
 import socket
 import webbrowser
@@ -20,7 +21,7 @@ import typer
 
 from avcmr.cli.console import console, warn
 from avcmr.cli.options import DeviceOption, GalleryOption, RunArgument, WeightsOption
-from preprocessing.errors import SetupError
+from preprocessing.errors import SetupError, UsageError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 """Host names of this machine for itself."""
@@ -91,6 +92,8 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
+        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+            raise UsageError(f"--host {host}: no address of this machine") from None
         raise SetupError(
             f"{host}:{port} cannot be listened on ({error.strerror}); give another --port, "
             "or 0 for a free one"

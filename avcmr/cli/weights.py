@@ -13,7 +13,7 @@ import typer
 
 from avcmr.cli.console import console
 from avcmr.cli.options import JsonOption, WeightsOption
-from preprocessing.errors import NotFoundError, SetupError
+from preprocessing.errors import NotFoundError, SetupError, UsageError
 
 if TYPE_CHECKING:
     from preprocessing.networks.weights import WeightsName
@@ -83,6 +83,10 @@ def get(
     """
     from preprocessing.networks.weights import resolve, to_folder
 
+    if to and to.exists() and not to.is_dir():
+        raise UsageError(f"--to {to}: is a file; name a folder")
+    if mirror and "://" not in mirror:
+        raise UsageError(f"--mirror {mirror}: not a URL; begin it with https:// or file://")
     for name in _names(names or NEEDED):
         if to:
             print(to_folder(name, to, mirror=mirror, report=report_download).path)

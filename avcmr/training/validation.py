@@ -9,6 +9,7 @@ from avcmr.metrics.collapse import collapse_gauges, distance_spread
 from avcmr.metrics.metrics import map_both_ways
 from avcmr.model.inference import embed, inference
 from avcmr.model.network import TwoBranchNetwork
+from preprocessing.errors import UsageError
 
 
 class Validation(TypedDict):
@@ -26,11 +27,20 @@ def validate(network: TwoBranchNetwork, train: PairedFeatures, clips: PairedFeat
     """MAP both ways, and the gauges that show a collapse of the embedding space.
 
     The class posteriors are fitted again, to the training clips.
+
+    Raises:
+        UsageError: the network's outputs are not finite.
     """
     with inference(network):
         network.fit_posterior(train)
         audio, visual = network(clips.audio, clips.visual)
-    reached = map_both_ways(*embed(network, clips), clips.labels)
+    searched = embed(network, clips)
+    if not all(rows.isfinite().all() for rows in (audio, visual, *searched)):
+        raise UsageError(
+            "training diverged: embeddings are NaN or infinite; lower the learning rates "
+            "(stage1.learning_rate, stage2.learning_rate), or use the defaults of other settings"
+        )
+    reached = map_both_ways(*searched, clips.labels)
     gauges = collapse_gauges(torch.cat([audio, visual]))
     return {
         "val_map": reached.average,

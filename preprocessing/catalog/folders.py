@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from preprocessing.clips import Clip, refuse_duplicate_ids
-from preprocessing.errors import NotFoundError, SetupError
+from preprocessing.errors import NotFoundError, SetupError, UsageError
 from preprocessing.remote import MediaPath, is_folder
 
 MEDIA_SUFFIXES = frozenset(
@@ -92,6 +92,8 @@ def scan_folder(root: MediaPath, *, follow_links: bool = False) -> FolderScan:
         AvcmrError: no such folder, no videos in it, videos outside a class folder, or two files
             that would share an id.
     """
+    if isinstance(root, Path) and root.is_file():
+        raise UsageError(f"{root}: a file, not a folder; a CSV file of clips goes with --manifest")
     if not is_folder(root):
         raise NotFoundError(
             f"{root}: no such folder; --videos wants a folder with one folder a class"

@@ -118,12 +118,15 @@ def write_manifest(path: Path, clips: Sequence[Clip]) -> None:
         rows.append(asdict(clip) | {"path": media})
     folder.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f"{path.name}.new")
-    with aside.open("w", encoding="utf-8", newline="") as file:
-        columns = [column.name for column in fields(Clip)]
-        table = csv.DictWriter(file, columns, lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
-    aside.replace(path)
+    try:
+        with aside.open("w", encoding="utf-8", newline="") as file:
+            columns = [column.name for column in fields(Clip)]
+            table = csv.DictWriter(file, columns, lineterminator="\n")
+            table.writeheader()
+            table.writerows(rows)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def _refuse_mistyped(columns: Sequence[str], where: Path) -> None:

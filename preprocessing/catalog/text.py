@@ -19,11 +19,18 @@ def read_text(path: Path, what: str) -> str:
         data = path.read_bytes()
     except FileNotFoundError:
         raise NotFoundError(f"{path}: no such {what}; correct its path") from None
+    except IsADirectoryError:
+        raise SetupError(f"{path}: a folder, where a {what} is wanted; correct its path") from None
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise _not_text(path, 1, "UTF-16", "UTF-16")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        if b"\0" in data:
+            raise SetupError(
+                f"{path}: binary, not the text of a {what}; correct its path, or save it as CSV "
+                "from the program that wrote it"
+            ) from None
         wrong = f"byte {data[error.start : error.start + 1].hex()}"
         raise _not_text(path, _line_of(data, error.start), wrong, "CP1252") from None
     if b"\0" in data:

@@ -55,6 +55,9 @@ def in_the_way() -> Iterator[None]:
 def readable(path: Path) -> Iterator[None]:
     """Turn whatever HDF5 raises on a damaged or foreign file into one kind of error."""
     try:
+        if path.is_dir():
+            remedy = f"give a file; videos become one with: avcmr extract --videos {path}"
+            raise NotAStoreError(path, "a folder", remedy)
         with hdf5_errors(path):
             yield
     except DamagedError as error:

@@ -55,7 +55,8 @@ def list_vegas(videos: Path) -> Listing:
         raise faults_in(
             videos,
             faults,
-            f"VEGAS has the classes {', '.join(VEGAS_CLASSES)}; move other videos elsewhere",
+            "files are CLASS/…/video_00382.mp4 or CLASS_video_00382.mp4, and CLASS is one of "
+            f"{', '.join(VEGAS_CLASSES)}; move other videos elsewhere",
         )
     if not clips:
         raise SetupError(f"{videos}: no videos; expected {videos}/chainsaw/video_00382.mp4")
@@ -86,7 +87,7 @@ def _clip_of(path: Path, root: Path) -> Clip:
     named = _NAME.fullmatch(path.stem)
     labels = {*folders, *([named[1]] if named else [])}
     if not labels:
-        raise ValueError("is not in a folder named as a class, nor named CLASS_video_NUMBER")
+        raise ValueError("is of no class")
     if len(labels) > 1:
         raise ValueError(f"is of two classes by its folder and name: {', '.join(sorted(labels))}")
     (label,) = labels

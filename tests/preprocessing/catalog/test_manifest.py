@@ -134,13 +134,13 @@ def test_what_spreadsheets_write(tmp_path: Path, text: str) -> None:
     [
         ("path,label\r\na.mp4,x\r\nb.mp4,Möwe\r\n".encode("cp1252"), "line 3: byte f6.*CP1252"),
         ("path\tlabel\na.mp4\tx\n".encode("utf-16"), "UTF-16.*iconv -f UTF-16 .* clips-utf8.csv"),
-        (b"PK\x03\x04\x14\x00\xfe\x00", "line 1: .*'CSV UTF-8'"),
+        (b"PK\x03\x04\x14\x00\xfe\x00", "binary"),
     ],
 )
 def test_manifests_that_are_not_utf8(tmp_path: Path, data: bytes, wanted: str) -> None:
     path = tmp_path / "clips.csv"
     path.write_bytes(data)
-    with pytest.raises(AvcmrError, match=f"not UTF-8 text .*{wanted}"):
+    with pytest.raises(AvcmrError, match=wanted):
         read_manifest(path)
 
 
