@@ -142,4 +142,4 @@ class DirectExtractor:
                     self._own.stream.synchronize()  # the networks' stream reads the frames
             return media
         finally:
-            del self._began[clip.id]
+            self._began.pop(clip.id, None)
