@@ -15,7 +15,7 @@ import ray
 from ray.exceptions import AuthenticationError
 
 from preprocessing.errors import SetupError
-from raytasks.startup import PACKAGES, packages_first, short_folders, time_to_start
+from raytasks.startup import PACKAGES, children, packages_first, short_folders, time_to_start
 
 _ANSWER_SECONDS = 10.0
 """How long a cluster may take to answer."""
@@ -28,6 +28,8 @@ _PROXY_FAILURE = "Initialization failure from server"
 which happens now and then on a busy machine."""
 
 _JOIN_ATTEMPTS = 4
+
+_START_ATTEMPTS = 3
 
 _METRICS_EVERY_MS = 2_000
 """How often processes of a local Ray export metrics; Ray's own 10 s are as long as some runs."""
@@ -88,7 +90,7 @@ def _cpus_beside_gpu() -> float:
     return min((machine.get("CPU", 0) / machine["GPU"] for machine in machines), default=0.0)
 
 
-def _start() -> Any:
+def _start(attempts: int = _START_ATTEMPTS) -> Any:
     """A Ray of our own: no telemetry, and an API that asks for a token.
 
     Without the token other users of this machine could run code through the dashboard's port.
@@ -96,21 +98,30 @@ def _start() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if not users_token():  # Ray would leave one in the user's home, for all clusters to come
         os.environ["RAY_AUTH_TOKEN"] = _OWN_TOKEN
-    with time_to_start(), short_folders() as environment:
-        return ray.init(
-            address="local",  # and not any that "ray start" has left on this machine
-            include_dashboard=True,
-            dashboard_host="127.0.0.1",
-            object_store_memory=OBJECT_STORE_BYTES,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            runtime_env=packages_first() | environment,
-            _system_config={
-                "metrics_report_interval_ms": _METRICS_EVERY_MS,
-                # A worker that runs out of memory is retried by us, alone, not by Ray without end.
-                "task_oom_retries": 1,
-            },
-        )
+    others = {*children()}
+    try:
+        with time_to_start(), short_folders() as environment:
+            return ray.init(
+                address="local",  # and not any that "ray start" has left on this machine
+                include_dashboard=True,
+                dashboard_host="127.0.0.1",
+                object_store_memory=OBJECT_STORE_BYTES,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                runtime_env=packages_first() | environment,
+                _system_config={
+                    "metrics_report_interval_ms": _METRICS_EVERY_MS,
+                    # A worker that runs out of memory is retried by us, alone, and not by Ray
+                    # without end.
+                    "task_oom_retries": 1,
+                },
+            )
+    except ConnectionError:
+        with ExitStack() as stack:
+            _kill(_handles([pid for pid in children() if pid not in others], stack))
+        if attempts == 1:
+            raise
+    return _start(attempts - 1)
 
 
 def _join(address: str, attempts: int = _JOIN_ATTEMPTS) -> Any:
@@ -197,9 +208,13 @@ def _shut_down() -> Iterator[None]:
         finally:
             handles += _handles(roots, stack)
             ray.shutdown()
-            for handle in handles:
-                with suppress(OSError):
-                    signal.pidfd_send_signal(handle, signal.SIGKILL)
+            _kill(handles)
+
+
+def _kill(handles: Sequence[int]) -> None:
+    for handle in handles:
+        with suppress(OSError):
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
 
 
 def _handles(roots: Sequence[int], stack: ExitStack) -> list[int]:

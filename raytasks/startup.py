@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ def time_to_start() -> Iterator[None]:
     """Wait for a new node for ``_START_SECONDS``; Ray gives up after 30, and has no setting for it.
 
     Raises:
-        ConnectionError: in the block, of a node that takes longer still.
+        ConnectionError: in the block, of a node that takes longer still, or whose raylet has died:
+            one that waits more than 15 seconds for its agents ends itself.
     """
     services: Any = ray._private.services
     get_node = services.get_node
@@ -36,6 +37,8 @@ def time_to_start() -> Iterator[None]:
             try:
                 return get_node(gcs_address, node_id)
             except RuntimeError as error:  # it has not registered yet
+                if not _raylet_runs():
+                    raise ConnectionError("its raylet died while it started") from error
                 if time.monotonic() > deadline:
                     message = f"its processes did not start within {_START_SECONDS:.0f} s"
                     raise ConnectionError(message) from error
@@ -46,6 +49,25 @@ def time_to_start() -> Iterator[None]:
         yield
     finally:
         services.get_node = get_node
+
+
+def children() -> list[int]:
+    """Processes that this one has started."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has just ended
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == os.getpid():
+                found.append(int(stat.parent.name))
+    return found
+
+
+def _raylet_runs() -> bool:
+    for pid in children():
+        with suppress(OSError):
+            program = Path(f"/proc/{pid}/cmdline").read_bytes().partition(b"\0")[0]
+            if program.endswith(b"/raylet"):
+                return True
+    return False
 
 
 def packages_first() -> dict[str, Any]:

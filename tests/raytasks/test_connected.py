@@ -68,6 +68,38 @@ with connected():
 """
 
 
+KILLS_A_RAYLET = """
+import os, signal, threading, time
+from pathlib import Path
+import ray
+from raytasks.cluster import connected
+from raytasks.startup import children
+
+def kill_the_first_raylet():
+    while True:
+        for pid in children():
+            if Path(f"/proc/{pid}/cmdline").read_bytes().split(bytes(1))[0].endswith(b"/raylet"):
+                os.kill(pid, signal.SIGKILL)
+                print("killed", flush=True)
+                return
+        time.sleep(0.01)
+
+threading.Thread(target=kill_the_first_raylet, daemon=True).start()
+with connected() as cluster:
+    assert ray.get(ray.remote(lambda: 7).remote()) == 7
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_a_raylet_that_dies_while_it_starts_is_started_again() -> None:
+    """It ends itself on a machine so busy that its agents need more than 15 seconds."""
+    done = subprocess.run(
+        [sys.executable, "-c", KILLS_A_RAYLET], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "killed\n"), done.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.ray
 def test_a_long_tmpdir_and_files_named_like_our_packages(tmp_path: Path) -> None:
