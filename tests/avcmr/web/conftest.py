@@ -6,6 +6,7 @@ import time
 import wave
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -134,8 +135,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
         paths=tuple(paths),
         starts=starts,
         ends=ends,
-        audio=network.embed_audio(_stacked(extractor.audio, paths)),
-        visual=network.embed_visual(_stacked(extractor.video, paths)),
+        audio=network.embed_audio(_stacked(partial(extractor.features, "audio"), paths)),
+        visual=network.embed_visual(_stacked(partial(extractor.features, "video"), paths)),
     )
     report = folder / "index.html"
     _report(collection).write(report)
