@@ -4,9 +4,8 @@ import socket
 import threading
 import time
 import wave
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,7 +27,7 @@ from avcmr.retrieval.collection import Collection
 from avcmr.web import create_app
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipError
-from preprocessing.media import Sampling, decode_frames, decode_image, decode_waveform
+from preprocessing.media import Kind, Sampling, decode_frames, decode_image, decode_waveform
 from preprocessing.media.encode import write_clip
 from preprocessing.media.outcome import try_file
 
@@ -63,24 +62,20 @@ class FakeExtractor:
     def load(self) -> None:
         pass
 
-    def audio(self, path: Path) -> NDArray[np.float32]:
-        waveform = _checked(path, lambda: decode_waveform(Clip("q", path, ""), Sampling()))
+    def features(self, kind: Kind, path: Path) -> NDArray[np.float32]:
+        clip = Clip("q", path, "")
+        if kind == "image":
+            return _red(_checked(path, lambda: decode_image(path)))
+        if kind == "video":
+            return _red(_checked(path, lambda: decode_frames(clip, Sampling())))
+        waveform = _checked(path, lambda: decode_waveform(clip, Sampling()))
         spectrum = np.abs(np.fft.rfft(waveform))
         at = [round(hertz * len(waveform) / RATE) for _, hertz in CLASSES.values()]
         bands = np.array([spectrum[centre - 9 : centre + 9].sum() for centre in at])
         return (bands / bands.sum()).astype(np.float32)
 
-    def video(self, path: Path) -> NDArray[np.float32]:
-        return _red(_checked(path, lambda: decode_frames(Clip("q", path, ""), Sampling())))
-
-    def image(self, path: Path) -> NDArray[np.float32]:
-        return _red(_checked(path, lambda: decode_image(path)))
-
-
-def _stacked(
-    features_of: Callable[[Path], NDArray[np.float32]], paths: Sequence[Path]
-) -> torch.Tensor:
-    return torch.from_numpy(np.stack([features_of(path) for path in paths]))
+    def stacked(self, kind: Kind, paths: Sequence[Path]) -> torch.Tensor:
+        return torch.from_numpy(np.stack([self.features(kind, path) for path in paths]))
 
 
 class FakeNetwork:
@@ -135,8 +130,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Served:
         paths=tuple(paths),
         starts=starts,
         ends=ends,
-        audio=network.embed_audio(_stacked(partial(extractor.features, "audio"), paths)),
-        visual=network.embed_visual(_stacked(partial(extractor.features, "video"), paths)),
+        audio=network.embed_audio(extractor.stacked("audio", paths)),
+        visual=network.embed_visual(extractor.stacked("video", paths)),
     )
     report = folder / "index.html"
     _report(collection).write(report)
