@@ -182,6 +182,6 @@ def _require_known(
     if absent:
         names = ", ".join(name or "none" for name in list(known)[:10])
         raise NotFoundError(
-            f"{store}: no {what} {', '.join(absent[:5])}{' …' if len(absent) > 5 else ''}; "
+            f"{store}: it has no {what} {', '.join(absent[:5])}{' …' if len(absent) > 5 else ''}; "
             f"there are {names}{' …' if len(known) > 10 else ''}"
         )

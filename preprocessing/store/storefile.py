@@ -57,7 +57,7 @@ def readable(path: Path) -> Iterator[None]:
     try:
         if path.is_dir():
             remedy = f"give a file; videos become one with: avcmr extract --videos {path}"
-            raise NotAStoreError(path, "a folder", remedy)
+            raise NotAStoreError(path, "it is a folder", remedy)
         with hdf5_errors(path):
             yield
     except DamagedError as error:

@@ -184,7 +184,7 @@ class TestNames:
 
     def test_an_unknown_one(self) -> None:
         with pytest.raises(
-            NotFoundError, match=r"no preset vega; did you mean vegas\? There are: ave"
+            NotFoundError, match=r"no preset vega; did you mean vegas\? there are: ave"
         ):
             load_config(Path("vega"))
 

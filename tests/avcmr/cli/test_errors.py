@@ -179,7 +179,7 @@ features subset store.h5 --out x.h5 --ids 'no ids.txt' : no ids.txt: lists no id
 features subset store.h5 --out x.h5 --per-class 0   : '--per-class'
 train                                               : give --features FILE
 train --features raw                                : a folder.; .*avcmr extract --videos raw
-train --features a.h5 --config aev                  : no preset aev; did you mean ave. there are: ave
+train --features a.h5 --config aev : no preset aev; did you mean ave. there are: ave
 train --features a.h5 --config bad.yaml             : bad.yaml: not a YAML file
 train --features a.h5 --config list.yaml            : found a list
 train --features a.h5 --workers 0                   : '--workers'
@@ -194,7 +194,7 @@ train --features a.h5 stage1.learning_rate=1e30 --cpu --run q : training diverge
 train --features a.h5 model.hidden=[9999999999] --cpu --run r : not enough memory .*model.hidden
 train --features a.h5 stage1.margn=1                : did you mean stage1.margin
 train --features a.h5 stage1.mining=hrd             : one of semi_hard, hard
-train --features a.h5 data.classes=[dog,cow]        : no class cow .data.classes.; there are dog, cat
+train --features a.h5 data.classes=[dog,cow] : no class cow .data.classes.; there are dog, cat
 train --features a.h5 --runs text.h5 --cpu          : Not a directory; a file is where a folder
 train a.h5                                          : settings are given as key=value
 evaluate nope                                       : nope: not a run folder
@@ -233,7 +233,7 @@ def test_misuse_is_answered_in_a_few_lines(
     done = CliRunner().invoke(app, shlex.split(command), env={"COLUMNS": "400", "NO_COLOR": "1"})
     assert done.exit_code == 2, done.output
     assert isinstance(done.exception, SystemExit)
-    errors = [part for part in done.stderr.split("error: ")[1:]] or [done.stderr]
+    errors = done.stderr.split("error: ")[1:] or [done.stderr]
     assert len(errors) == 1
     assert re.search(wanted.strip(), errors[0])
     assert errors[0].count("\n") <= 1 or "Usage: avcmr" in errors[0]

@@ -180,7 +180,10 @@ def test_a_store_is_wanted_and_a_published_file_given(feature_file, tmp_path) ->
         (["validate", "absent.h5"], "no feature store at absent.h5"),
         (["merge", "absent.h5", "--out", "out.h5"], "no feature store at absent.h5"),
         (["import", "absent.h5"], "absent.h5: does not exist"),
-        (["subset", "STORE", "--class", "lion", "--out", "o.h5"], "no class lion; avcmr features"),
+        (
+            ["subset", "STORE", "--class", "lion", "--out", "o.h5"],
+            "has no class lion; there are 0, 1",
+        ),
     ],
 )
 def test_errors_name_file_and_remedy(feature_file, tmp_path, monkeypatch, arguments, message):
