@@ -39,25 +39,21 @@ class Losses:
     """Counts what cannot be decoded of a stream.
 
     Attributes:
-        undecodable: seconds of packets that cannot be decoded.
-        replaced: seconds for which there is a substitute.
+        seconds: that are lost.
         reason: of the first loss, in FFmpeg's words.
     """
 
-    undecodable: float = 0.0
-    replaced: float = 0.0
+    seconds: float = 0.0
     reason: str = ""
 
-    def replace(self, seconds: float, reason: str) -> None:
-        """Count seconds for which a substitute stands."""
-        self.replaced += seconds
+    def add(self, seconds: float, reason: str) -> None:
+        """Count seconds that are lost."""
+        self.seconds += seconds
         self.reason = self.reason or reason
 
     def share_of(self, seconds: float) -> float:
         """The share lost of a stream that is so long, or at least as long as what is lost."""
-        # Packets that cannot be decoded leave gaps, if their time stamps are known.
-        lost = max(self.undecodable, self.replaced)
-        return lost / max(seconds, lost) if lost else 0.0
+        return self.seconds / max(seconds, self.seconds) if self.seconds else 0.0
 
     def decode(
         self, stream: Stream, packets: "Iterable[Packet[Any]]"
@@ -77,8 +73,7 @@ class Losses:
             raise
         except av.FFmpegError as error:
             if packet is not None:
-                self.undecodable += seconds_of(packet)
-                self.reason = self.reason or error.strerror or str(error)
+                self.add(seconds_of(packet), error.strerror or str(error))
             return []
 
 

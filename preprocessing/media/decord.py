@@ -35,7 +35,7 @@ class DecordDecoder:
         """See :meth:`preprocessing.media.Decoder.decode`."""
         with opened(clip.file) as container:
             reading = Reading.of(container, clip, sampling)
-            reading.require_one_clock()
+            reading.require_plain_clock()
             headers, sound = reading.headers, reading.sound()
             orientation = reading.orientation()
         if headers.source.codec == "hevc":
@@ -84,7 +84,7 @@ class DecordDecoder:
         shown = reader.get_frame_timestamp(np.arange(len(reader)))  # (frames, 2): from, until
         if shown[0, 0] < -1e-3:
             raise RuntimeError("it counts frames that an edit list hides, and takes wrong ones")
-        reading.headers.require_all(float(shown[-1, 1]), reading.clip.file)
+        reading.require_until(float(shown[-1, 1]), "decord")
         batch = reader.get_batch(shown_at(shown[:, 0], times))
         if self._on_gpu:
             return torch.utils.dlpack.from_dlpack(batch.to_dlpack())

@@ -1,10 +1,11 @@
 """Container and stream headers, read before anything is decoded."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import av
 from av.audio.stream import AudioStream
@@ -16,9 +17,15 @@ from preprocessing.clips import Clip
 from preprocessing.errors import ClipError
 from preprocessing.media.types import Source
 
+FORMATS = (
+    *("aac", "ac3", "aiff", "asf", "au", "avi", "caf", "eac3", "flac", "flv", "matroska"),
+    *("mov", "mp3", "mpeg", "mpegts", "ogg", "w64", "wav"),
+)
+"""FFmpeg's names of the formats that are read."""
+
 OPTIONS = {
     "protocol_whitelist": "file",
-    "format_whitelist": "aac,asf,avi,flac,flv,matroska,mov,mp3,mpeg,mpegts,ogg,wav",
+    "format_whitelist": ",".join(FORMATS),
 }
 """Files cannot make FFmpeg read other files or URLs, as playlists do."""
 
@@ -43,25 +50,23 @@ class Headers:
     audio: AudioStream | None
     video_start: float
 
-    def require_within(self, clip: Clip, max_seconds: float) -> None:
-        """Refuse a clip that is too long; its file may be longer.
+    def require_all(self, picture: float, both: float, path: Path) -> None:
+        """Refuse a file that holds much less than its headers promise.
 
-        Raises:
-            ClipError: ``out_of_memory``.
-        """
-        require_within(self.duration, clip, max_seconds)
-
-    def require_all(self, duration: float, path: Path) -> None:
-        """Refuse a file that holds much less picture than its headers promise.
+        Args:
+            picture: seconds of picture that it holds.
+            both: seconds of picture or sound.
+            path: the file.
 
         Raises:
             ClipError: ``corrupt``.
         """
-        if self.duration is not None and self.duration - duration > max(1.0, 0.1 * self.duration):
+        held = picture if _length(self.video) is not None else both
+        if self.duration is not None and self.duration - held > max(1.0, 0.1 * self.duration):
             raise ClipError(
                 "corrupt",
                 f"{path}: the header promises {self.duration:.1f} s of picture, "
-                f"the file holds {duration:.1f} s; fetch it again",
+                f"the file holds {held:.1f} s; fetch it again",
             )
 
 
@@ -87,6 +92,11 @@ def opened(path: Path) -> Iterator[InputContainer]:
     except (FileNotFoundError, PermissionError) as error:  # nothing against the file itself
         raise ClipError("missing", f"{path}: {error.strerror}") from None
     except (av.FFmpegError, ValueError) as error:
+        if getattr(error, "errno", None) == errno.EINVAL:  # what the whitelist gives
+            raise ClipError(
+                "not_media",
+                f"{path}: not in a format that is read here ({', '.join(FORMATS)}); re-encode it",
+            ) from None
         raise ClipError(
             "not_media", f"{path}: not a readable media file ({_reason(error)})"
         ) from None
@@ -107,7 +117,7 @@ def read_headers(container: InputContainer, path: Path, *, with_audio: bool = Tr
     """
     video = video_stream(container, path)
     has_audio = with_audio or container.streams.audio
-    audio = audio_stream(container, path) if has_audio else None
+    audio = audio_stream(container, path, video) if has_audio else None
     video_start = float((video.start_time or 0) * (video.time_base or 0))
     # The container knows of edit lists and the stream does not; a longer sound track is the
     # container's business and not the picture's. The smaller of the two is what is promised.
@@ -144,8 +154,7 @@ def read_audio_headers(container: InputContainer, clip: Clip, max_seconds: float
 
 def has_video(container: InputContainer) -> bool:
     """Whether it is a video; the cover of a music file is no picture."""
-    # FFmpeg's choice, as every decoder makes it: the default stream, then the largest.
-    video = container.streams.best("video")
+    video = _best(container, "video")
     # A cover is a video stream to FFmpeg, but not to anybody else.
     return isinstance(video, VideoStream) and not video.disposition & Disposition.attached_pic
 
@@ -156,22 +165,49 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
     Raises:
         ClipError: ``no_video``, or ``corrupt`` where its codec is not known.
     """
-    video = container.streams.best("video")
+    video = _best(container, "video")
     if not isinstance(video, VideoStream) or not has_video(container):
         raise ClipError("no_video", f"{path}: no video stream")
     return _decodable(video, path)
 
 
-def audio_stream(container: InputContainer, path: Path) -> AudioStream:
+def audio_stream(
+    container: InputContainer, path: Path, video: VideoStream | None = None
+) -> AudioStream:
     """The sound of an open file: of several streams, that which players play.
+
+    Args:
+        container: the open file.
+        path: its path.
+        video: of whose programme it is to be, where a broadcast holds several.
 
     Raises:
         ClipError: ``no_audio``, or ``corrupt`` where its codec is not known.
     """
-    audio = container.streams.best("audio")
+    audio = _best(container, "audio", video)
     if not isinstance(audio, AudioStream):
         raise no_audio(path)
     return _decodable(audio, path)
+
+
+def _best(
+    container: InputContainer, kind: Literal["video", "audio"], related: Stream | None = None
+) -> Stream | None:
+    """FFmpeg's choice of the streams that can be decoded: the default one, then the largest."""
+    best = container.streams.best(kind, related=related)
+    if best is None or _is_known(best):
+        return best
+    others = [one for one in container.streams if one.type == kind and _is_known(one)]
+    return max(others, key=_preference, default=best)
+
+
+def _is_known(stream: Stream) -> bool:
+    return cast(Any, stream).codec_context is not None
+
+
+def _preference(stream: Stream) -> tuple[bool, int]:
+    rate = stream.codec_context.bit_rate or 0
+    return bool(stream.disposition & Disposition.default), rate
 
 
 def no_audio(path: Path) -> ClipError:

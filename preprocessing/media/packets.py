@@ -1,6 +1,8 @@
-"""Reading and decoding the packets of a file, as far as it is intact."""
+"""Reading the packets of a file, as far as it is intact, and no more than a clip needs."""
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import av
@@ -8,7 +10,7 @@ from av import Packet
 from av.container import InputContainer
 from av.stream import Stream
 
-from preprocessing.media.timeline import Clock
+from preprocessing.media.timeline import Clock, shown_stamp, stamp_of
 
 Packets = Sequence["Packet[Any]"]
 """Of one stream, in decoding order."""
@@ -20,15 +22,55 @@ streams with intra refresh a frame is whole only so long after what passes for a
 AUDIO_PREROLL = 1.0
 """Seconds of sound decoded before a cut, as codecs build on what came before."""
 
+LEADING_PACKETS = 32
+"""Packets from the first key frame on, among which is the first frame shown."""
 
-def read_packets(container: InputContainer, *streams: Stream) -> tuple[list[Packets], int]:
-    """All packets of each stream, as far as the file is readable, and how often its clock jumps."""
-    packets: dict[int, list[Packet[Any]]] = {stream.index: [] for stream in streams}
-    clock = Clock(container)
-    for packet in _readable(container, streams):
-        clock.continue_with(packet)
-        packets[packet.stream_index].append(packet)
-    return list(packets.values()), clock.jumps
+MARGIN = 2.0
+"""Seconds read beyond a cut, as packets are not in the order in which they are shown."""
+
+INTERLEAVING = 30.0
+"""Seconds by which one stream of a file may run ahead of another, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The packets of a file from some time until another.
+
+    Attributes:
+        packets: of each stream, from where decoding may begin to have all of that time.
+        first: time stamp of the first stream's first frame, in its ticks; None without any.
+        jumps: how often the file's clock jumps.
+        to_end: whether nothing of the file follows.
+    """
+
+    packets: Sequence[Packets]
+    first: int | None
+    jumps: int
+    to_end: bool
+
+
+def read_stretch(
+    container: InputContainer,
+    *streams: Stream,
+    start: float = 0.0,
+    end: float = math.inf,
+    margin: float = MARGIN,
+) -> Stretch:
+    """The packets from time to time, in seconds from the first frame of the first stream.
+
+    Memory follows the length of that stretch and not of the file. So does the time, unless the
+    format cannot be searched, or its clock may jump: then the file is read from its beginning.
+    """
+    reader = _Reader(container, streams)
+    reader.read_until(reader.has_begun)
+    first = first_shown(from_first_key(reader.packets[0]))
+    if first is not None:
+        zero = float(first * (streams[0].time_base or 0))
+        reader.leave_out_before(zero + start)
+        reader.read_until(lambda: reader.has_passed(zero + end + margin))
+    else:
+        reader.read_until(lambda: False)
+    return Stretch(reader.packets, first, reader.clock.jumps, reader.at_end)
 
 
 def from_first_key(packets: Packets) -> Packets:
@@ -40,16 +82,96 @@ def from_first_key(packets: Packets) -> Packets:
     return [packet for packet in packets[first:] if packet.pts is None or packet.pts >= key]
 
 
+def first_shown(packets: Packets) -> int | None:
+    """The least time stamp of what is shown."""
+    return min((stamp for one in packets if (stamp := shown_stamp(one)) is not None), default=None)
+
+
 def entry(packets: Packets, seconds: float) -> int:
     """Index of the packet at which decoding may begin to have all from this time stamp on."""
-    entries = (
-        number
-        for number, packet in enumerate(packets)
-        if packet.is_keyframe
-        and packet.pts is not None
-        and packet.pts * (packet.time_base or 0) <= seconds
-    )
+    entries = (number for number, packet in enumerate(packets) if _enters(packet, seconds))
     return max(entries, default=0)
+
+
+def _enters(packet: "Packet[Any]", seconds: float) -> bool:
+    """Whether decoding may begin with it to have all from this time stamp on."""
+    return packet.is_keyframe and _seconds(packet) <= seconds
+
+
+def _seconds(packet: "Packet[Any]") -> float:
+    stamp = stamp_of(packet)
+    return math.inf if stamp is None else float(stamp * (packet.time_base or 0))
+
+
+class _Reader:
+    """Reads packets in order, and forgets those that turn out not to be needed.
+
+    Attributes:
+        packets: those kept of each stream.
+        clock: of the file.
+        at_end: whether all has been read.
+    """
+
+    def __init__(self, container: InputContainer, streams: Sequence[Stream]) -> None:
+        self.packets: list[list[Packet[Any]]] = [[] for _ in streams]
+        self.clock = Clock(container)
+        self.at_end = False
+        self._container, self._streams = container, streams
+        self._numbers = {stream.index: number for number, stream in enumerate(streams)}
+        self._needed = [-math.inf for _ in streams]
+        self._latest = [-math.inf for _ in streams]
+        self._keyed, self._leading = False, 0
+        self._incoming = _readable(container, streams)
+
+    def read_until(self, done: Callable[[], bool]) -> None:
+        """Read on, to the end of the file at most."""
+        while not done():
+            packet = next(self._incoming, None)
+            if packet is None:
+                self.at_end = True
+                return
+            self.clock.continue_with(packet)
+            number = self._numbers[packet.stream_index]
+            if _enters(packet, self._needed[number]):
+                self.packets[number].clear()
+            self.packets[number].append(packet)
+            if number == 0:
+                self._keyed |= packet.is_keyframe
+                self._leading += self._keyed and shown_stamp(packet) is not None
+            if packet.dts is not None:
+                self._latest[number] = float(packet.dts * (packet.time_base or 0))
+
+    def has_begun(self) -> bool:
+        """Whether the first frame shown of the first stream must be among its packets."""
+        return self._leading >= LEADING_PACKETS
+
+    def has_passed(self, seconds: float) -> bool:
+        """Whether all streams are beyond this time stamp, or one of them by far."""
+        return min(self._latest) > seconds or max(self._latest) > seconds + INTERLEAVING
+
+    def leave_out_before(self, seconds: float) -> None:
+        """Keep what is needed from this time stamp on, and go there if that can be done."""
+        self._needed = [
+            seconds - (VIDEO_PREROLL if stream.type == "video" else AUDIO_PREROLL)
+            for stream in self._streams
+        ]
+        main, needed = self._streams[0], self._needed[0]
+        if self.clock.may_jump or needed <= self._latest[0] or not main.time_base:
+            return
+        beginning = stamp_of(self.packets[0][0])
+        if self._go_to(main, round(needed / main.time_base)):
+            self.read_until(lambda: bool(self.packets[0]))
+            if not self.packets[0] or not _enters(self.packets[0][0], needed):
+                self._go_to(main, beginning or 0)
+
+    def _go_to(self, stream: Stream, stamp: int) -> bool:
+        try:
+            self._container.seek(stamp, stream=stream)
+        except av.FFmpegError:
+            return False
+        self._incoming, self.at_end = _readable(self._container, self._streams), False
+        self.packets[:] = [[] for _ in self._streams]
+        return True
 
 
 def _readable(container: InputContainer, streams: Sequence[Stream]) -> "Iterator[Packet[Any]]":

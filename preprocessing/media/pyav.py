@@ -1,6 +1,6 @@
 """Decoding with PyAV on the CPU: the file read once, and no frame decoded in vain."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -13,10 +13,10 @@ from preprocessing.clips import Clip
 from preprocessing.media.damage import Losses, require_little
 from preprocessing.media.headers import has_video, opened, read_audio_headers
 from preprocessing.media.orientation import Orientation
-from preprocessing.media.packets import VIDEO_PREROLL, Packets, entry, read_packets
+from preprocessing.media.packets import VIDEO_PREROLL, Packets, entry, read_stretch
 from preprocessing.media.reading import Reading
 from preprocessing.media.sampling import Sampling, cut, frame_times, nearest, shown_at
-from preprocessing.media.timeline import stamp_of
+from preprocessing.media.timeline import shown_stamp, stamp_of
 from preprocessing.media.types import Media
 from preprocessing.media.waveform import read_sound
 
@@ -70,10 +70,15 @@ def decode_waveform(clip: Clip, sampling: Sampling) -> NDArray[np.float32]:
         if has_video(container):
             return Reading.of(container, clip, sampling).sound().waveform
         audio = read_audio_headers(container, clip, sampling.max_seconds)
-        (packets,), _ = read_packets(container, audio)
-        start = clip.start or 0.0
-        _, end = cut(clip, start + sampling.max_seconds)
-        return read_sound(audio, packets, None, end - start, clip.file, skip=start).waveform
+        start, end = cut(clip, (clip.start or 0.0) + sampling.max_seconds)
+        (packets,) = read_stretch(container, audio, start=start, end=end).packets
+        beginning = float((audio.start_time or 0) * (audio.time_base or 0))
+        origin = beginning + start if start else None
+        return read_sound(audio, packets, origin, end - start, clip.file).waveform
+
+
+_Stamped = tuple[int, VideoFrame | AudioFrame]
+"""A frame and its time stamp, ticks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,32 +102,62 @@ def _sample(reading: Reading, times: NDArray[np.float64], sampling: Sampling) ->
         wanted = stamps[nearest(starts, times)]  # (T,)
     else:
         wanted = timeline.stamps[shown_at(timeline.starts, times)]
-    losses = Losses()
-    frames = _decode_wanted(reading.headers.video, packets, wanted, sampling.frame_size, losses)
-    lost = timeline.share_replaced(wanted, [stamp for stamp, _ in frames])
-    require_little(lost, "frames", losses.reason, reading.clip.file)
+    decoding = _Decoding(reading.headers.video, reading.display_order)
+    frames = list(_shown(decoding.needed(packets, wanted), wanted, sampling.frame_size))
+    if [stamp for stamp, _ in frames] != wanted.tolist():
+        # The frames' stamps are not those of the packets, or some are lost: decode all.
+        frames = list(_shown(decoding.all(packets), wanted, sampling.frame_size))
+    lost = timeline.share_lost(wanted, [stamp for stamp, _ in frames], decoding.corrupt)
+    require_little(lost, "frames", decoding.losses.reason, reading.clip.file)
     return _Sampled(np.stack([pixels for _, pixels in frames]), lost)
 
 
-def _decode_wanted(
-    video: VideoStream,
-    packets: Packets,
-    wanted: NDArray[np.int64],
-    size: int | None,
-    losses: Losses,
-) -> list[tuple[int, NDArray[np.uint8]]]:
-    """For each wanted time stamp, the (H, W, 3) frame shown then, and that frame's own stamp."""
-    video.codec_context.thread_count = 1  # clips are decoded in parallel, not frames
-    first = float(wanted[0] * (video.time_base or 0))
-    entered = packets[entry(packets, first - VIDEO_PREROLL) :]
-    needed = _mark_needed(video, entered, set(wanted.tolist()))
-    frames = list(_shown(losses.decode(video, needed), wanted, size))
-    if [stamp for stamp, _ in frames] != wanted.tolist():
-        # The frames' stamps are not those of the packets, or some are lost: decode all.
-        video.codec_context.flush_buffers()
-        video.codec_context.skip_frame = "DEFAULT"
-        frames = list(_shown(losses.decode(video, packets), wanted, size))
-    return frames
+class _Decoding:
+    """Decodes packets of a video to frames and their time stamps.
+
+    Args:
+        video: the stream, of the open container.
+        display_order: whether time stamps are in the order in which frames are shown; else the
+            first frame gets the least one, and so on.
+
+    Attributes:
+        losses: what cannot be decoded.
+        corrupt: stamps of frames that FFmpeg patched up; they are left out.
+    """
+
+    def __init__(self, video: VideoStream, display_order: bool) -> None:
+        self.losses = Losses()
+        self.corrupt: set[int] = set()
+        self._video, self._display_order = video, display_order
+        video.codec_context.thread_count = 1  # clips are decoded in parallel, not frames
+
+    def needed(self, packets: Packets, wanted: NDArray[np.int64]) -> "Iterator[_Stamped]":
+        """The wanted frames, from a key frame well before the first, and those they need."""
+        first = float(wanted[0] * (self._video.time_base or 0))
+        entered = packets[entry(packets, first - VIDEO_PREROLL) :]
+        if not self._display_order:
+            return self._frames(entered, entered)
+        return self._frames(_mark_needed(self._video, entered, set(wanted.tolist())), entered)
+
+    def all(self, packets: Packets) -> "Iterator[_Stamped]":
+        """All frames of all packets."""
+        self._video.codec_context.flush_buffers()
+        self._video.codec_context.skip_frame = "DEFAULT"
+        self.losses, self.corrupt = Losses(), set()
+        return self._frames(packets, packets)
+
+    def _frames(self, decoded: "Iterable[Packet[Any]]", packets: Packets) -> "Iterator[_Stamped]":
+        stamps = (stamp for one in packets if (stamp := shown_stamp(one)) is not None)
+        ordered = None if self._display_order else iter(sorted(stamps))
+        for frame in self.losses.decode(self._video, decoded):
+            stamp = stamp_of(frame) if ordered is None else next(ordered, None)
+            if stamp is None:
+                continue
+            if frame.is_corrupt:
+                self.corrupt.add(stamp)
+                self.losses.add(0.0, "damaged frames")
+            else:
+                yield stamp, frame
 
 
 def _mark_needed(video: VideoStream, packets: Packets, wanted: set[int]) -> "Iterator[Packet[Any]]":
@@ -135,21 +170,21 @@ def _mark_needed(video: VideoStream, packets: Packets, wanted: set[int]) -> "Ite
 
 
 def _shown(
-    frames: Iterator[VideoFrame | AudioFrame], wanted: NDArray[np.int64], size: int | None
+    frames: "Iterator[_Stamped]", wanted: NDArray[np.int64], size: int | None
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """For each wanted stamp, increasing, the last frame that has started; nothing if there is none.
+    """For each wanted stamp, increasing, the (H, W, 3) frame shown then, and its own stamp.
 
-    Frames are consumed no further than needed.
+    That is the last frame that has started, or the first of all; nothing if there is none. Frames
+    are consumed no further than needed.
     """
-    stamped = ((when, frame) for frame in frames if (when := stamp_of(frame)) is not None)
-    current, upcoming = next(stamped, None), None
+    current, upcoming = next(frames, None), None
     if current is None:
         return
     picture = _picture(current[1], size)
     for stamp in wanted.tolist():
         moved = False
         while current[0] < stamp:
-            upcoming = upcoming or next(stamped, None)
+            upcoming = upcoming or next(frames, None)
             if upcoming is None or upcoming[0] > stamp:
                 break
             current, upcoming, moved = upcoming, None, True

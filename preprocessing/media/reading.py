@@ -11,13 +11,21 @@ from preprocessing.errors import ClipError
 from preprocessing.media.damage import Damage, Losses
 from preprocessing.media.headers import Headers, no_audio, read_headers, require_within
 from preprocessing.media.orientation import Orientation
-from preprocessing.media.packets import Packets, from_first_key, read_packets
+from preprocessing.media.packets import (
+    LEADING_PACKETS,
+    MARGIN,
+    VIDEO_PREROLL,
+    Packets,
+    from_first_key,
+    read_stretch,
+)
 from preprocessing.media.sampling import Sampling, cut
-from preprocessing.media.timeline import Timeline
+from preprocessing.media.timeline import Timeline, end_of
 from preprocessing.media.waveform import Sound, read_sound
 
-LEADING_PACKETS = 32
-"""Packets of video in which a first frame is looked for."""
+HELD = 0.5
+"""Seconds of sound after the last frame from which on it counts as a picture that stays; less is
+what encoders add to fill their last block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +38,11 @@ class Reading:
         video: packets of the video.
         audio: packets of the audio.
         timeline: of the video's frames.
-        jumps: how often the file's clock jumps.
-        origin: time stamp of the first frame shown, seconds.
         start: first second of the cut, counted from the file's first frame.
         end: its last second.
+        display_order: whether time stamps say when frames are shown; else only their number is
+            known, as AVI has it.
+        jumps: how often the file's clock jumps.
     """
 
     clip: Clip
@@ -41,10 +50,10 @@ class Reading:
     video: Packets
     audio: Packets
     timeline: Timeline
-    jumps: int
-    origin: float
     start: float
     end: float
+    display_order: bool
+    jumps: int
 
     @classmethod
     def of(
@@ -62,27 +71,34 @@ class Reading:
             ClipError: with the reason why the clip cannot be used.
         """
         headers = read_headers(container, clip.file, with_audio=with_audio)
-        headers.require_within(clip, sampling.max_seconds)
-        streams = [headers.video] + ([headers.audio] if headers.audio else [])
-        packets, jumps = read_packets(container, *streams)
-        video, audio = packets if len(packets) == 2 else (packets[0], [])
+        require_within(headers.duration, clip, sampling.max_seconds)
+        stretch = read_stretch(
+            container,
+            *([headers.video, headers.audio] if headers.audio else [headers.video]),
+            start=clip.start or 0.0,
+            end=(clip.start or 0.0) + sampling.max_seconds if clip.end is None else clip.end,
+            margin=VIDEO_PREROLL if sampling.key_frames else MARGIN,
+        )
+        video, audio = stretch.packets if headers.audio else (stretch.packets[0], [])
         shown = from_first_key(video)
-        timeline = Timeline.of(shown, clip)
-        late = 0.0 if shown is video else timeline.origin - headers.video_start
-        require_within(timeline.duration, clip, sampling.max_seconds)
-        if not jumps:  # else the headers do not know how long it is
-            headers.require_all(late + timeline.duration, clip.file)
-        start, end = cut(clip, timeline.duration)
-        origin = headers.video_start + late
-        return cls(clip, headers, shown, audio, timeline, jumps, origin, start, end)
+        timeline = Timeline.of(shown, stretch.first, clip)
+        sound = end_of(audio) - timeline.origin
+        seconds = sound if sound > timeline.duration + HELD else timeline.duration
+        require_within(seconds, clip, sampling.max_seconds)
+        if stretch.to_end and not stretch.jumps:  # else the headers do not know how long it is
+            late = max(timeline.origin - headers.video_start, 0.0)
+            headers.require_all(late + timeline.duration, late + seconds, clip.file)
+        start, end = cut(clip, seconds)
+        undated = all(packet.pts is None for packet in shown)
+        return cls(clip, headers, shown, audio, timeline, start, end, not undated, stretch.jumps)
 
     @property
     def seconds(self) -> float:
         """The cut's length."""
         return self.end - self.start
 
-    def require_one_clock(self) -> None:
-        """For libraries that follow no clock that jumps.
+    def require_plain_clock(self) -> None:
+        """For libraries that follow time stamps as they are.
 
         Raises:
             ClipError: ``corrupt``.
@@ -93,11 +109,37 @@ class Reading:
                 f"{self.clip.file}: its time stamps jump, as where recordings were joined; "
                 "try --decoder pyav",
             )
+        if not self.display_order and self.headers.video.has_b_frames:
+            raise ClipError(
+                "corrupt",
+                f"{self.clip.file}: its time stamps are not in the order of its frames; "
+                "try --decoder pyav",
+            )
+
+    def require_until(self, seconds: float, library: str) -> None:
+        """For libraries that read the file themselves: refuse one of which they find too little.
+
+        Args:
+            seconds: from the file's first frame until the end of the last one that was found.
+            library: which finds it.
+
+        Raises:
+            ClipError: ``corrupt``.
+        """
+        wanted = min(self.timeline.duration, self.end)
+        if wanted - seconds > max(1.0, 0.1 * wanted):
+            raise ClipError(
+                "corrupt",
+                f"{self.clip.file}: {library} finds {seconds:.1f} s of {wanted:.1f} s of picture; "
+                "try --decoder pyav",
+            )
 
     def damage(self, sound: Sound, *, frames: float = 0.0) -> Damage:
         """The damage of the clip: what was replaced, and what was found in reading it."""
-        notes = ("its time stamps jump; they were joined",) if self.jumps else ()
-        return Damage(frames, sound.lost, notes + sound.notes)
+        notes = ["its time stamps jump; they were joined"] if self.jumps else []
+        if self.end > max(self.timeline.duration, self.start) + HELD:
+            notes.append(f"picture ends at {self.timeline.duration:.1f} s; the last frame stays")
+        return Damage(frames, sound.lost, (*notes, *sound.notes))
 
     def orientation(self) -> Orientation:
         """How the video is to be turned; decodes one frame, the container must still be open."""
@@ -113,5 +155,5 @@ class Reading:
         """
         if self.headers.audio is None:
             raise no_audio(self.clip.file)
-        origin = self.origin + self.start
+        origin = self.timeline.origin + self.start
         return read_sound(self.headers.audio, self.audio, origin, self.seconds, self.clip.file)

@@ -1,6 +1,6 @@
 """One timeline for both tracks: when each frame is shown, whatever the file's time stamps do."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Self, cast
@@ -29,19 +29,23 @@ class Clock:
 
     Attributes:
         jumps: how often the clock jumped.
+        may_jump: whether the format allows that.
     """
 
     def __init__(self, container: InputContainer) -> None:
         self.jumps = 0
-        self._may_jump = bool(container.format.flags & cast(int, Flags.ts_discont.value))
+        self.may_jump = bool(container.format.flags & cast(int, Flags.ts_discont.value))
+        self._is_avi = container.format.name == "avi"
         self._offset = Fraction(0)
         self._last: Fraction | None = None
         self._previous: dict[int, Fraction] = {}
         self._next: dict[int, Fraction] = {}
 
     def continue_with(self, packet: "Packet[Any]") -> None:
-        """Shift the time stamps of the next packet of any stream, in place."""
-        if not self._may_jump or packet.dts is None:
+        """Correct the time stamps of the next packet of any stream, in place."""
+        if self._is_avi:
+            packet.pts = None  # FFmpeg makes one up, but AVI only has the decoding order
+        if not self.may_jump or packet.dts is None:
             return
         tick, stream = packet.time_base, packet.stream_index
         now = packet.dts * tick + self._offset
@@ -65,9 +69,9 @@ class Timeline:
     """When each frame of a video is shown, known from its packets.
 
     Attributes:
-        origin: time stamp of the first frame, seconds.
+        origin: time stamp of the file's first frame, seconds.
         stamps: (N,) int64 increasing time stamps, in the stream's ticks.
-        starts: (N,) float64 seconds from the first frame.
+        starts: (N,) float64 seconds from the file's first frame.
         keys: (N,) bool, whether the frame can be decoded without any other.
         duration: seconds until the last frame ends.
     """
@@ -79,37 +83,59 @@ class Timeline:
     duration: float
 
     @classmethod
-    def of(cls, packets: "Sequence[Packet[Any]]", clip: Clip) -> Self:
+    def of(cls, packets: "Sequence[Packet[Any]]", first: int | None, clip: Clip) -> Self:
         """The timeline of a video's packets; those that an edit list cuts away do not count.
+
+        Args:
+            packets: of the video.
+            first: time stamp of the file's first frame, ticks.
+            clip: whose file it is.
 
         Raises:
             ClipError: ``corrupt`` where no packet has a time stamp.
         """
-        shown: dict[int, int] = {}
-        keys: set[int] = set()
-        for packet in packets:
-            stamp = stamp_of(packet)
-            if packet.size and not packet.is_discard and stamp is not None:
-                shown[stamp] = packet.duration or 0
-                if packet.is_keyframe:
-                    keys.add(stamp)
+        shown = {stamp for one in packets if (stamp := shown_stamp(one)) is not None}
+        keys = {shown_stamp(one) for one in packets if one.is_keyframe}
         tick = packets[0].time_base if packets else None
-        if not shown or tick is None:
+        if not shown or first is None or tick is None:
             raise ClipError("corrupt", f"{clip.file}: no video frame has a time stamp")
         stamps = np.array(sorted(shown), dtype=np.int64)
-        end = max(stamp + duration for stamp, duration in shown.items())
-        starts = (stamps - stamps[0]) * float(tick)
+        starts = (stamps - first).astype(np.float64) * float(tick)
         key = np.array([stamp in keys for stamp in stamps.tolist()])
-        return cls(float(stamps[0] * tick), stamps, starts, key, float((end - stamps[0]) * tick))
+        origin = float(first * tick)
+        return cls(origin, stamps, starts, key, end_of(packets) - origin)
 
-    def share_replaced(self, wanted: NDArray[np.int64], found: Sequence[int]) -> float:
-        """Share of the sampled frames that were replaced by others far from them."""
+    def share_lost(
+        self, wanted: NDArray[np.int64], found: Sequence[int], corrupt: Collection[int] = ()
+    ) -> float:
+        """Share of the sampled frames that were replaced by others.
+
+        Args:
+            wanted: (T,) stamps of the frames to be sampled.
+            found: stamps of the frames taken; empty where there are none at all.
+            corrupt: stamps of frames that are known to be damaged.
+        """
         # Two fields that make one frame have two stamps, so being off by one proves nothing.
         usual = np.median(np.diff(self.stamps)) if len(self.stamps) > 1 else 1
         off = np.abs(wanted - np.array(found)) if found else np.full(len(wanted), np.inf)
-        return float((off > 2 * usual).mean())
+        return float(((off > 2 * usual) | np.isin(wanted, list(corrupt))).mean())
 
 
 def stamp_of(timed: "Packet[Any] | VideoFrame | AudioFrame") -> int | None:
     """When it is shown, in ticks; old containers such as AVI only know the decoding order."""
     return timed.pts if timed.pts is not None else timed.dts
+
+
+def shown_stamp(packet: "Packet[Any]") -> int | None:
+    """When its frame is shown, in ticks; None where it has none, or an edit list cuts it away."""
+    return stamp_of(packet) if packet.size and not packet.is_discard else None
+
+
+def end_of(packets: "Sequence[Packet[Any]]") -> float:
+    """Time stamp at which the last of them ends, seconds; also of one that repeats a frame."""
+    ends = (
+        float((stamp + (packet.duration or 0)) * (packet.time_base or 0))
+        for packet in packets
+        if not packet.is_discard and (stamp := stamp_of(packet)) is not None
+    )
+    return max(ends, default=0.0)

@@ -34,7 +34,7 @@ class TorchcodecDecoder:
         """See :meth:`preprocessing.media.Decoder.decode`."""
         with opened(clip.file) as container:
             reading = Reading.of(container, clip, sampling)
-            reading.require_one_clock()
+            reading.require_plain_clock()
             headers, sound = reading.headers, reading.sound()
             orientation = reading.orientation()
             stream = headers.video.index  # memory of the container, which is about to be closed
@@ -51,7 +51,7 @@ class TorchcodecDecoder:
                 raise ClipError("corrupt", f"{clip.file}: {video.cpu_fallback}")
             first = video.metadata.begin_stream_seconds or 0.0
             last = video.metadata.end_stream_seconds or 0.0
-            headers.require_all(last - first, clip.file)
+            reading.require_until(last - first, "torchcodec")
             times = frame_times(reading.seconds, sampling.frames_per_second)
             # A last half second is sampled at its very end, where torchcodec has no frame any more.
             played = np.minimum(first + reading.start + times, np.nextafter(last, first))

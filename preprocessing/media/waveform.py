@@ -34,6 +34,9 @@ KAISER_BEST: dict[str, Any] = {
 −118 dB from 8 kHz on. torchaudio's default filter loses 1.8 dB at 7 kHz and lets through what lies
 above 8 kHz."""
 
+NOTED_PAUSE = 0.1
+"""Seconds of gaps in the time stamps of sound from which on they are noted."""
+
 Samples = NDArray[np.float32]
 
 INAUDIBLE = 2.0**-15
@@ -67,69 +70,51 @@ class Sound:
 
 
 def read_sound(
-    stream: AudioStream,
-    packets: Packets,
-    origin: float | None,
-    seconds: float,
-    path: Path,
-    *,
-    skip: float = 0.0,
+    stream: AudioStream, packets: Packets, origin: float | None, seconds: float, path: Path
 ) -> Sound:
     """Decode the sound of a clip; what cannot be decoded is silence.
 
     Args:
         stream: of the open container.
         packets: of the stream.
-        origin: time stamp of the clip's first sample, seconds; None without video.
+        origin: time stamp of the clip's first sample, seconds; None for the first there is.
         seconds: the clip's length.
         path: the file, to be named in errors.
-        skip: seconds to leave out before the clip, of sound without video.
 
     Raises:
         ClipError: ``corrupt`` where too much is lost; and as for :func:`usable_waveform`.
     """
     first = 0 if origin is None else entry(packets, origin - AUDIO_PREROLL)
 
-    def read(mixer: _Mixer) -> tuple[NDArray[np.float32], Losses]:
+    def read(mixer: _Mixer) -> tuple[_Joined, Losses]:
         losses = Losses()
         frames = losses.decode(stream, packets[first:])
-        return _read_waveform(frames, origin, skip + seconds, losses, mixer), losses
+        return _join(frames, origin, seconds, losses, mixer), losses
 
     mixer = _Mixer()
-    waveform, losses = read(mixer)
+    joined, losses = read(mixer)
     channel = mixer.remaining_channel()
     if channel is not None:
         stream.codec_context.flush_buffers()
-        waveform, losses = read(_Mixer(channel))
+        joined, losses = read(_Mixer(channel))
+    waveform = _resampled(joined, origin)
     lost = losses.share_of(len(waveform) / SAMPLE_RATE)
     require_little(lost, "sound", losses.reason, path)
-    waveform = waveform[round(skip * SAMPLE_RATE) :]
-    notes = () if channel is None else (f"its channels cancel out; channel {channel + 1} is used",)
-    return Sound(usable_waveform(waveform, seconds, path), lost, notes)
+    notes = [] if channel is None else [f"its channels cancel out; channel {channel + 1} is used"]
+    pauses = joined.gaps - losses.seconds  # what is lost leaves gaps too
+    if pauses >= NOTED_PAUSE:
+        notes.append(f"its sound pauses for {pauses:.1f} s by its time stamps, which are silent")
+    return Sound(usable_waveform(waveform, seconds, path), lost, tuple(notes))
 
 
-def _read_waveform(
-    frames: Iterable[AudioFrame | VideoFrame],
-    origin: float | None,
-    seconds: float,
-    losses: Losses,
-    mixer: "_Mixer",
-) -> NDArray[np.float32]:
+def _resampled(joined: "_Joined", origin: float | None) -> NDArray[np.float32]:
     """Decoded audio as (S,) float32 at 16 kHz, from a time on the video's clock on.
 
-    Channels are averaged (FFmpeg's own down-mix is √2 louder). Zeros fill gaps, also one before
-    the first sample; what precedes the origin is cut off.
-
-    Args:
-        frames: decoded audio, in order; consumed no further than needed.
-        origin: time stamp of the first sample, seconds; None without video: the first there is.
-        seconds: length wanted; the result may be shorter, or a little longer.
-        losses: counts gaps and samples that are no numbers, which both become silence.
-        mixer: makes one channel of several.
+    Zeros precede a first sample that is later than the origin; what precedes that is cut off.
     """
-    mono, rate, start = _join(frames, origin, seconds, losses, mixer)
-    waveform: NDArray[np.float32] = _resampler(rate)(torch.from_numpy(mono)).numpy()
-    shift = 0 if origin is None else round((start - origin) * SAMPLE_RATE)
+    resample = _resampler(joined.rate)
+    waveform: NDArray[np.float32] = resample(torch.from_numpy(joined.samples)).numpy()
+    shift = 0 if origin is None else round((joined.start - origin) * SAMPLE_RATE)
     return np.pad(waveform, (shift, 0)) if shift > 0 else waveform[-shift:]
 
 
@@ -153,20 +138,44 @@ def usable_waveform(
     return np.ascontiguousarray(part)
 
 
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    """Decoded sound.
+
+    Attributes:
+        samples: (S,) float32, one channel.
+        rate: samples per second.
+        start: time stamp of the first, seconds.
+        gaps: seconds without sound between them, which are zeros.
+    """
+
+    samples: NDArray[np.float32]
+    rate: int
+    start: float
+    gaps: float
+
+
 def _join(
     frames: Iterable[AudioFrame | VideoFrame],
     origin: float | None,
     seconds: float,
     losses: Losses,
     mixer: "_Mixer",
-) -> tuple[NDArray[np.float32], int, float]:
-    """Samples (S,), channels averaged, placed by their time stamps; their rate and first stamp.
+) -> _Joined:
+    """Samples placed by their time stamps; channels are averaged (FFmpeg's mix is √2 louder).
+
+    Args:
+        frames: decoded audio, in order; consumed no further than needed.
+        origin: time stamp of the first sample, seconds; None for the first there is.
+        seconds: length wanted; the result may be shorter, or a little longer.
+        losses: counts samples that are no numbers, which become zeros.
+        mixer: makes one channel of several.
 
     Raises:
         av.FFmpegError: the sample rate changes.
     """
     blocks: list[NDArray[np.float32]] = [np.zeros(0, np.float32)]
-    start, rate, samples, wanted = 0.0, 0, 0, 0
+    start, rate, samples, wanted, gaps = 0.0, 0, 0, 0, 0
     for frame in frames:
         if not isinstance(frame, AudioFrame):
             continue
@@ -182,21 +191,22 @@ def _join(
             gap = min(late, max(wanted, 0), round(MAX_SECONDS * rate))
             blocks.append(np.zeros(gap, np.float32))
             samples += len(blocks[-1])
-            losses.replace(gap / rate, "a gap in its time stamps")
+            gaps += gap
         elif late < -STAMP_TOLERANCE * rate:
             block = block[-late:]
         blocks.append(block)
         samples += len(blocks[-1])
         if samples > wanted + rate:  # and a second of look-ahead for the resampler
             break
-    return np.concatenate(blocks), rate or SAMPLE_RATE, start
+    rate = rate or SAMPLE_RATE
+    return _Joined(np.concatenate(blocks), rate, start, gaps / rate)
 
 
 def _numbers(block: NDArray[np.float32], rate: int, losses: Losses) -> NDArray[np.float32]:
     """The samples, 0 for those that are none: NaN, infinite or absurdly large."""
     bad = ~(np.abs(block) <= MAX_AMPLITUDE)
     if bad.any():
-        losses.replace(int(bad.sum()) / rate, "samples that are no numbers")
+        losses.add(int(bad.sum()) / rate, "samples that are no numbers")
         block = np.where(bad, np.float32(0), block)
     return block
 
