@@ -43,7 +43,7 @@ class Clock:
 
     def continue_with(self, packet: "Packet[Any]") -> None:
         """Correct the time stamps of the next packet of any stream, in place."""
-        if self._is_avi:
+        if self._is_avi and packet.stream.type == "video":
             packet.pts = None  # FFmpeg makes one up, but AVI only has the decoding order
         if not self.may_jump or packet.dts is None:
             return
