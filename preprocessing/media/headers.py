@@ -29,6 +29,9 @@ OPTIONS = {
 }
 """Files cannot make FFmpeg read other files or URLs, as playlists do."""
 
+WITHOUT_LENGTHS = ("asf", "flv", "matroska,webm")
+"""Formats that give the length of the file and not of its streams; FFmpeg takes one for the other."""
+
 AnyStream = TypeVar("AnyStream", VideoStream, AudioStream)
 
 
@@ -38,7 +41,8 @@ class Headers:
 
     Attributes:
         source: size, time stamp, codec and frame rate.
-        duration: seconds of picture that the headers promise; None where they do not say.
+        duration: seconds that the headers promise; None where they do not say.
+        of_picture: whether that is of the picture alone; else of the longer of both.
         video: the stream of pictures, of the open container; of several, that which players show.
         audio: the stream of sound, of the open container; None where there is none.
         video_start: the time stamp of the first frame, in seconds: 0 on the clip's clock.
@@ -46,6 +50,7 @@ class Headers:
 
     source: Source
     duration: float | None
+    of_picture: bool
     video: VideoStream
     audio: AudioStream | None
     video_start: float
@@ -61,7 +66,7 @@ class Headers:
         Raises:
             ClipError: ``corrupt``.
         """
-        held = picture if _length(self.video) is not None else both
+        held = picture if self.of_picture else both
         if self.duration is not None and self.duration - held > max(1.0, 0.1 * self.duration):
             raise ClipError(
                 "corrupt",
@@ -124,7 +129,8 @@ def read_headers(container: InputContainer, path: Path, *, with_audio: bool = Tr
     whole = _length(container)
     if whole is not None and "matroska" in container.format.name:
         whole -= max(video_start, 0.0)  # counted from zero, wherever the first frame is
-    promised = [seconds for seconds in (whole, _length(video)) if seconds is not None]
+    picture = None if container.format.name in WITHOUT_LENGTHS else _length(video)
+    promised = [seconds for seconds in (whole, picture) if seconds is not None]
     duration = min(promised, default=None)
     stat = path.stat()
     return Headers(
@@ -135,6 +141,7 @@ def read_headers(container: InputContainer, path: Path, *, with_audio: bool = Tr
             fps=float(video.average_rate or 0),
         ),
         duration=duration,
+        of_picture=picture is not None,
         video=video,
         audio=audio,
         video_start=video_start,

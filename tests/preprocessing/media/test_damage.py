@@ -45,6 +45,18 @@ def damage_packets(path: Path, kind: str, first: float, last: float) -> None:
     path.write_bytes(content)
 
 
+def spoil_packets(path: Path, first: float, last: float) -> None:
+    """Overwrite the second half of each packet of video from second to second."""
+    content = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        for packet in container.demux(video=0):
+            if packet.pts is not None and first <= packet.pts * packet.time_base < last:
+                at, half = content.index(bytes(packet), packet.pos), packet.size // 2
+                junk = np.random.default_rng(packet.pts).bytes(packet.size - half)
+                content[at + half : at + packet.size] = junk
+    path.write_bytes(content)
+
+
 def with_floats(path: Path, samples: NDArray[np.float32]) -> None:
     """A clip whose sound is these very floats."""
     whole = path.with_suffix(".s16.mkv")
@@ -128,6 +140,34 @@ def test_a_damaged_packet_of_video_costs_its_frame(tmp_path) -> None:
     damage_packets(path, "video", 2.0, 4.0)
     with pytest.raises(ClipError, match="of its frames cannot be decoded"):
         decode(PyAVDecoder(), path)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [(".mp4", "libx264"), (".mkv", "libx264"), (".mov", "mpeg4")]
+)
+def test_frames_that_ffmpeg_patches_up_are_replaced(tmp_path, suffix, codec) -> None:
+    """They are counted, and their neighbours stand for them; the same in every container."""
+    path = tmp_path / f"clip{suffix}"
+    base = np.random.default_rng(0).integers(0, 255, (96, 128, 3), dtype=np.uint8)
+    frames = [np.roll(base, 2 * number, axis=1) for number in range(150)]
+    write_clip(path, frames, 25, tone(6), RATE, video_codec=codec)
+    spoil_packets(path, 2.5, 2.6)
+    with av.open(str(path)) as container:
+        container.streams.video[0].thread_type = "NONE"
+        decoded = list(container.decode(video=0))
+    shown, expected = None, []
+    for frame in decoded:  # the last one that is whole
+        shown = shown if frame.is_corrupt else frame.to_ndarray(format="rgb24")
+        expected.append(shown)
+    corrupt = [frame.is_corrupt for frame in decoded]
+    assert sum(corrupt) >= 2
+    clip, sampling = Clip("x", path, "label"), Sampling(25, frame_size=None)
+    media = PyAVDecoder().decode(clip, sampling)
+    np.testing.assert_array_equal(media.frames, expected)
+    assert media.damage.frames == pytest.approx(np.mean(corrupt), abs=0.001)
+    spoil_packets(path, 2.0, 4.0)
+    with pytest.raises(ClipError, match=r"of its frames cannot be decoded \(damaged frames\)"):
+        PyAVDecoder().decode(clip, sampling)
 
 
 def test_a_stream_that_begins_within_a_group_of_pictures(tmp_path) -> None:

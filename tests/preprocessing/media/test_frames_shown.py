@@ -22,6 +22,7 @@ from preprocessing.clips import Clip
 from preprocessing.errors import ClipError, SetupError
 from preprocessing.media import DECODERS, Decoder, PyAVDecoder, Sampling
 from preprocessing.media.types import SAMPLE_RATE, Media
+from tests.preprocessing.media.conftest import FFmpeg
 
 Picture = NDArray[np.uint8]
 
@@ -236,6 +237,37 @@ def test_ways_to_encode(decoder: Decoder, tmp_path: Path, kind: str) -> None:
     if media:
         assert len(media.frames) == 4
         Player.of(path).require(media, levels=6)
+
+
+NUMBERED = {
+    "b-frames.avi": "-c:v libx264 -bf 3 -g 50 -c:a libmp3lame",
+    "packed.avi": "-c:v mpeg4 -bf 2 -c:a libmp3lame",
+    "repeated.ogv": "-vf fps=5,fps=25 -c:v libtheora -c:a libvorbis",
+}
+"""Files in which FFmpeg's frames have no time stamps of their own, or packets have no data."""
+
+
+@pytest.mark.parametrize("name", NUMBERED)
+def test_frames_without_stamps_and_packets_without_data(
+    decoder: Decoder, ffmpeg: FFmpeg, tmp_path: Path, name: str
+) -> None:
+    """Against the frames that ``ffmpeg`` gives at a constant rate, one after the other."""
+    path = tmp_path / name
+    sources = "-f lavfi -i testsrc=s=64x48:r=25:d=4 -f lavfi -i sine=d=4 -pix_fmt yuv420p"
+    ffmpeg(*sources.split(), *NUMBERED[name].split(), path)
+    rate = "-vsync passthrough" if path.suffix == ".avi" else "-vsync cfr -r 25"
+    raw = ffmpeg("-i", path, *rate.split(), *["-f", "rawvideo", "-pix_fmt", "rgb24", "-"])
+    shown = np.frombuffer(raw, np.uint8).reshape(-1, 48, 64, 3).astype(int)
+    sampling = Sampling(frames_per_second=25, frame_size=None)
+    try:
+        frames = np.asarray(decode(decoder, path, sampling).frames).astype(int)
+    except ClipError as error:
+        assert not isinstance(decoder, PyAVDecoder)
+        assert "try --decoder pyav" in error.message
+        return
+    assert len(frames) == 100
+    assert len(shown) >= 99  # the last frame may be one that repeats
+    assert np.abs(frames[: len(shown)] - shown).mean(axis=(1, 2, 3)).max() < 6
 
 
 REAL = [
