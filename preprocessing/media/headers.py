@@ -30,7 +30,7 @@ OPTIONS = {
 """Files cannot make FFmpeg read other files or URLs, as playlists do."""
 
 WITHOUT_LENGTHS = ("asf", "flv", "matroska,webm")
-"""Formats that give the length of the file and not of its streams; FFmpeg takes one for the other."""
+"""Formats that give the length of the file and none of its streams, which FFmpeg fills in."""
 
 AnyStream = TypeVar("AnyStream", VideoStream, AudioStream)
 

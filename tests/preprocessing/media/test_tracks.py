@@ -210,3 +210,11 @@ def test_clips_of_many_formats(ffmpeg: FFmpeg, tmp_path, suffix) -> None:
     for frame, number in zip(media.frames, range(12, 150, 25), strict=True):
         near = shown[number - 1 : number + 2].astype(int)
         assert np.abs(frame - near).mean(axis=(1, 2, 3)).min() < 3
+
+
+def test_a_refused_format_is_named_as_that(ffmpeg: FFmpeg, tmp_path) -> None:
+    path = tmp_path / "clip.nut"
+    ffmpeg(*PICTURE, *TONES[0], "-c:v", "mpeg4", "-c:a", "mp2", path)
+    with pytest.raises(ClipError, match="not in a format that is read here") as error:
+        media_kind(path)
+    assert error.value.reason == "not_media"
