@@ -29,7 +29,7 @@ MARGIN = 2.0
 """Seconds read beyond a cut, as packets are not in the order in which they are shown."""
 
 INTERLEAVING = 30.0
-"""Seconds by which one stream of a file may run ahead of another, at most."""
+"""Seconds by which one stream of a file may run ahead of another before that has few packets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +66,8 @@ def read_stretch(
     first = first_shown(from_first_key(reader.packets[0]))
     if first is not None:
         zero = float(first * (streams[0].time_base or 0))
-        reader.leave_out_before(zero + start)
-        reader.read_until(lambda: reader.has_passed(zero + end + margin))
-    else:
-        reader.read_until(lambda: False)
+        reader.leave_out(before=zero + start, after=zero + end + margin)
+    reader.read_until(reader.is_past)
     return Stretch(reader.packets, first, reader.clock.jumps, reader.at_end)
 
 
@@ -120,6 +118,7 @@ class _Reader:
         self._numbers = {stream.index: number for number, stream in enumerate(streams)}
         self._needed = [-math.inf for _ in streams]
         self._latest = [-math.inf for _ in streams]
+        self._until = math.inf
         self._keyed, self._leading = False, 0
         self._incoming = _readable(container, streams)
 
@@ -134,7 +133,8 @@ class _Reader:
             number = self._numbers[packet.stream_index]
             if _enters(packet, self._needed[number]):
                 self.packets[number].clear()
-            self.packets[number].append(packet)
+            if self._latest[number] <= self._until:
+                self.packets[number].append(packet)
             if number == 0:
                 self._keyed |= packet.is_keyframe
                 self._leading += self._keyed and shown_stamp(packet) is not None
@@ -143,16 +143,18 @@ class _Reader:
 
     def has_begun(self) -> bool:
         """Whether the first frame shown of the first stream must be among its packets."""
-        return self._leading >= LEADING_PACKETS
+        ahead = max(self._latest) - self._latest[0]
+        return self._leading >= LEADING_PACKETS or (self._leading > 0 and ahead > INTERLEAVING)
 
-    def has_passed(self, seconds: float) -> bool:
-        """Whether all streams are beyond this time stamp, or one of them by far."""
-        return min(self._latest) > seconds or max(self._latest) > seconds + INTERLEAVING
+    def is_past(self) -> bool:
+        """Whether nothing more is needed of any stream."""
+        return min(self._latest) > self._until
 
-    def leave_out_before(self, seconds: float) -> None:
-        """Keep what is needed from this time stamp on, and go there if that can be done."""
+    def leave_out(self, *, before: float, after: float) -> None:
+        """Keep what is needed between two time stamps, and go there if that can be done."""
+        self._until = after
         self._needed = [
-            seconds - (VIDEO_PREROLL if stream.type == "video" else AUDIO_PREROLL)
+            before - (VIDEO_PREROLL if stream.type == "video" else AUDIO_PREROLL)
             for stream in self._streams
         ]
         main, needed = self._streams[0], self._needed[0]
