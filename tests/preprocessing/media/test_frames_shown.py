@@ -179,9 +179,13 @@ def test_of_several_streams_all_take_the_one_that_players_show(
     Player.of(path).require(decode(decoder, path), levels=6)
 
 
-def test_a_corrupted_file_is_refused(decoder: Decoder, assets: Path, tmp_path: Path) -> None:
+def test_a_corrupted_file(decoder: Decoder, assets: Path, tmp_path: Path) -> None:
+    """Two of its 50 frames are damaged, none of them sampled: usable, where the library goes on."""
     path = tmp_path / "corrupted.mp4"
     add_sound(assets / "odd" / "decord" / "corrupted.mp4", path)
+    if isinstance(decoder, PyAVDecoder):
+        assert len(decode(decoder, path).frames) == 5
+        return
     with pytest.raises(ClipError) as error:
         decode(decoder, path)
     assert error.value.reason == "corrupt"
