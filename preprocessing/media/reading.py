@@ -20,7 +20,7 @@ from preprocessing.media.packets import (
     read_stretch,
 )
 from preprocessing.media.sampling import Sampling, cut
-from preprocessing.media.timeline import Timeline, end_of
+from preprocessing.media.timeline import Timeline, end_of, may_jump
 from preprocessing.media.waveform import Sound, read_sound
 
 HELD = 0.5
@@ -71,7 +71,8 @@ class Reading:
             ClipError: with the reason why the clip cannot be used.
         """
         headers = read_headers(container, clip.file, with_audio=with_audio)
-        require_within(headers.duration, clip, sampling.max_seconds)
+        if not may_jump(container):
+            require_within(headers.duration, clip, sampling.max_seconds)
         stretch = read_stretch(
             container,
             *([headers.video, headers.audio] if headers.audio else [headers.video]),

@@ -21,6 +21,11 @@ MAX_STEP_BACK = Fraction(1, 10)
 """Seconds by which they may go back (FFmpeg's threshold)."""
 
 
+def may_jump(container: InputContainer) -> bool:
+    """Whether time stamps may jump in its format, so that they do not tell how long a file is."""
+    return bool(container.format.flags & cast(int, Flags.ts_discont.value))
+
+
 class Clock:
     """Joins clocks that restart, jump or wrap, by FFmpeg's rule (``ts_discontinuity_detect``).
 
@@ -34,7 +39,7 @@ class Clock:
 
     def __init__(self, container: InputContainer) -> None:
         self.jumps = 0
-        self.may_jump = bool(container.format.flags & cast(int, Flags.ts_discont.value))
+        self.may_jump = may_jump(container)
         self._is_avi = container.format.name == "avi"
         self._offset = Fraction(0)
         self._last: Fraction | None = None

@@ -13,7 +13,7 @@ from av import Packet
 
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipError
-from preprocessing.media import Decoder, PyAVDecoder, Sampling
+from preprocessing.media import Decoder, PyAVDecoder, Sampling, decode_waveform
 from preprocessing.media.encode import write_clip
 from preprocessing.media.types import SAMPLE_RATE
 
@@ -205,6 +205,10 @@ def test_a_clock_that_jumps(tmp_path) -> None:
     flashes, beeps = onsets(PyAVDecoder(), path)
     assert flashes == pytest.approx(MOMENTS, abs=0.15)
     assert beeps == pytest.approx(flashes, abs=0.1)
+    move(plain, path, lambda second, _: second + 7 * 3600 * (second > 6.5))
+    flashes, beeps = onsets(PyAVDecoder(), path)
+    assert flashes == pytest.approx(MOMENTS, abs=0.15)
+    assert len(decode_waveform(Clip("x", path, "label"), Sampling())) > 8 * SAMPLE_RATE
     move(plain, path, lambda second, _: second + 3 * (second > 6.5))
     flashes, beeps = onsets(PyAVDecoder(), path)
     assert flashes == pytest.approx([*MOMENTS[:2], MOMENTS[2] + 3], abs=0.15)
