@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("avcmr", "preprocessing", "raytasks")
 
-OPTIONAL = {"torchcodec"}
+OPTIONAL = {"hdf5plugin", "torchcodec"}
 """Imported where they are installed."""
 
 
