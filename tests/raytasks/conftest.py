@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from raytasks.cluster import Cluster, connected
+from tests.patience import PATIENCE
 
 
 class SharedRay:
@@ -26,6 +27,13 @@ class SharedRay:
 
 
 _RAY = SharedRay()
+
+
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine is, processes have time to start."""
+    monkeypatch.setattr("raytasks.extraction.pool.START_SECONDS", PATIENCE)
+    monkeypatch.setattr("raytasks.train.START_SECONDS", PATIENCE)
 
 
 @pytest.fixture
