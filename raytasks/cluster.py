@@ -3,10 +3,9 @@
 import logging
 import os
 import secrets
-import signal
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ import ray
 from ray.exceptions import AuthenticationError
 
 from preprocessing.errors import SetupError
-from raytasks.startup import PACKAGES, children, packages_first, short_folders, time_to_start
+from raytasks.processes import handles_of, kill, with_descendants
+from raytasks.startup import PACKAGES, packages_first, short_folders, time_to_start
 
 _ANSWER_SECONDS = 10.0
 """How long a cluster may take to answer."""
@@ -98,7 +98,7 @@ def _start(attempts: int = _START_ATTEMPTS) -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if not users_token():  # Ray would leave one in the user's home, for all clusters to come
         os.environ["RAY_AUTH_TOKEN"] = _OWN_TOKEN
-    others = {*children()}
+    others = set(with_descendants([os.getpid()]))
     try:
         with time_to_start(), short_folders() as environment:
             return ray.init(
@@ -118,7 +118,8 @@ def _start(attempts: int = _START_ATTEMPTS) -> Any:
             )
     except ConnectionError:
         with ExitStack() as stack:
-            _kill(_handles([pid for pid in children() if pid not in others], stack))
+            started = set(with_descendants([os.getpid()])) - others
+            kill(handles_of(sorted(started), stack))
         if attempts == 1:
             raise
     return _start(attempts - 1)
@@ -202,40 +203,13 @@ def _shut_down() -> Iterator[None]:
     started: dict[str, list[Any]] = node.all_processes if node else {}
     roots = [info.process.pid for infos in started.values() for info in infos]
     with ExitStack() as stack:
-        handles = _handles(roots, stack)
+        handles = handles_of(roots, stack)
         try:
             yield
         finally:
-            handles += _handles(roots, stack)
+            handles += handles_of(roots, stack)
             ray.shutdown()
-            _kill(handles)
-
-
-def _kill(handles: Sequence[int]) -> None:
-    for handle in handles:
-        with suppress(OSError):
-            signal.pidfd_send_signal(handle, signal.SIGKILL)
-
-
-def _handles(roots: Sequence[int], stack: ExitStack) -> list[int]:
-    """Pidfds of these processes and their descendants: ids alone may be reused."""
-    handles = []
-    for pid in _with_descendants(roots):
-        with suppress(OSError):
-            handles.append(os.pidfd_open(pid))
-            stack.callback(os.close, handles[-1])
-    return handles
-
-
-def _with_descendants(roots: Sequence[int]) -> list[int]:
-    parents: dict[int, int] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # it has just ended
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-    found = list(roots)
-    for pid in found:  # which grows as it is walked
-        found += [child for child, parent in parents.items() if parent == pid]
-    return found
+            kill(handles)
 
 
 def _asks_for_token() -> bool:

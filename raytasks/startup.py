@@ -10,6 +10,8 @@ from typing import Any
 
 import ray
 
+from raytasks.processes import with_descendants
+
 PACKAGES = ("avcmr", "preprocessing", "raytasks")
 """What is sent to the machines of a cluster."""
 
@@ -51,18 +53,8 @@ def time_to_start() -> Iterator[None]:
         services.get_node = get_node
 
 
-def children() -> list[int]:
-    """Processes that this one has started."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # it has just ended
-            if int(stat.read_text().rpartition(")")[2].split()[1]) == os.getpid():
-                found.append(int(stat.parent.name))
-    return found
-
-
 def _raylet_runs() -> bool:
-    for pid in children():
+    for pid in with_descendants([os.getpid()]):
         with suppress(OSError):
             program = Path(f"/proc/{pid}/cmdline").read_bytes().partition(b"\0")[0]
             if program.endswith(b"/raylet"):

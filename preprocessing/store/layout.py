@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from preprocessing.clips import Clip
+from preprocessing.hdf5.texts import ODD_BYTES, text_array
 from preprocessing.media.damage import Damage
 from preprocessing.media.types import Source
 from preprocessing.remote import media_path
@@ -33,9 +34,6 @@ INT = np.dtype(np.int64)
 
 Schema = Mapping[str, Any]
 """Name of each column → TEXT, FLOAT or INT."""
-
-# A file name need not be UTF-8; Python keeps the other bytes as surrogates.
-_ODD_BYTES = "surrogateescape"
 
 _EVENT = {"event_start": FLOAT, "event_end": FLOAT}
 _CLIP = {
@@ -101,11 +99,9 @@ def write_table(group: h5py.Group, schema: Schema, rows: Sequence[Sequence[Any]]
     """Write rows, each with one value per column in the schema's order."""
     for position, (name, dtype) in enumerate(schema.items()):
         column = [row[position] for row in rows]
-        if dtype is TEXT:
-            column = [text.encode("utf-8", _ODD_BYTES) for text in column]
         group.create_dataset(name, shape=(len(rows),), dtype=dtype)
         if rows:
-            group[name][...] = np.array(column, dtype=object if dtype is TEXT else dtype)
+            group[name][...] = text_array(column) if dtype is TEXT else np.array(column, dtype)
 
 
 def read_table(
@@ -132,6 +128,6 @@ def read_column(
         return np.full(len(group[next(iter(schema))]), absent[name])
     dataset = group[name]
     if schema[name] is TEXT:
-        dataset = dataset.asstr(errors=_ODD_BYTES)
+        dataset = dataset.asstr(errors=ODD_BYTES)
     column: NDArray[Any] = dataset[()]
     return column

@@ -73,11 +73,11 @@ import os, signal, threading, time
 from pathlib import Path
 import ray
 from raytasks.cluster import connected
-from raytasks.startup import children
+from raytasks.processes import with_descendants
 
 def kill_the_first_raylet():
     while True:
-        for pid in children():
+        for pid in with_descendants([os.getpid()]):
             if Path(f"/proc/{pid}/cmdline").read_bytes().split(bytes(1))[0].endswith(b"/raylet"):
                 os.kill(pid, signal.SIGKILL)
                 print("killed", flush=True)
