@@ -1,5 +1,7 @@
 """Decoding with decord, on the CPU or, where it has been built for that, on a GPU."""
 
+from functools import partial
+
 import decord
 import numpy as np
 import torch
@@ -8,9 +10,9 @@ from numpy.typing import NDArray
 from preprocessing.clips import Clip
 from preprocessing.errors import ClipError
 from preprocessing.media.damage import MAX_LOST
-from preprocessing.media.headers import opened
+from preprocessing.media.library import decode_with
 from preprocessing.media.reading import Reading
-from preprocessing.media.sampling import Sampling, frame_times, shown_at
+from preprocessing.media.sampling import Sampling, shown_at
 from preprocessing.media.types import Frames, Media
 
 decord.logging.set_level(decord.logging.FATAL)  # a bad clip is reported once, by us
@@ -33,45 +35,23 @@ class DecordDecoder:
 
     def decode(self, clip: Clip, sampling: Sampling) -> Media:
         """See :meth:`preprocessing.media.Decoder.decode`."""
-        with opened(clip.file) as container:
-            reading = Reading.of(container, clip, sampling)
-            reading.require_plain_clock()
-            headers, sound = reading.headers, reading.sound()
-            orientation = reading.orientation()
-        if headers.source.codec == "hevc":
-            raise ClipError(
-                "corrupt",
-                f"{clip.file}: decord jumps to key frames, from which HEVC's open groups cannot be "
-                "decoded; try --decoder pyav",
-            )
-        try:
-            times = frame_times(reading.seconds, sampling.frames_per_second)
-            frames = self._read_frames(reading, reading.start + times, sampling)
-        except (
+        errors = (
             decord.DECORDError,
             decord.DECORDLimitReachedError,
             RuntimeError,
             IndexError,  # it counts frames of which it has no time stamps
-        ) as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise ClipError(
-                "corrupt",
-                f"{clip.file}: decord cannot decode its {headers.source.codec} video ({reason}); "
-                "try --decoder pyav",
-            ) from None
-        return Media(
-            frames=orientation.add_mirroring(frames),
-            frame_times=times,
-            waveform=sound.waveform,
-            duration=reading.seconds,
-            source=headers.source,
-            damage=reading.damage(sound),
         )
+        return decode_with("decord", clip, sampling, partial(self._read_frames, sampling), errors)
 
     def _read_frames(
-        self, reading: Reading, times: NDArray[np.float64], sampling: Sampling
+        self, sampling: Sampling, reading: Reading, times: NDArray[np.float64]
     ) -> Frames:
-        """The frames (T, H, W, 3) shown at some times (T,), in seconds from the first frame."""
+        if reading.headers.source.codec == "hevc":
+            raise ClipError(
+                "corrupt",
+                f"{reading.clip.file}: decord jumps to key frames, from which HEVC's open groups "
+                "cannot be decoded; try --decoder pyav",
+            )
         size = -1 if self._on_gpu else sampling.frame_size or -1
         reader = decord.VideoReader(
             str(reading.clip.file.absolute()),
