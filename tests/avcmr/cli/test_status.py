@@ -10,18 +10,10 @@ from typer.testing import CliRunner
 from avcmr.cli import app, status
 from raytasks.monitoring.progress import Progress
 from raytasks.monitoring.status import Activity, announced
+from tests.epochs import EPOCH
 
 pytestmark = pytest.mark.usefixtures("alone")
 
-EPOCH = {
-    "epoch": 7,
-    "stage": 2,
-    "loss": 0.25,
-    "active_triplets": 0.5,
-    "seconds": 1.5,
-    "val_map_audio_to_visual": 0.61,
-    "val_map_visual_to_audio": 0.59,
-}
 NOTHING = "nothing runs: no extraction, no training"
 
 

@@ -31,20 +31,12 @@ from raytasks.monitoring.metrics import (
 )
 from raytasks.monitoring.progress import Progress
 from raytasks.monitoring.status import Activity, announced
+from tests.epochs import EPOCH
 from tests.raytasks.monitoring.exported import PREFIX, Reading, reading_of
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
 
 CONFIGS = Path(__file__).parents[3] / "configs" / "cluster"
-RECORD = {
-    "epoch": 7,
-    "stage": 2,
-    "loss": 0.25,
-    "active_triplets": 0.5,
-    "seconds": 1.5,
-    "val_map_audio_to_visual": 0.61,
-    "val_map_visual_to_audio": 0.59,
-}
 
 
 class Slow(PyAVDecoder):
@@ -80,7 +72,7 @@ class Process:
 
     def train(self, **epochs: int) -> None:
         for run, epoch in epochs.items():
-            TrainingBoard(run).publish({**RECORD, "epoch": epoch})
+            TrainingBoard(run).publish({**EPOCH, "epoch": epoch})
 
 
 def progress(done: int, **reasons: int) -> Progress:
@@ -222,7 +214,7 @@ def test_prometheus_takes_its_file_and_the_board_s_queries(tmp_path: Path) -> No
 @pytest.mark.slow
 def test_status_asks_a_cluster_for_what_runs_on_it(cluster: Cluster, alone) -> None:
     """Of the drivers that have joined it, whatever machine they are on."""
-    with announced(Activity("training", "far away", RECORD), on_cluster=True):
+    with announced(Activity("training", "far away", EPOCH), on_cluster=True):
         asked = subprocess.run(
             [sys.executable, "-c", "from avcmr.cli import main; main()", "status"],
             env=os.environ
